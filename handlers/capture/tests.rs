@@ -1,0 +1,120 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use proptest::prelude::*;
+use time::macros::utc_datetime;
+
+use super::*;
+
+fn event<'a>(sequence_number: i64, body: &'a [u8]) -> CapturedEvent<'a> {
+    CapturedEvent {
+        sequence_number,
+        offset: "4294970632",
+        enqueued_at: utc_datetime!(2024-05-01 12:00:00.123),
+        system_properties: r#"{"iothub-connection-device-id":"drone-1","SequenceNumber":41,"PartitionKey":null,"x-opt-partition-id":7}"#,
+        properties: r#"{"kind":"flight","weight":1.5,"urgent":true,"note":null,"caf\u00e9":"\"q\""}"#,
+        body,
+    }
+}
+
+#[test]
+fn the_name_comes_from_the_data_and_sorts_as_the_events_do() {
+    let at = utc_datetime!(2024-05-01 09:07:05.5);
+    assert_eq!(
+        file_name("telemetry", "3", at, 41, 1042),
+        "telemetry/3/2024/05/01/09/00000000000000000041-00000000000000001042.avro"
+    );
+}
+
+#[test]
+fn times_are_written_as_capture_writes_them() {
+    for (at, expected) in [
+        (utc_datetime!(2018-04-17 20:25:09), "4/17/2018 8:25:09 PM"),
+        (utc_datetime!(2018-12-01 00:05:00), "12/1/2018 12:05:00 AM"),
+        (utc_datetime!(2018-12-01 12:00:59.9), "12/1/2018 12:00:59 PM"),
+    ] {
+        assert_eq!(capture_time(at), expected);
+    }
+}
+
+#[test]
+fn a_general_avro_reader_finds_every_field() {
+    let file = encode([event(41, b"{}")]).unwrap();
+    let records: Vec<Value> = Reader::new(&file[..])
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let union = |index, value| Value::Union(index, Box::new(value));
+    let text = |value: &str| union(2, Value::String(value.to_owned()));
+    let expected = Value::Record(vec![
+        ("SequenceNumber".into(), Value::Long(41)),
+        ("Offset".into(), Value::String("4294970632".into())),
+        (
+            "EnqueuedTimeUtc".into(),
+            Value::String("5/1/2024 12:00:00 PM".into()),
+        ),
+        (
+            "SystemProperties".into(),
+            Value::Map(HashMap::from([
+                ("iothub-connection-device-id".into(), text("drone-1")),
+                ("SequenceNumber".into(), union(0, Value::Long(41))),
+                ("x-opt-partition-id".into(), union(0, Value::Long(7))),
+                (ENQUEUED_TIME.into(), union(0, Value::Long(1_714_564_800_123))),
+            ])),
+        ),
+        (
+            "Properties".into(),
+            Value::Map(HashMap::from([
+                ("kind".into(), text("flight")),
+                ("weight".into(), union(1, Value::Double(1.5))),
+                ("urgent".into(), text("true")),
+                ("note".into(), union(4, Value::Null)),
+                ("café".into(), text("\"q\"")),
+            ])),
+        ),
+        ("Body".into(), union(1, Value::Bytes(b"{}".to_vec()))),
+    ]);
+    assert_eq!(records, [expected]);
+}
+
+#[test]
+fn a_retry_writes_the_same_bytes() {
+    let once = encode([event(1, b"a"), event(2, b"b")]).unwrap();
+    let again = encode([event(1, b"a"), event(2, b"b")]).unwrap();
+    assert_eq!(once, again);
+}
+
+#[test]
+fn properties_that_are_no_object_name_the_event() {
+    let mut bad = event(41, b"");
+    bad.properties = "[]";
+    let error = encode([bad]).unwrap_err();
+    assert!(matches!(
+        error,
+        CaptureError::Properties { sequence_number: 41 }
+    ));
+}
+
+#[test]
+fn what_is_not_a_capture_file_is_an_error() {
+    assert!(decode(b"").is_err());
+    assert!(decode(b"Obj\x01 and then nothing of the kind").is_err());
+}
+
+proptest! {
+    #[test]
+    fn every_body_comes_back_byte_for_byte(
+        bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..40)
+    ) {
+        let file = encode(
+            bodies.iter().zip(0..).map(|(body, sequence_number)| event(sequence_number, body)),
+        ).unwrap();
+        let read = decode(&file).unwrap();
+        prop_assert_eq!(read.len(), bodies.len());
+        for ((body, sequence_number), read) in bodies.iter().zip(0..).zip(&read) {
+            prop_assert_eq!(&read.body, body);
+            prop_assert_eq!(read.sequence_number, sequence_number);
+            prop_assert_eq!(read.authenticated_device.as_deref(), Some("drone-1"));
+            prop_assert_eq!(read.enqueued_at, Some(utc_datetime!(2024-05-01 12:00:00.123)));
+        }
+    }
+}

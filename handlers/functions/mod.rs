@@ -1,0 +1,39 @@
+//! The functions: one folder each, the handler beside the `function.json` that declares its trigger
+//! and bindings. Handlers are thin; what they do is in [`domain`](crate::domain) and
+//! [`stores`](crate::stores).
+
+pub mod archive_telemetry;
+pub mod get_drone;
+pub mod health;
+pub mod update_drone_state;
+
+use std::sync::Arc;
+
+use azure_functions_sdk::{FunctionApp, HostConfig};
+
+use crate::stores::BlobStore;
+use crate::stores::latest_state::LatestState;
+
+/// What the functions share. Cheap to clone.
+#[derive(Clone)]
+pub struct AppState {
+    /// The drones' latest state.
+    pub drones: Arc<LatestState>,
+    /// The container of the raw archive.
+    pub archive: Arc<dyn BlobStore>,
+    /// The container for bodies of dead letters that no queue message could hold.
+    pub dead_letter_bodies: Arc<dyn BlobStore>,
+    /// When the stores were last seen working, for [`health`].
+    pub health: Arc<health::Checks>,
+    /// Whether App Service Authentication guards this app (`WEBSITE_AUTH_ENABLED`).
+    pub authentication: bool,
+}
+
+/// Binds every function of [`FUNCTIONS`](crate::FUNCTIONS) to its handler.
+pub fn app(state: AppState, host: HostConfig) -> FunctionApp<AppState> {
+    FunctionApp::new(state, host)
+        .function(update_drone_state::FUNCTION, update_drone_state::handle)
+        .function(archive_telemetry::FUNCTION, archive_telemetry::handle)
+        .http(get_drone::FUNCTION, get_drone::handle)
+        .http(health::FUNCTION, health::handle)
+}

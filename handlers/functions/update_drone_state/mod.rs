@@ -1,0 +1,95 @@
+//! UpdateDroneState: keeps each drone's latest state, and puts aside what can never be applied.
+//!
+//! The call succeeds only when every good event of the batch is in the store and every bad one is
+//! among the outputs. Trouble with a store fails the whole call, and the host runs it again: the
+//! merge makes that safe. A poison event never fails a call, or it would be retried for ever.
+
+use axum::extract::State;
+use azure_functions_sdk::{CallError, Event, EventHubBatch, FunctionDefinition, Outputs};
+use bytes::Bytes;
+use tracing::{debug, warn};
+
+use super::AppState;
+use crate::domain::{Changes, DeadLetter, ReceivedEvent, fold};
+
+const DEAD_LETTERS: &str = "deadLetters";
+
+/// The device that IoT Hub authenticated; absent where drones send to Event Hubs directly.
+const AUTHENTICATED_DEVICE: &str = "iothub-connection-device-id";
+
+/// The function, for registration and staging.
+pub const FUNCTION: FunctionDefinition = FunctionDefinition::new(
+    "UpdateDroneState",
+    "eventHubTrigger",
+    include_str!("function.json"),
+)
+.with_outputs(&[DEAD_LETTERS]);
+
+/// Applies one batch.
+///
+/// # Errors
+/// Where a store failed; nothing is lost, and the host calls again.
+pub async fn handle(
+    State(state): State<AppState>,
+    batch: EventHubBatch,
+) -> Result<Outputs, CallError> {
+    let changes = fold(
+        &batch.partition.partition_id,
+        batch.events.iter().map(received),
+    );
+    let Changes {
+        drones,
+        dead_letters,
+    } = changes;
+    let applied = state.drones.apply(drones.into_values()).await?;
+    let messages = dead_letter_messages(&state, &batch, &dead_letters).await?;
+    debug!(
+        batch.events = batch.events.len(),
+        batch.dead_letters = dead_letters.len(),
+        drones.written = applied.written,
+        drones.unchanged = applied.unchanged,
+        "batch applied"
+    );
+    Ok(Outputs::new().queue(DEAD_LETTERS, messages))
+}
+
+fn received(event: &Event) -> ReceivedEvent<'_> {
+    ReceivedEvent {
+        body: &event.body,
+        sequence_number: event.sequence_number,
+        offset: &event.offset,
+        enqueued_at: event.enqueued_at,
+        authenticated_device: event.system_properties.get_str(AUTHENTICATED_DEVICE),
+    }
+}
+
+/// A body that no queue message can hold goes to a blob before the message that points at it: a
+/// message must never point at nothing. The blob's name comes from the event, so a repeated call
+/// writes the same one.
+async fn dead_letter_messages(
+    state: &AppState,
+    batch: &EventHubBatch,
+    dead_letters: &[DeadLetter],
+) -> Result<Vec<String>, CallError> {
+    let mut messages = Vec::with_capacity(dead_letters.len());
+    for letter in dead_letters {
+        warn!(
+            event.sequence_number = letter.sequence_number,
+            reason = letter.reason.as_str(),
+            "event dead-lettered"
+        );
+        let message = match letter.message() {
+            Some(message) => message,
+            None => {
+                let name = letter.blob_name(&batch.partition.event_hub_name);
+                state
+                    .dead_letter_bodies
+                    .put(&name, Bytes::copy_from_slice(&letter.body))
+                    .await?;
+                letter.message_with_blob(&name)
+            }
+        };
+        messages.push(message);
+    }
+    Ok(messages)
+}

@@ -1,0 +1,38 @@
+//! Drone telemetry on Azure Functions: one custom handler, one function a job.
+//!
+//! ```text
+//! Event Hubs ─┬─ drone-state ───────> UpdateDroneState ─> Cosmos DB `drones`
+//!             │                                        └> queue `telemetry-dead-letters`
+//!             └─ telemetry-archive ─> ArchiveTelemetry ─> Blob storage `telemetry-archive`
+//! HTTP ── GetDrone · Health
+//! ```
+//!
+//! | where | what |
+//! |---|---|
+//! | [`functions`] | one folder a function: the handler beside its `function.json` |
+//! | [`domain`] | telemetry, drone state, dead letters: pure, without clock or network |
+//! | [`capture`] | the archive's file format |
+//! | [`stores`] | Cosmos DB and Blob storage behind narrow traits |
+//! | [`settings`], [`error`] | app settings; who is told what when something fails |
+//!
+//! How the Functions host talks to this process is the business of [`azure_functions_sdk`].
+
+pub mod capture;
+pub mod domain;
+pub mod error;
+pub mod functions;
+pub mod settings;
+pub mod stores;
+
+use azure_functions_sdk::FunctionDefinition;
+
+/// Every function of this app, once: routes are made from it, staging and tests read it.
+pub const FUNCTIONS: &[FunctionDefinition] = &[
+    functions::update_drone_state::FUNCTION,
+    functions::archive_telemetry::FUNCTION,
+    functions::get_drone::FUNCTION,
+    functions::health::FUNCTION,
+];
+
+/// The `host.json` that this build was made with; app settings may override parts of it.
+pub const HOST_JSON: &str = include_str!("../host.json");

@@ -1,0 +1,62 @@
+//! The custom handler that the Functions host starts: settings, stores, serve.
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use azure_functions_sdk::{HostConfig, observability};
+use drone_delivery::HOST_JSON;
+use drone_delivery::functions::{self, AppState, health};
+use drone_delivery::settings::Settings;
+use drone_delivery::stores::blob::BlobService;
+use drone_delivery::stores::cosmos::CosmosDrones;
+use drone_delivery::stores::latest_state::LatestState;
+use drone_delivery::stores::{BlobStore, DroneStore};
+use tracing::{error, warn};
+
+/// The Azure crates log each request at debug and their retries at info.
+const LOG_FILTER: &str = "info,azure_core=warn,azure_data_cosmos=warn,azure_data_cosmos_driver=warn,typespec_client_core=warn";
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    observability::init(LOG_FILTER);
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            error!(%error, "the handler cannot start");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
+    let settings = Settings::from_env()?;
+    let host = HostConfig::parse(HOST_JSON)?.with_overrides(|name| std::env::var(name).ok())?;
+
+    let cosmos = Arc::new(
+        CosmosDrones::new(&settings.cosmos, &settings.database)
+            .map_err(|error| format!("the app setting CosmosDb: {error}"))?,
+    );
+    let blobs = BlobService::connect(&settings.storage)
+        .map_err(|error| format!("the app setting FleetStorage: {error}"))?;
+    let archive: Arc<dyn BlobStore> = Arc::new(blobs.container("telemetry-archive")?);
+    let dead_letter_bodies = Arc::new(blobs.container("telemetry-dead-letters")?);
+    let drones: Arc<dyn DroneStore> = Arc::clone(&cosmos) as _;
+
+    // The first connection takes longer than the start may; it is made while the host gets ready.
+    tokio::spawn(async move {
+        if let Err(error) = cosmos.connect().await {
+            warn!(%error, "Cosmos DB is not within reach yet");
+        }
+    });
+
+    let state = AppState {
+        drones: Arc::new(LatestState::new(Arc::clone(&drones))),
+        archive: Arc::clone(&archive),
+        dead_letter_bodies,
+        health: Arc::new(health::Checks::new(drones, archive)),
+        authentication: settings.authentication,
+    };
+    functions::app(state, host).serve().await?;
+    Ok(())
+}
