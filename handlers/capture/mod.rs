@@ -24,6 +24,9 @@ use properties::{PropertyMap, PropertyValue};
 /// annotation that it comes from.
 pub const ENQUEUED_TIME: &str = "x-opt-enqueued-time";
 
+/// The property that holds what could not be read as properties.
+pub const UNREADABLE: &str = "unreadable-properties";
+
 const SCHEMA: &str = r#"{
   "type": "record",
   "name": "EventData",
@@ -86,12 +89,6 @@ pub enum CaptureError {
     /// The Avro library refused.
     #[error("Avro: {0}")]
     Avro(#[from] Box<apache_avro::Error>),
-    /// An event's properties are not a JSON object.
-    #[error("the properties of event {sequence_number} are not a JSON object")]
-    Properties {
-        /// Which event.
-        sequence_number: i64,
-    },
     /// A record is not one of Capture's.
     #[error("a record has no field {0} of the expected type")]
     Field(&'static str),
@@ -119,8 +116,11 @@ pub fn file_name(
 
 /// Writes events as one Avro file. The same events always give the same bytes.
 ///
+/// Properties that are not a JSON object, which the host never sends, are kept as they are, under the
+/// name [`UNREADABLE`]: nothing about an event may keep it out of the archive.
+///
 /// # Errors
-/// Where properties are not a JSON object; the host never sends such.
+/// Where the Avro library refuses, which it has no reason to.
 pub fn encode<'a>(
     events: impl IntoIterator<Item = CapturedEvent<'a>>,
 ) -> Result<Vec<u8>, CaptureError> {
@@ -135,13 +135,7 @@ pub fn encode<'a>(
         .build()
         .map_err(Box::new)?;
     for event in events {
-        let failed = CaptureError::Properties {
-            sequence_number: event.sequence_number,
-        };
-        let Some(record) = Record::new(&event) else {
-            return Err(failed);
-        };
-        writer.append_ser(record).map_err(Box::new)?;
+        writer.append_ser(Record::new(&event)).map_err(Box::new)?;
     }
     Ok(writer.into_inner().map_err(Box::new)?)
 }
@@ -219,21 +213,18 @@ struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// `None` where the properties are not a JSON object.
-    fn new(event: &'a CapturedEvent<'a>) -> Option<Self> {
-        let mut system_properties = PropertyMap::parse(event.system_properties).ok()?;
+    fn new(event: &'a CapturedEvent<'a>) -> Self {
+        let mut system_properties = PropertyMap::parse(event.system_properties);
         // The schema has no null among the system properties.
         system_properties.remove_nulls();
-        let millis = event.enqueued_at.unix_timestamp_nanos() / 1_000_000;
-        system_properties.set(
-            Cow::Borrowed(ENQUEUED_TIME),
-            PropertyValue::Long(i64::try_from(millis).ok()?),
-        );
-        Some(Self {
+        let at = event.enqueued_at;
+        let millis = at.unix_timestamp() * 1000 + i64::from(at.millisecond());
+        system_properties.set(Cow::Borrowed(ENQUEUED_TIME), PropertyValue::Long(millis));
+        Self {
             event,
             system_properties,
-            properties: PropertyMap::parse(event.properties).ok()?,
-        })
+            properties: PropertyMap::parse(event.properties),
+        }
     }
 }
 

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
-use serde_json::value::RawValue;
+
+use super::UNREADABLE;
 
 /// The entries of a JSON object, in its order, borrowed where they need no unescaping.
 #[derive(Debug, PartialEq)]
@@ -23,8 +24,11 @@ pub(super) enum PropertyValue<'a> {
 }
 
 impl<'a> PropertyMap<'a> {
-    pub(super) fn parse(json: &'a str) -> serde_json::Result<Self> {
-        serde_json::from_str(json)
+    pub(super) fn parse(json: &'a str) -> Self {
+        serde_json::from_str(json).unwrap_or_else(|_| {
+            let kept = PropertyValue::Text(Cow::Borrowed(json));
+            Self(vec![(Cow::Borrowed(UNREADABLE), kept)])
+        })
     }
 
     pub(super) fn remove_nulls(&mut self) {
@@ -70,9 +74,10 @@ impl<'de> Deserialize<'de> for PropertyMap<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut entries = Vec::with_capacity(12);
-                while let Some((Text(name), value)) = map.next_entry::<Text<'de>, &RawValue>()? {
-                    entries.push((name, property(value)));
+                // IoT Hub and Event Hubs together set about a dozen.
+                let mut entries = Vec::with_capacity(16);
+                while let Some((Name(name), value)) = map.next_entry()? {
+                    entries.push((name, value));
                 }
                 Ok(PropertyMap(entries))
             }
@@ -83,22 +88,73 @@ impl<'de> Deserialize<'de> for PropertyMap<'de> {
 }
 
 #[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
-fn property(raw: &RawValue) -> PropertyValue<'_> {
-    let json = raw.get();
-    match json.as_bytes().first() {
-        Some(b'n') => PropertyValue::Null,
-        Some(b'"') => match serde_json::from_str::<Text<'_>>(json) {
-            Ok(Text(text)) => PropertyValue::Text(text),
-            // A lone surrogate: JSON has a way to write it, text has not.
-            Err(_) => PropertyValue::Text(Cow::Borrowed(json)),
-        },
-        Some(b'-' | b'0'..=b'9') => match (json.parse(), json.parse::<f64>()) {
-            (Ok(long), _) => PropertyValue::Long(long),
-            (Err(_), Ok(double)) if double.is_finite() => PropertyValue::Double(double),
-            _ => PropertyValue::Text(Cow::Borrowed(json)),
-        },
-        _ => PropertyValue::Text(Cow::Borrowed(json)),
+impl<'de> Deserialize<'de> for PropertyValue<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Value;
+
+        impl<'de> Visitor<'de> for Value {
+            type Value = PropertyValue<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON value")
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+                Ok(PropertyValue::Null)
+            }
+
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
+                let text = if value { "true" } else { "false" };
+                Ok(PropertyValue::Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
+                Ok(PropertyValue::Long(value))
+            }
+
+            /// Above the range of a long, digits are worth more than the nearest double.
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
+                Ok(i64::try_from(value).map_or_else(
+                    |_| PropertyValue::Text(Cow::Owned(value.to_string())),
+                    PropertyValue::Long,
+                ))
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<Self::Value, E> {
+                Ok(PropertyValue::Double(value))
+            }
+
+            fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<Self::Value, E> {
+                Ok(PropertyValue::Text(Cow::Borrowed(value)))
+            }
+
+            fn visit_str<E: Error>(self, value: &str) -> Result<Self::Value, E> {
+                Ok(PropertyValue::Text(Cow::Owned(value.to_owned())))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut object = serde_json::Map::new();
+                while let Some((name, value)) = map.next_entry::<String, serde_json::Value>()? {
+                    object.insert(name, value);
+                }
+                Ok(json_text(&serde_json::Value::Object(object)))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut array = Vec::new();
+                while let Some(value) = seq.next_element()? {
+                    array.push(value);
+                }
+                Ok(json_text(&serde_json::Value::Array(array)))
+            }
+        }
+
+        deserializer.deserialize_any(Value)
     }
+}
+
+fn json_text(value: &serde_json::Value) -> PropertyValue<'static> {
+    PropertyValue::Text(Cow::Owned(value.to_string()))
 }

@@ -84,14 +84,24 @@ fn a_retry_writes_the_same_bytes() {
 }
 
 #[test]
-fn properties_that_are_no_object_name_the_event() {
-    let mut bad = event(41, b"");
-    bad.properties = "[]";
-    let error = encode([bad]).unwrap_err();
-    assert!(matches!(
-        error,
-        CaptureError::Properties { sequence_number: 41 }
-    ));
+fn properties_that_cannot_be_read_keep_no_event_out() {
+    for bad in ["[]", "{", "", r#"{"half":"\ud800"}"#] {
+        let mut event = event(41, b"body");
+        event.properties = bad;
+        event.system_properties = bad;
+        let read = decode(&encode([event]).unwrap()).unwrap();
+        assert_eq!(read[0].body, b"body", "{bad}");
+    }
+}
+
+#[test]
+fn values_without_a_place_in_the_schema_are_kept_as_their_json() {
+    let map = PropertyMap::parse(r#"{"a":[1,"x"],"b":{"c":null},"d":18446744073709551615,"e":-1.5e3}"#);
+    let text = |json: &str| format!("Text({json:?})");
+    let shown = format!("{map:?}");
+    for expected in [text("[1,\"x\"]"), text("{\"c\":null}"), text("18446744073709551615"), "Double(-1500.0)".into()] {
+        assert!(shown.contains(&expected), "{expected} in {shown}");
+    }
 }
 
 #[test]

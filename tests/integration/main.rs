@@ -1,1 +1,20 @@
-//! x
+//! The system from outside: the real handler process under the local host, with real Azurite and the
+//! Cosmos emulator.
+//!
+//! One binary for all of it, so that Azurite is started once; each test has its own storage account,
+//! Cosmos DB, hub and handler on free ports, and they run in parallel.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    missing_docs
+)]
+
+mod contract;
+mod delivery;
+mod faults;
+mod malformed;
+mod package;
+mod reads;
+mod support;

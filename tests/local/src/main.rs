@@ -1,1 +1,87 @@
-fn main() {}
+//! `cargo local`: the whole system on one machine. `cargo stage`: the folder that `func` runs.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line program talks to its terminal"
+)]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use local::build::{self, Profile};
+use local::stage::{StageOptions, stage};
+use local::up::{self, UpOptions};
+
+/// Drone Delivery on one machine: no cloud, no Docker.
+#[derive(Parser)]
+#[command(name = "cargo local", bin_name = "cargo local", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs everything: Azurite, Cosmos DB, a hub, the Functions host with the handler, and drones.
+    ///
+    /// Builds the handler first. Stops at Ctrl-C, or after --for.
+    ///
+    /// Exit code: 0 when the run ended as asked and, with --for, every event was accounted for;
+    /// 1 when something did not start, died, or an event was lost; 2 for wrong options.
+    Up(UpOptions),
+    /// Lays out target/app as `func start` and `func azure functionapp publish` need it.
+    Stage(StageArguments),
+}
+
+#[derive(Args)]
+struct StageArguments {
+    /// Where to lay it out.
+    #[arg(long, value_name = "FOLDER", default_value = "target/app")]
+    out: PathBuf,
+    /// Stage this executable instead of building the handler.
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
+    /// Leave local.settings.json out. `func … publish` never sends it anyway.
+    #[arg(long)]
+    no_local_settings: bool,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Up(options) => up::run(options),
+        Command::Stage(arguments) => run_stage(arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_stage(arguments: StageArguments) -> Result<(), Box<dyn std::error::Error>> {
+    let source = build::repository()?;
+    let binary = match arguments.binary {
+        Some(binary) => binary,
+        None => build::handler(&source, Profile::Release)?,
+    };
+    let staged = stage(StageOptions {
+        binary,
+        source,
+        out: arguments.out,
+        local_settings: !arguments.no_local_settings,
+    })?;
+    println!(
+        "Staged {} in {}",
+        staged.functions.join(", "),
+        staged.root.display()
+    );
+    println!(
+        "Run it with: func start --script-root {}",
+        staged.root.display()
+    );
+    Ok(())
+}

@@ -1,0 +1,230 @@
+//! From the events of one batch to what has to be written.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+
+use time::UtcDateTime;
+
+use super::dead_letter::DeadLetter;
+use super::drone::DroneState;
+use super::identifier::DeviceId;
+use super::telemetry::{EventContext, parse};
+
+/// An event as it came off the hub.
+#[derive(Clone)]
+pub struct ReceivedEvent<'a> {
+    /// Its bytes.
+    pub body: &'a [u8],
+    /// Its number in its partition.
+    pub sequence_number: i64,
+    /// Its place in its partition, opaque.
+    pub offset: &'a str,
+    /// When it reached the hub.
+    pub enqueued_at: UtcDateTime,
+    /// The device that IoT Hub authenticated; `None` where drones send to Event Hubs directly.
+    pub authenticated_device: Option<Cow<'a, str>>,
+}
+
+/// Without the body, which belongs in no log.
+impl fmt::Debug for ReceivedEvent<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceivedEvent")
+            .field("sequence_number", &self.sequence_number)
+            .field("offset", &self.offset)
+            .field("enqueued_at", &self.enqueued_at)
+            .field("authenticated_device", &self.authenticated_device)
+            .field("body", &format_args!("{} bytes", self.body.len()))
+            .finish()
+    }
+}
+
+/// What a batch changes. Every event of the batch is in exactly one of the two.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Changes {
+    /// What the batch says of each drone: to be merged into what is known already.
+    pub drones: HashMap<DeviceId, DroneState>,
+    /// The events that can never be applied, in the batch's order.
+    pub dead_letters: Vec<DeadLetter>,
+}
+
+/// Parses every event and merges them by drone. A poison event changes nothing for the others.
+///
+/// `partition_id` is the hub's partition that all of them came from.
+pub fn fold<'a>(
+    partition_id: &str,
+    events: impl IntoIterator<Item = ReceivedEvent<'a>>,
+) -> Changes {
+    let mut changes = Changes::default();
+    for event in events {
+        let context = EventContext {
+            authenticated_device: event.authenticated_device.as_deref(),
+            enqueued_at: event.enqueued_at,
+        };
+        match parse(event.body, &context) {
+            Ok(telemetry) => {
+                let seen = DroneState::observe(telemetry, event.enqueued_at);
+                match changes.drones.entry(seen.device_id.clone()) {
+                    Entry::Vacant(first) => _ = first.insert(seen),
+                    Entry::Occupied(mut known) => _ = known.get_mut().merge(seen),
+                }
+            }
+            // Not an error: the host would run the batch again for ever, and never get past this event.
+            Err(poison) => {
+                let letter = DeadLetter::new(partition_id, &event, poison);
+                changes.dead_letters.push(letter);
+            }
+        }
+    }
+    changes
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+    use crate::domain::telemetry::Reason;
+
+    /// An event of the property tests.
+    #[derive(Debug, Clone)]
+    struct Sent {
+        body: String,
+        enqueued_at: UtcDateTime,
+    }
+
+    impl Sent {
+        fn received(&self) -> ReceivedEvent<'_> {
+            ReceivedEvent {
+                body: self.body.as_bytes(),
+                sequence_number: 0,
+                offset: "0",
+                enqueued_at: self.enqueued_at,
+                authenticated_device: None,
+            }
+        }
+    }
+
+    /// Few drones, times, deliveries and values, so that events compete and tie.
+    fn sent() -> impl Strategy<Value = Sent> {
+        let fields = (0..3, 0..3, 0..2, 0..2, any::<bool>(), 0..3_i64);
+        fields.prop_map(|(drone, second, delivery, value, flight, enqueued)| {
+            let reading = if flight {
+                format!(
+                    r#""sensorType":"drone-event-sensor;v1","velocity":"{value}","acceleration":"1","position":"1|2|3","flightStatus":"1""#
+                )
+            } else {
+                format!(
+                    r#""sensorType":"drone-state-sensor;v1","temperature":{value},"batteryStatus":"low","batteryLevel":0.2"#
+                )
+            };
+            Sent {
+                body: format!(
+                    r#"{{"deviceId":"drone-{drone}","deliveryId":"delivery-{delivery}","occurrenceUtcTime":"2018-04-17T20:25:0{second}Z",{reading}}}"#
+                ),
+                enqueued_at: UtcDateTime::from_unix_timestamp(1_600_000_000 + enqueued).unwrap(),
+            }
+        })
+    }
+
+    fn state_after<'a>(
+        batches: impl IntoIterator<Item = &'a [Sent]>,
+    ) -> HashMap<DeviceId, DroneState> {
+        let mut drones: HashMap<DeviceId, DroneState> = HashMap::new();
+        for batch in batches {
+            let changes = fold("0", batch.iter().map(Sent::received));
+            assert_eq!(changes.dead_letters, []);
+            for (device_id, change) in changes.drones {
+                match drones.entry(device_id) {
+                    Entry::Vacant(first) => _ = first.insert(change),
+                    Entry::Occupied(mut known) => _ = known.get_mut().merge(change),
+                }
+            }
+        }
+        drones
+    }
+
+    proptest! {
+        #[test]
+        fn any_order_repetition_and_split_into_batches_gives_the_same_state(
+            (events, shuffled) in prop::collection::vec(sent(), 1..30)
+                .prop_flat_map(|events| (Just(events.clone()), Just(events).prop_shuffle())),
+            repeats in prop::collection::vec((any::<Index>(), any::<Index>()), 0..20),
+            cuts in prop::collection::vec(any::<Index>(), 0..5),
+        ) {
+            let expected = state_after([events.as_slice()]);
+
+            let mut replayed = shuffled;
+            for (which, place) in repeats {
+                let event = replayed[which.index(replayed.len())].clone();
+                replayed.insert(place.index(replayed.len() + 1), event);
+            }
+            let mut ends: Vec<usize> =
+                cuts.iter().map(|cut| cut.index(replayed.len() + 1)).collect();
+            ends.extend([0, replayed.len()]);
+            ends.sort_unstable();
+            let batches = ends.windows(2).map(|ends| &replayed[ends[0]..ends[1]]);
+            prop_assert_eq!(state_after(batches), expected);
+        }
+    }
+
+    fn event(body: &str, sequence_number: i64) -> ReceivedEvent<'_> {
+        ReceivedEvent {
+            body: body.as_bytes(),
+            sequence_number,
+            offset: "4294970632",
+            enqueued_at: UtcDateTime::from_unix_timestamp(1_600_000_000).unwrap(),
+            authenticated_device: Some("drone-1".into()),
+        }
+    }
+
+    const GOOD: &str = r#"{"deviceId":"drone-1","deliveryId":"d","occurrenceUtcTime":"2018-04-17T20:25:09Z","sensorType":"drone-state-sensor;v1","temperature":1,"batteryStatus":"low","batteryLevel":0.2}"#;
+
+    #[test]
+    fn poison_among_good_events_is_put_aside_and_the_rest_applied() {
+        let foreign = GOOD.replacen("drone-1", "drone-2", 1);
+        let events = [
+            event("", 40),
+            event(GOOD, 41),
+            event(&foreign, 42),
+            event(GOOD, 43),
+        ];
+        let changes = fold("7", events);
+        assert_eq!(changes.drones.len(), 1);
+        assert!(
+            changes.drones[&"drone-1".parse().unwrap()]
+                .operating
+                .is_some()
+        );
+
+        let [empty, mismatch] = changes.dead_letters.as_slice() else {
+            panic!("{:?}", changes.dead_letters);
+        };
+        assert_eq!(empty.reason, Reason::MalformedJson);
+        assert_eq!(empty.device_id, None);
+        assert_eq!(empty.id(), "7:40");
+        assert_eq!(mismatch.reason, Reason::DeviceMismatch);
+        assert_eq!(mismatch.id(), "7:42");
+        assert_eq!(mismatch.offset, "4294970632");
+        assert_eq!(mismatch.body, foreign.as_bytes());
+        assert_eq!(mismatch.device_id, Some("drone-2".parse().unwrap()));
+    }
+
+    #[test]
+    fn an_empty_batch_changes_nothing() {
+        assert_eq!(fold("0", []), Changes::default());
+    }
+
+    #[test]
+    fn debug_output_does_not_show_the_body() {
+        let shown = format!("{:?}", event("secret", 1));
+        assert!(
+            shown.contains("6 bytes") && !shown.contains("secret"),
+            "{shown}"
+        );
+    }
+}

@@ -1,0 +1,28 @@
+//! What the system knows about drones, and nothing else: no network, no runtime, and no clock but an
+//! argument.
+//!
+//! | where | what |
+//! |---|---|
+//! | [`telemetry`] | an event's body, checked: [`parse`] gives [`Telemetry`] or [`Poison`] with its reason |
+//! | [`identifier`] | [`DeviceId`] and [`DeliveryId`] |
+//! | [`timestamp`] | the two shapes of time that drones send, and RFC 3339 for what is stored |
+//! | [`drone`] | [`DroneState`], its merge, and [`DroneDocument`], the form it is stored in |
+//! | [`dead_letter`] | [`DeadLetter`], an event put aside, and the message that says why |
+//! | [`batch`] | [`fold`]: from the events of one batch to what has to be written |
+
+pub mod batch;
+pub mod dead_letter;
+pub mod drone;
+pub mod identifier;
+pub mod telemetry;
+pub mod timestamp;
+
+pub use batch::{Changes, ReceivedEvent, fold};
+pub use dead_letter::{DeadLetter, MAX_MESSAGE_TEXT};
+pub use drone::document::{DocumentError, DroneDocument};
+pub use drone::{DroneState, Stamped};
+pub use identifier::{DeliveryId, DeviceId, IdentifierError};
+pub use telemetry::{
+    BatteryStatus, EventContext, Flight, FlightStatus, Operating, Poison, Position, Reading,
+    Reason, Telemetry, parse,
+};

@@ -1,0 +1,334 @@
+//! Points in time: the two shapes that drones send, and RFC 3339 for everything that is stored.
+//!
+//! Written by hand because every event has one, and because nothing that a drone sends may reach a
+//! parser that could panic or accept more than is promised.
+
+use std::fmt;
+
+use time::{Date, Duration, Month, Time, UtcDateTime};
+
+/// Why a text is not a point in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TimestampError {
+    /// It looks like neither shape.
+    #[error("is neither MM/dd/yyyy HH:mm:ss +00:00 nor ISO 8601 with an offset")]
+    Shape,
+    /// It has the shape, but there is no such day, hour or offset, or the year is not 1 to 9999.
+    #[error("is not a time that exists")]
+    Value,
+}
+
+/// Reads a time of either shape:
+/// - `MM/dd/yyyy HH:mm:ss +00:00`, with any offset;
+/// - ISO 8601 `yyyy-MM-ddTHH:mm:ss`, 0 to 9 decimals, and `Z` or an offset `+00:00`.
+///
+/// Years 1 to 9999 in UTC, offsets below 24 hours, no leap seconds: the first two are what .NET
+/// devices can express, and the third what no clock of the system can.
+///
+/// # Errors
+/// Where the text has neither shape, or names no existing time.
+pub fn parse(text: &str) -> Result<UtcDateTime, TimestampError> {
+    let bytes = text.as_bytes();
+    if bytes.get(2) == Some(&b'/') {
+        parse_american(bytes)
+    } else {
+        parse_iso(bytes)
+    }
+}
+
+fn parse_american(bytes: &[u8]) -> Result<UtcDateTime, TimestampError> {
+    let (date, rest) = split::<11>(bytes)?;
+    let (clock, rest) = split::<8>(rest)?;
+    let &[m1, m2, b'/', d1, d2, b'/', y1, y2, y3, y4, b' '] = date else {
+        return Err(TimestampError::Shape);
+    };
+    let [b' ', offset @ ..] = rest else {
+        return Err(TimestampError::Shape);
+    };
+    // `Z` is ISO 8601's alone.
+    if offset == b"Z" {
+        return Err(TimestampError::Shape);
+    }
+    Fields {
+        year: number([y1, y2, y3, y4])?,
+        month: number([m1, m2])?,
+        day: number([d1, d2])?,
+        clock: *clock,
+        nanosecond: 0,
+        offset,
+    }
+    .time()
+}
+
+fn parse_iso(bytes: &[u8]) -> Result<UtcDateTime, TimestampError> {
+    let (date, rest) = split::<11>(bytes)?;
+    let (clock, rest) = split::<8>(rest)?;
+    let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T'] = date else {
+        return Err(TimestampError::Shape);
+    };
+    let (nanosecond, offset) = fraction(rest)?;
+    Fields {
+        year: number([y1, y2, y3, y4])?,
+        month: number([m1, m2])?,
+        day: number([d1, d2])?,
+        clock: *clock,
+        nanosecond,
+        offset,
+    }
+    .time()
+}
+
+fn split<const N: usize>(bytes: &[u8]) -> Result<(&[u8; N], &[u8]), TimestampError> {
+    bytes.split_first_chunk().ok_or(TimestampError::Shape)
+}
+
+/// A time in pieces: digits where digits belong, but not yet known to exist.
+struct Fields<'a> {
+    year: u32,
+    month: u32,
+    day: u32,
+    /// `HH:mm:ss`
+    clock: [u8; 8],
+    nanosecond: u32,
+    /// `Z` or `+HH:mm`
+    offset: &'a [u8],
+}
+
+impl Fields<'_> {
+    fn time(self) -> Result<UtcDateTime, TimestampError> {
+        let [h1, h2, b':', m1, m2, b':', s1, s2] = self.clock else {
+            return Err(TimestampError::Shape);
+        };
+        let (hour, minute, second) = (number([h1, h2])?, number([m1, m2])?, number([s1, s2])?);
+        let offset = offset_minutes(self.offset)?;
+        // Every number has at most four digits, so the casts keep their values.
+        let local = Month::try_from(self.month as u8)
+            .and_then(|month| Date::from_calendar_date(self.year as i32, month, self.day as u8))
+            .and_then(|date| {
+                let time =
+                    Time::from_hms_nano(hour as u8, minute as u8, second as u8, self.nanosecond)?;
+                Ok(UtcDateTime::new(date, time))
+            })
+            .map_err(|_| TimestampError::Value)?;
+        let time = if offset == 0 {
+            local
+        } else {
+            local
+                .checked_sub(Duration::minutes(offset.into()))
+                .ok_or(TimestampError::Value)?
+        };
+        if (1..=9999).contains(&time.year()) {
+            Ok(time)
+        } else {
+            Err(TimestampError::Value)
+        }
+    }
+}
+
+fn number<const N: usize>(digits: [u8; N]) -> Result<u32, TimestampError> {
+    let mut value = 0;
+    for digit in digits {
+        if !digit.is_ascii_digit() {
+            return Err(TimestampError::Shape);
+        }
+        value = value * 10 + u32::from(digit - b'0');
+    }
+    Ok(value)
+}
+
+/// Takes `.` and 1 to 9 digits off the front, where they are: nanoseconds, and what follows.
+fn fraction(rest: &[u8]) -> Result<(u32, &[u8]), TimestampError> {
+    let [b'.', rest @ ..] = rest else {
+        return Ok((0, rest));
+    };
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if !(1..=9).contains(&digits) {
+        return Err(TimestampError::Shape);
+    }
+    let (decimals, rest) = rest.split_at(digits);
+    let nanosecond = decimals
+        .iter()
+        .chain(std::iter::repeat_n(&b'0', 9 - digits))
+        .fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
+    Ok((nanosecond, rest))
+}
+
+fn offset_minutes(text: &[u8]) -> Result<i32, TimestampError> {
+    let &[sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] = text else {
+        return match text {
+            b"Z" => Ok(0),
+            _ => Err(TimestampError::Shape),
+        };
+    };
+    let (hours, minutes) = (number([h1, h2])?, number([m1, m2])?);
+    if hours > 23 || minutes > 59 {
+        return Err(TimestampError::Value);
+    }
+    let offset = (hours * 60 + minutes) as i32;
+    Ok(if sign == b'-' { -offset } else { offset })
+}
+
+/// Shows a time as RFC 3339 in UTC, with as many decimals as it needs: `2018-04-17T20:25:09.5Z`.
+///
+/// [`parse`] reads it back as it was, for years 1 to 9999.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rfc3339(
+    /// The time to show.
+    pub UtcDateTime,
+);
+
+impl fmt::Display for Rfc3339 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = self.0.to_calendar_date();
+        let (hour, minute, second, nanosecond) = self.0.as_hms_nano();
+        let month = u8::from(month);
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}"
+        )?;
+        if nanosecond != 0 {
+            let decimals = format!("{nanosecond:09}");
+            write!(f, ".{}", decimals.trim_end_matches('0'))?;
+        }
+        f.write_str("Z")
+    }
+}
+
+/// For `#[serde(with = "rfc3339")]`.
+pub mod rfc3339 {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+    use time::UtcDateTime;
+
+    use super::Rfc3339;
+
+    /// Writes a time as [`Rfc3339`] does.
+    ///
+    /// # Errors
+    /// Where the serializer fails.
+    pub fn serialize<S: Serializer>(time: &UtcDateTime, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Rfc3339(*time))
+    }
+
+    /// Reads a time as [`parse`](super::parse) does, but for the American shape.
+    ///
+    /// # Errors
+    /// Where the value is not text, or the text not such a time.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<UtcDateTime, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        super::parse_iso(text.as_bytes())
+            .map_err(|_| de::Error::custom("expected an RFC 3339 time"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use proptest::prelude::*;
+    use time::macros::utc_datetime;
+
+    use super::*;
+
+    #[test]
+    fn both_shapes_are_read() {
+        let second = utc_datetime!(2018-04-17 20:25:09);
+        let decimals = utc_datetime!(2018-04-17 20:25:09.1234567);
+        for (text, expected) in [
+            ("04/17/2018 20:25:09 +00:00", second),
+            ("04/17/2018 22:25:09 +02:00", second),
+            ("04/17/2018 14:55:09 -05:30", second),
+            ("2018-04-17T20:25:09Z", second),
+            ("2018-04-17T20:25:09+00:00", second),
+            ("2018-04-17T20:25:09-00:00", second),
+            ("2018-04-18T10:25:09+14:00", second),
+            ("2018-04-17T20:25:09.1234567Z", decimals),
+            ("2018-04-17T13:25:09.1234567-07:00", decimals),
+            ("2018-04-17T20:25:09.123456700Z", decimals),
+            ("2020-02-29T00:00:00Z", utc_datetime!(2020-02-29 00:00:00)),
+            ("0001-01-01T00:00:00Z", utc_datetime!(0001-01-01 00:00:00)),
+            (
+                "12/31/9999 23:59:59 +00:00",
+                utc_datetime!(9999-12-31 23:59:59),
+            ),
+        ] {
+            assert_eq!(parse(text), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_that_does_not_exist_is_told_from_a_wrong_shape() {
+        for text in [
+            "02/30/2018 20:25:09 +00:00",
+            "13/01/2018 20:25:09 +00:00",
+            "00/10/2018 20:25:09 +00:00",
+            "04/00/2018 20:25:09 +00:00",
+            "04/17/2018 24:00:00 +00:00",
+            "04/17/2018 20:60:09 +00:00",
+            "04/17/2018 20:25:60 +00:00",
+            "04/17/0000 20:25:09 +00:00",
+            "04/17/2018 20:25:09 +99:99",
+            "04/17/2018 20:25:09 +24:00",
+            "2019-02-29T00:00:00Z",
+            "0001-01-01T00:00:00+00:01",
+            "9999-12-31T23:59:59-00:01",
+        ] {
+            assert_eq!(parse(text), Err(TimestampError::Value), "{text}");
+        }
+        for text in [
+            "",
+            "now",
+            "04/17/2018 20:25:09",
+            "04/17/2018 20:25:09 Z",
+            "04/17/2018 20:25:09+00:00",
+            "04/17/2018 20:25:09.5 +00:00",
+            "4/17/2018 20:25:09 +00:00",
+            "04/17/2018 8:25:09 PM +00:00",
+            "04-17-2018 20:25:09 +00:00",
+            " 04/17/2018 20:25:09 +00:00",
+            "04/17/2018 20:25:09 +00:00 ",
+            "04/17/2018 20:25:09 +0000",
+            "2018-04-17T20:25:09",
+            "2018-04-17T20:25:09.Z",
+            "2018-04-17T20:25:09.1234567890Z",
+            "2018-04-17T20:25:09,5Z",
+            "2018-04-17 20:25:09Z",
+            "2018-04-17T20:25Z",
+            "2018-04-17",
+            "1523996709",
+            "+018-04-17T20:25:09Z",
+        ] {
+            assert_eq!(parse(text), Err(TimestampError::Shape), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_parser_panic(text in any::<String>()) {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn no_text_of_nearly_the_right_shape_makes_the_parser_panic(
+            text in r"[0-9]{2,4}[-/][0-9]{2}[-/][0-9]{2,4}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{0,12})?( ?[-+][0-9]{2}:[0-9]{2}|Z|é)"
+        ) {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn what_is_shown_is_read_back(
+            seconds in -62_135_596_800_i64..=253_402_300_799,
+            nanosecond in prop_oneof![Just(0), 0..1_000_000_000_u32],
+        ) {
+            let time = UtcDateTime::from_unix_timestamp(seconds)
+                .unwrap()
+                .replace_nanosecond(nanosecond)
+                .unwrap();
+            let text = Rfc3339(time).to_string();
+            prop_assert_eq!(parse(&text), Ok(time), "{}", text);
+            let shown = time.format(&time::format_description::well_known::Rfc3339).unwrap();
+            prop_assert_eq!(text, shown);
+        }
+    }
+}

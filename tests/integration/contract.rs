@@ -1,0 +1,174 @@
+//! The stores' contracts, held by the in-memory twins and the real services alike.
+
+use std::sync::Arc;
+
+use azure_functions_sdk::connection::{Connection, ConnectionString};
+use bytes::Bytes;
+use drone_delivery::domain::{DroneDocument, DroneState};
+use drone_delivery::stores::blob::BlobService;
+use drone_delivery::stores::cosmos::CosmosDrones;
+use drone_delivery::stores::latest_state::{Applied, LatestState};
+use drone_delivery::stores::memory::{MemoryBlobs, MemoryDrones};
+use drone_delivery::stores::{BlobStore, DroneStore, PutError};
+use local::cosmos::{CosmosEmulator, CosmosFault};
+use local::system::{ARCHIVE, DATABASE, DRONES};
+use serde_json::json;
+
+use crate::support::storage;
+
+fn state(device: &str, second: u32, velocity: f64) -> DroneState {
+    let document: DroneDocument = serde_json::from_value(json!({
+        "id": device,
+        "deviceId": device,
+        "deliveryId": "delivery-1",
+        "lastSeenAt": format!("2024-05-01T12:00:{second:02}.123Z"),
+        "flight": {
+            "occurredAt": format!("2024-05-01T12:00:{second:02}.1234567Z"),
+            "deliveryId": "delivery-1",
+            "position": {"type": "Point", "coordinates": [-122.192026, 47.476075]},
+            "altitude": 120.5,
+            "velocity": velocity,
+            "acceleration": -2.52,
+            "status": "inFlight",
+        },
+        "operating": {
+            "occurredAt": "2024-05-01T11:59:00Z",
+            "deliveryId": "delivery-1",
+            "temperature": 74.74,
+            "batteryStatus": "low",
+            "batteryLevel": 0.25,
+        },
+    }))
+    .unwrap();
+    DroneState::try_from(document).unwrap()
+}
+
+async fn cosmos() -> (CosmosEmulator, Arc<CosmosDrones>) {
+    let emulator = CosmosEmulator::start(0).await.unwrap();
+    emulator
+        .create_container(DATABASE, DRONES, "/deviceId")
+        .await
+        .unwrap();
+    let connection = Connection::ConnectionString(
+        ConnectionString::parse("CosmosDb", &emulator.connection_string()).unwrap(),
+    );
+    let drones = CosmosDrones::new(&connection, DATABASE).unwrap();
+    (emulator, Arc::new(drones))
+}
+
+async fn keeps_the_drone_store_contract(store: &dyn DroneStore) {
+    store.check().await.unwrap();
+    let first = state("drone-1", 1, 1.0);
+    assert!(store.get(&first.device_id).await.unwrap().is_none());
+
+    let created = store.put(&first, None).await.unwrap();
+    let read = store.get(&first.device_id).await.unwrap().unwrap();
+    assert_eq!(read.state, first, "every field comes back");
+    assert_eq!(read.version, created);
+    assert!(
+        matches!(store.put(&first, None).await, Err(PutError::Stale)),
+        "a drone is created once"
+    );
+
+    let second = state("drone-1", 2, 2.0);
+    let replaced = store.put(&second, Some(&created)).await.unwrap();
+    assert_ne!(replaced, created);
+    assert!(
+        matches!(store.put(&first, Some(&created)).await, Err(PutError::Stale)),
+        "a writer with an old version must read again"
+    );
+    assert_eq!(store.get(&first.device_id).await.unwrap().unwrap().state, second);
+
+    let unknown = state("drone-2", 1, 1.0);
+    assert!(
+        matches!(store.put(&unknown, Some(&created)).await, Err(PutError::Stale)),
+        "what is gone cannot be replaced"
+    );
+}
+
+async fn keeps_the_blob_store_contract(
+    store: &dyn BlobStore,
+    read: impl AsyncFn(&str) -> Bytes,
+) {
+    store.check().await.unwrap();
+    let name = "telemetry/0/2024/05/01/12/00000000000000000041.avro";
+    for body in [Bytes::from_static(b"one"), Bytes::from(vec![0xff; 3_000_000])] {
+        store.put(name, body.clone()).await.unwrap();
+        store.put(name, body.clone()).await.unwrap();
+        assert_eq!(read(name).await, body, "the last put wins, byte for byte");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_keeps_the_contracts() {
+    keeps_the_drone_store_contract(&MemoryDrones::default()).await;
+    let blobs = MemoryBlobs::default();
+    keeps_the_blob_store_contract(&blobs, async |name| blobs.snapshot()[name].clone()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cosmos_db_keeps_the_contract() {
+    let (_emulator, drones) = cosmos().await;
+    keeps_the_drone_store_contract(drones.as_ref()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blob_storage_keeps_the_contract() {
+    let account = storage();
+    account.create_container(ARCHIVE).await.unwrap();
+    let connection = Connection::ConnectionString(
+        ConnectionString::parse("FleetStorage", account.connection_string()).unwrap(),
+    );
+    let container = BlobService::connect(&connection)
+        .unwrap()
+        .container(ARCHIVE)
+        .unwrap();
+    keeps_the_blob_store_contract(&container, async |name| {
+        account.read_blob(ARCHIVE, name).await.unwrap()
+    })
+    .await;
+    let missing = BlobService::connect(&connection)
+        .unwrap()
+        .container("no-such-container")
+        .unwrap();
+    let error = missing.check().await.unwrap_err();
+    assert!(!error.transient, "waiting makes no container: {error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn states_written_by_two_instances_merge() {
+    let (emulator, drones) = cosmos().await;
+    let one = LatestState::new(Arc::clone(&drones) as _);
+    let other = LatestState::new(Arc::clone(&drones) as _);
+    let written = Applied { written: 1, unchanged: 0 };
+    assert_eq!(one.apply([state("drone-1", 1, 1.0)]).await.unwrap(), written);
+    assert_eq!(other.apply([state("drone-1", 5, 5.0)]).await.unwrap(), written);
+    // `one` still believes in second 1; what it adds is newer than that and older than what is stored.
+    let late = one.apply([state("drone-1", 3, 3.0)]).await.unwrap();
+    assert_eq!(late, Applied { written: 0, unchanged: 1 });
+    let stored = one.get(&state("drone-1", 1, 1.0).device_id).await.unwrap();
+    assert_eq!(stored, Some(state("drone-1", 5, 5.0)));
+    let writes = emulator.writes();
+    let again = one.apply([state("drone-1", 5, 5.0)]).await.unwrap();
+    assert_eq!(again, Applied { written: 0, unchanged: 1 });
+    assert_eq!(emulator.writes(), writes, "nothing changed, nothing written");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_out_of_reach_is_transient_and_named() {
+    let (emulator, drones) = cosmos().await;
+    drones.connect().await.unwrap();
+    for fault in [
+        CosmosFault::Status(429),
+        CosmosFault::Status(500),
+        CosmosFault::Status(503),
+        CosmosFault::Reset,
+    ] {
+        let name = format!("{fault:?}");
+        emulator.set_fault(Some(fault));
+        let states = LatestState::new(Arc::clone(&drones) as _);
+        let error = states.apply([state("drone-1", 1, 1.0)]).await.unwrap_err();
+        assert!(error.transient, "{name}: {error}");
+    }
+    emulator.set_fault(None);
+}

@@ -1,0 +1,241 @@
+//! HTTP triggers: requests from outside, forwarded to the handler or put into an envelope.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, Limited};
+use serde_json::Value;
+use time::UtcDateTime;
+use uuid::Uuid;
+
+use super::envelope::CallContext;
+use super::envelope::http::{HttpRequest, envelope};
+use super::error::CallFailure;
+use super::function_json::{Function, HttpTrigger, Trigger};
+use super::invoker::{Call, HOST_VERSION, Invoker, output_value, uri};
+use super::journal::CallFailed;
+use super::link::{HandlerState, Reached};
+use super::routes::{Routes, percent_decoded};
+
+/// The largest request that the host takes, in bytes: 100 MB as in Azure.
+const MAX_REQUEST_BYTES: usize = 100 * 1000 * 1000;
+
+/// Headers of one connection, which the next one has its own of.
+const HOP_BY_HOP: &[HeaderName] = &[
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TE,
+    header::TRAILER,
+];
+
+pub(crate) struct HttpFront {
+    pub routes: Routes,
+    pub forward: bool,
+    pub invoker: Arc<Invoker>,
+}
+
+/// Answers any request.
+pub(crate) async fn serve(State(front): State<Arc<HttpFront>>, request: Request) -> Response {
+    if request.uri().path() == "/" {
+        return "The local Functions host is running.\n".into_response();
+    }
+    let found = front
+        .routes
+        .find(request.method().as_str(), request.uri().path())
+        .map(|(function, params)| (Arc::clone(function), params));
+    let Some((function, params)) = found else {
+        return (StatusCode::NOT_FOUND, "No function has this route and method.\n").into_response();
+    };
+    let Trigger::Http(trigger) = &function.trigger else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let reached = match front.invoker.link().now() {
+        HandlerState::Ready(reached) => reached,
+        HandlerState::Starting => {
+            return unavailable("The handler is being started again; try once more in a moment.\n");
+        }
+        HandlerState::Refusing => {
+            return unavailable("The handler has ended with exit code 0 and is not started again.\n");
+        }
+    };
+    let outcome = if front.forward && function.forwardable {
+        front.forward(reached, &function, request).await
+    } else {
+        front.call(&function, trigger, params, request).await
+    };
+    outcome.unwrap_or_else(|failure| front.failed(&function, failure))
+}
+
+fn unavailable(text: &'static str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+}
+
+impl HttpFront {
+    /// Path, query, headers and body as they came; the answer as it comes, with any status.
+    async fn forward(&self, reached: Reached, function: &Function, request: Request) -> Result<Response, CallFailure> {
+        let _in_flight = self.invoker.journal().begin(&function.name);
+        let (mut parts, body) = request.into_parts();
+        let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        parts.uri = uri(reached, path_and_query)?;
+        parts.version = axum::http::Version::HTTP_11;
+        let has_body = parts
+            .headers
+            .get(header::CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
+            .is_some_and(|length| length > 0);
+        remove_hop_by_hop(&mut parts.headers);
+        parts.headers.insert("x-azure-functions-hostversion", HeaderValue::from_static(HOST_VERSION));
+        if let Ok(id) = HeaderValue::from_str(&Uuid::new_v4().to_string()) {
+            parts.headers.insert("x-azure-functions-invocationid", id);
+        }
+        // A body without a content length is not passed on. That is what the real host does.
+        let body = if has_body { body } else { Body::empty() };
+        let request = Request::from_parts(parts, body);
+
+        let answer = self.invoker.in_time(reached, async {
+            self.invoker
+                .client()
+                .request(request)
+                .await
+                .map_err(|error| CallFailure::HandlerGone(error.to_string()))
+        });
+        let (mut parts, body) = answer.await?.into_parts();
+        remove_hop_by_hop(&mut parts.headers);
+        Ok(Response::from_parts(parts, Body::new(body)))
+    }
+
+    async fn call(
+        &self,
+        function: &Function,
+        trigger: &HttpTrigger,
+        params: BTreeMap<String, String>,
+        request: Request,
+    ) -> Result<Response, CallFailure> {
+        let (parts, body) = request.into_parts();
+        let body = Limited::new(body, MAX_REQUEST_BYTES)
+            .collect()
+            .await
+            .map_err(|error| CallFailure::Input(error.to_string()))?
+            .to_bytes();
+        let host = parts
+            .headers
+            .get(header::HOST)
+            .and_then(|host| host.to_str().ok())
+            .unwrap_or("localhost");
+        let request = HttpRequest {
+            url: format!("http://{host}{}", parts.uri),
+            method: parts.method.to_string(),
+            query: query(parts.uri.query().unwrap_or_default()),
+            headers: headers(&parts.headers),
+            params,
+            body: (!body.is_empty()).then(|| String::from_utf8_lossy(&body).into_owned()),
+        };
+        let context = CallContext {
+            function: &function.name,
+            now: UtcDateTime::now(),
+            retry: None,
+        };
+        let call = Call {
+            invocation_id: Uuid::new_v4(),
+            envelope: envelope(&trigger.binding, &request, &context),
+        };
+        let answer = self.invoker.invoke(function, call).await?;
+        let output = trigger
+            .output
+            .as_deref()
+            .and_then(|binding| output_value(&answer, binding));
+        Ok(output.map_or_else(|| StatusCode::OK.into_response(), |value| response(value.get())))
+    }
+
+    fn failed(&self, function: &Function, failure: CallFailure) -> Response {
+        let status = match &failure {
+            CallFailure::HandlerGone(_) => StatusCode::BAD_GATEWAY,
+            CallFailure::Refused => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        self.invoker.journal().failed(CallFailed {
+            function: function.name.as_str().into(),
+            invocation_id: Uuid::nil(),
+            partition: None,
+            attempt: 1,
+            failure,
+        });
+        (status, "The call of the function failed; the host's log says why.\n").into_response()
+    }
+}
+
+/// An `http` output: `statusCode`, `headers`, `body`. `status` is ignored, as by the real host.
+fn response(json: &str) -> Response {
+    let output: Value = serde_json::from_str(json).unwrap_or_default();
+    let member = |name: &str| {
+        output.as_object().and_then(|members| {
+            members
+                .iter()
+                .find_map(|(key, value)| key.eq_ignore_ascii_case(name).then_some(value))
+        })
+    };
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let status = member("statusCode")
+        .and_then(|status| text(status).parse::<u16>().ok())
+        .and_then(|status| StatusCode::from_u16(status).ok())
+        .unwrap_or(StatusCode::OK);
+    let body = member("body")
+        .filter(|body| !body.is_null())
+        .map(text)
+        .unwrap_or_default();
+    let mut response = (status, body).into_response();
+    for (name, value) in member("headers").and_then(Value::as_object).into_iter().flatten() {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(&text(value))) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+fn headers(headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
+    let mut by_name: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, value) in headers {
+        by_name
+            .entry(dotnet_case(name.as_str()))
+            .or_default()
+            .push(String::from_utf8_lossy(value.as_bytes()).into_owned());
+    }
+    by_name
+}
+
+/// `content-type` as .NET shows it: `Content-Type`.
+fn dotnet_case(name: &str) -> String {
+    let mut upper = true;
+    name.chars()
+        .map(|c| {
+            let cased = if upper { c.to_ascii_uppercase() } else { c };
+            upper = c == '-';
+            cased
+        })
+        .collect()
+}
+
+fn query(text: &str) -> BTreeMap<String, String> {
+    text.split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let decoded = |text: &str| percent_decoded(&text.replace('+', " "));
+            (decoded(name), decoded(value))
+        })
+        .collect()
+}

@@ -1,0 +1,103 @@
+//! An event on its way in, and an event as the log keeps it.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+use time::UtcDateTime;
+
+use crate::host::EncodedEvent;
+
+/// An event on its way in.
+#[derive(Debug, Clone, Default)]
+pub struct NewEvent {
+    /// Any bytes.
+    pub body: Bytes,
+    /// Events of one key share a partition and keep their order.
+    pub partition_key: Option<String>,
+    /// The partition, where the sender chooses it itself. Stronger than the key.
+    pub partition: Option<u16>,
+    /// What the sender added: AMQP application properties.
+    pub properties: Map<String, Value>,
+    /// AMQP properties and annotations: `content-type`, `iothub-connection-device-id` and their like.
+    pub system_properties: Map<String, Value>,
+}
+
+impl NewEvent {
+    /// An event that has a body and nothing else.
+    #[must_use]
+    pub fn new(body: impl Into<Bytes>) -> Self {
+        Self {
+            body: body.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The same event with a partition key.
+    #[must_use]
+    pub fn with_key(mut self, key: impl Into<String>) -> Self {
+        self.partition_key = Some(key.into());
+        self
+    }
+
+    /// The same event with the annotations that IoT Hub adds to what a device sends, under the names that it gives them.
+    ///
+    /// `enqueued_at` is when IoT Hub took it, at or before the time that the hub itself notes.
+    #[must_use]
+    pub fn with_iot_hub_device(mut self, device_id: &str, enqueued_at: UtcDateTime) -> Self {
+        let mut time = String::with_capacity(24);
+        crate::host::write_time(&mut time, enqueued_at);
+        for (name, value) in [
+            (
+                "iothub-connection-auth-generation-id",
+                "638500000000000000".to_owned(),
+            ),
+            (
+                "iothub-connection-auth-method",
+                r#"{"scope":"device","type":"sas","issuer":"iothub","acceptingIpFilterRule":null}"#
+                    .to_owned(),
+            ),
+            ("iothub-connection-device-id", device_id.to_owned()),
+            ("iothub-enqueuedtime", time),
+            ("iothub-message-source", "Telemetry".to_owned()),
+        ] {
+            self.system_properties.insert(name.to_owned(), value.into());
+        }
+        self
+    }
+}
+
+/// Where an event was put.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// From 0.
+    pub partition: u16,
+    /// From 0, without gaps, within the partition.
+    pub sequence_number: i64,
+    /// The event's first byte in the partition's log. A number today; Event Hubs calls it opaque.
+    pub offset: String,
+    /// When the hub took it, to the millisecond, which is all that an AMQP timestamp can tell.
+    pub enqueued_at: UtcDateTime,
+}
+
+/// An event as the log keeps it.
+#[derive(Debug)]
+pub struct StoredEvent {
+    /// Byte for byte what was sent.
+    pub body: Bytes,
+    /// See [`NewEvent::partition_key`].
+    pub partition_key: Option<String>,
+    /// See [`NewEvent::properties`].
+    pub properties: Map<String, Value>,
+    /// See [`NewEvent::system_properties`].
+    pub system_properties: Map<String, Value>,
+    /// See [`Position::sequence_number`].
+    pub sequence_number: i64,
+    /// See [`Position::offset`].
+    pub offset: u64,
+    /// See [`Position::enqueued_at`].
+    pub enqueued_at: UtcDateTime,
+    /// The event's metadata as the host writes it. Kept here because every consumer group's envelope repeats it, and writing it is
+    /// most of what an event costs the host.
+    pub(crate) encoded: OnceLock<EncodedEvent>,
+}

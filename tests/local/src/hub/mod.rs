@@ -1,0 +1,273 @@
+//! A partitioned log in memory that takes events as Event Hubs does and keeps a checkpoint for every consumer group.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `event` | an event on its way in, and an event as the log keeps it |
+//! | `partition` | one partition's log: sequence numbers, offsets, times, retention |
+//! | `groups` | consumer groups: checkpoints, and what a lost lease does to them |
+//! | `http` | the send API: `POST /{hub}/messages` |
+//! | `batch` | the body of a batch send |
+//!
+//! The host reads partitions through [`Hub`] in process; nothing here speaks AMQP.
+
+mod batch;
+mod event;
+mod groups;
+mod http;
+mod partition;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use time::UtcDateTime;
+use tokio::sync::watch;
+
+pub use event::{NewEvent, Position, StoredEvent};
+use groups::Groups;
+use partition::Partition;
+
+/// The largest event that the send API takes, in bytes: Event Hubs' own limit outside the Basic tier.
+pub const MAX_EVENT_BYTES: usize = 1024 * 1024;
+
+/// What the log forgets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Retention {
+    /// Nothing is ever dropped: for tests that compare what was sent with what came out.
+    Everything,
+    /// What every known consumer group has checkpointed is dropped, once there is more than a small tail of it. A long run then
+    /// takes no more memory than its lag. Nothing is dropped while no group is known.
+    #[default]
+    UntilCheckpointed,
+}
+
+/// An event hub. Clones share one log.
+#[derive(Debug, Clone)]
+pub struct Hub {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    name: Box<str>,
+    partitions: Vec<PartitionSlot>,
+    groups: Mutex<Groups>,
+    retention: Mutex<Retention>,
+    appended: AtomicU64,
+    round_robin: AtomicU64,
+    /// Counts checkpoints, so that whoever waits for the consumers can wait for the next one instead of asking again and again.
+    progress: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct PartitionSlot {
+    log: Mutex<Partition>,
+    /// The sequence number that the next event will get; readers wait on it.
+    head: watch::Sender<i64>,
+}
+
+impl Hub {
+    /// An empty hub. A hub has at least one partition, whatever was asked for.
+    #[must_use]
+    pub fn new(name: &str, partitions: u16) -> Self {
+        let partitions = (0..partitions.max(1))
+            .map(|_| PartitionSlot {
+                log: Mutex::default(),
+                head: watch::Sender::new(0),
+            })
+            .collect();
+        Self {
+            inner: Arc::new(Inner {
+                name: name.into(),
+                partitions,
+                groups: Mutex::default(),
+                retention: Mutex::default(),
+                appended: AtomicU64::new(0),
+                round_robin: AtomicU64::new(0),
+                progress: watch::Sender::new(0),
+            }),
+        }
+    }
+
+    /// The hub's name, as in `POST /{name}/messages`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// How many partitions there are; they are numbered from 0.
+    #[must_use]
+    pub fn partitions(&self) -> u16 {
+        // `new` was given a u16, so the length fits.
+        u16::try_from(self.inner.partitions.len()).unwrap_or(u16::MAX)
+    }
+
+    /// The events taken since the hub was made, dropped ones included.
+    #[must_use]
+    pub fn appended(&self) -> u64 {
+        self.inner.appended.load(Ordering::Acquire)
+    }
+
+    /// The partition that a key belongs to: the same for the same key and number of partitions, in every process.
+    #[must_use]
+    pub fn partition_for_key(&self, key: &str) -> u16 {
+        // FNV-1a, folded so that the high bits count too when the number of partitions is a power of two.
+        let hash = key
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            });
+        let folded = (hash >> 32) ^ hash;
+        u16::try_from(folded % self.inner.partitions.len() as u64).unwrap_or_default()
+    }
+
+    /// Takes one event. Its partition is the one asked for (modulo the number of partitions), else its key's, else the next in turn.
+    ///
+    /// The body is kept byte for byte, whatever it is.
+    pub fn append(&self, event: NewEvent) -> Position {
+        let partition = self.choose_partition(event.partition, event.partition_key.as_deref());
+        let slot = &self.inner.partitions[usize::from(partition)];
+        let (position, head) = {
+            let mut log = lock(&slot.log);
+            let position = log.append(partition, event, UtcDateTime::now());
+            (position, log.head())
+        };
+        self.inner.appended.fetch_add(1, Ordering::AcqRel);
+        // Not `send_replace(head)`: another thread may have published a later head already.
+        slot.head.send_if_modified(|seen| {
+            let newer = head > *seen;
+            if newer {
+                *seen = head;
+            }
+            newer
+        });
+        position
+    }
+
+    fn choose_partition(&self, asked: Option<u16>, key: Option<&str>) -> u16 {
+        match (asked, key) {
+            (Some(partition), _) => partition % self.partitions(),
+            (None, Some(key)) => self.partition_for_key(key),
+            (None, None) => self.next_in_turn(),
+        }
+    }
+
+    fn next_in_turn(&self) -> u16 {
+        let turn = self.inner.round_robin.fetch_add(1, Ordering::Relaxed);
+        u16::try_from(turn % self.inner.partitions.len() as u64).unwrap_or_default()
+    }
+
+    /// What a partition still holds from the sequence number `from` on, oldest first; empty for a partition that does not exist.
+    #[must_use]
+    pub fn events(&self, partition: u16, from: i64) -> Vec<Arc<StoredEvent>> {
+        self.read(partition, from, usize::MAX)
+    }
+
+    /// As [`Hub::events`], at most `limit` of them.
+    #[must_use]
+    pub fn read(&self, partition: u16, from: i64, limit: usize) -> Vec<Arc<StoredEvent>> {
+        self.slot(partition)
+            .map(|slot| lock(&slot.log).read(from, limit))
+            .unwrap_or_default()
+    }
+
+    /// Follows the sequence number that a partition's next event will get. `None` for a partition that does not exist.
+    #[must_use]
+    pub fn watch_head(&self, partition: u16) -> Option<watch::Receiver<i64>> {
+        self.slot(partition).map(|slot| slot.head.subscribe())
+    }
+
+    /// Changes on every checkpoint of any group.
+    #[must_use]
+    pub fn watch_progress(&self) -> watch::Receiver<u64> {
+        self.inner.progress.subscribe()
+    }
+
+    /// Says what the log may forget from now on.
+    pub fn set_retention(&self, retention: Retention) {
+        *lock(&self.inner.retention) = retention;
+    }
+
+    /// Makes a consumer group known, at the beginning of every partition (`initialOffsetOptions` `fromStart`, the default). A group
+    /// that is known already keeps its checkpoints.
+    pub fn join(&self, group: &str) {
+        lock(&self.inner.groups).join(group, self.inner.partitions.len());
+    }
+
+    /// The names of the consumer groups that have ever joined.
+    #[must_use]
+    pub fn groups(&self) -> Vec<String> {
+        lock(&self.inner.groups).names()
+    }
+
+    /// The events that a group has not checkpointed, over all partitions. A group that never joined lags behind by everything.
+    #[must_use]
+    pub fn lag(&self, group: &str) -> u64 {
+        (0..self.partitions())
+            .map(|partition| {
+                let head = self.slot(partition).map_or(0, |slot| lock(&slot.log).head());
+                let next = lock(&self.inner.groups)
+                    .cursor(group, partition)
+                    .map_or(0, |cursor| cursor.next);
+                u64::try_from(head - next).unwrap_or_default()
+            })
+            .sum()
+    }
+
+    /// The sequence number of the last event that a group has checkpointed in a partition, if any.
+    #[must_use]
+    pub fn checkpoint(&self, group: &str, partition: u16) -> Option<i64> {
+        let cursor = lock(&self.inner.groups).cursor(group, partition)?;
+        (cursor.next > 0).then(|| cursor.next - 1)
+    }
+
+    /// Moves a group's checkpoint back, as a lost lease does: the last `events` events come again. A batch that is in flight goes on,
+    /// but its checkpoint no longer counts, because its reader has lost the partition.
+    ///
+    /// Returns how many events really come again: not more than the group had checkpointed, nor than the log still holds.
+    pub fn rewind(&self, group: &str, partition: u16, events: u64) -> u64 {
+        let Some(slot) = self.slot(partition) else {
+            return 0;
+        };
+        let oldest = lock(&slot.log).oldest();
+        let again = lock(&self.inner.groups).rewind(group, partition, events, oldest);
+        // Wakes a reader that waits for new events: old ones are new to it now.
+        slot.head.send_modify(|_| {});
+        again
+    }
+
+    /// Where a group's reader stands in a partition. Opaque: hand it back to [`Hub::commit`].
+    pub(crate) fn cursor(&self, group: &str, partition: u16) -> Option<groups::Cursor> {
+        lock(&self.inner.groups).cursor(group, partition)
+    }
+
+    /// Writes a checkpoint: everything before the sequence number `next` is done. Without effect, and `false`, when the reader has
+    /// lost the partition since it got its cursor.
+    pub(crate) fn commit(&self, group: &str, partition: u16, epoch: u64, next: i64) -> bool {
+        let (written, done) = {
+            let mut groups = lock(&self.inner.groups);
+            let written = groups.commit(group, partition, epoch, next);
+            (written, groups.done_by_all(partition))
+        };
+        if written {
+            if *lock(&self.inner.retention) == Retention::UntilCheckpointed
+                && let (Some(done), Some(slot)) = (done, self.slot(partition))
+            {
+                lock(&slot.log).forget_before(done);
+            }
+            self.inner.progress.send_modify(|count| *count += 1);
+        }
+        written
+    }
+
+    fn slot(&self, partition: u16) -> Option<&PartitionSlot> {
+        self.inner.partitions.get(usize::from(partition))
+    }
+}
+
+/// A panic elsewhere does not make a log or a checkpoint wrong: each change is complete before the lock is released.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

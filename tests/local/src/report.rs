@@ -1,0 +1,275 @@
+//! What became of every event, counted from what is really in Azurite and Cosmos DB.
+//!
+//! No counter of the handler is believed. An event counts as archived when an archive file holds its
+//! very bytes, as dead-lettered when the queue holds a message with its id, and as applied when it is
+//! not dead-lettered and its drone's document is at least as new as the event in every respect.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use drone_delivery::capture::{self, CaptureError};
+use drone_delivery::domain::{DeviceId, DroneDocument, DroneState, EventContext, parse};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use crate::azurite::StorageError;
+use crate::hub::StoredEvent;
+use crate::system::{ARCHIVE, DATABASE, DEAD_LETTERS, DRONES, System};
+
+/// How many blobs are read at once; Azurite is one thread.
+const CONCURRENT_READS: usize = 8;
+
+/// The outcome of a run; the JSON of `--report`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Report {
+    /// Events that the hub took.
+    pub sent: u64,
+    /// Events that are part of their drone's state, or older than it.
+    pub applied: u64,
+    /// Events with a message in the dead-letter queue.
+    pub dead_lettered: u64,
+    /// Records in the archive, repeats included.
+    pub archived: u64,
+    /// Records in the archive that repeat an event.
+    pub archive_duplicates: u64,
+    /// Documents in the drones' container.
+    pub drones: u64,
+    /// Successful item writes that Cosmos DB saw.
+    pub cosmos_writes: u64,
+    /// From the moment the hub took an event to the end of the call that applied it, in milliseconds.
+    pub event_to_state_millis: Percentiles,
+    /// The handler process.
+    pub handler: HandlerReport,
+    /// What does not add up, one sentence each; empty is good.
+    pub faults: Vec<String>,
+}
+
+/// Two percentiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Percentiles {
+    /// Half of the events were at most this late.
+    pub p50: u64,
+    /// All but one in a hundred were at most this late.
+    pub p99: u64,
+}
+
+/// What the handler cost.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HandlerReport {
+    /// CPU time of the process, over all functions, for each event sent.
+    pub cpu_micros_per_event: f64,
+    /// Resident memory at its peak.
+    pub rss_mi_b: f64,
+    /// From the start of the process to its first answer.
+    pub ready_millis: f64,
+}
+
+/// The stores could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// Azurite failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// An archive file cannot be read.
+    #[error("archive file {name}: {error}")]
+    Archive {
+        /// The blob.
+        name: String,
+        /// What is wrong with it.
+        error: CaptureError,
+    },
+    /// The report could not be written.
+    #[error("cannot write the report to {path}: {error}")]
+    Write {
+        /// Where to.
+        path: String,
+        /// Why not.
+        error: std::io::Error,
+    },
+}
+
+impl Report {
+    /// Reads the stores of a settled system and counts. The hub must have kept every event. Takes the
+    /// messages off the dead-letter queue.
+    ///
+    /// # Errors
+    /// Where a store cannot be read. What does not add up is no error but a line of [`Report::faults`].
+    pub async fn of(system: &System, latencies: &Histogram<u64>) -> Result<Self, ReportError> {
+        let mut faults = Vec::new();
+        let sent = sent_events(system);
+        let archive = archived_events(system).await?;
+        let archived = archive.records;
+        let distinct = archive.events.len() as u64;
+        compare(&sent, &archive.events, &mut faults);
+
+        let dead_letters = dead_letter_ids(system, &mut faults).await?;
+        let documents = system.cosmos.items(DATABASE, DRONES).await;
+        let drones = documents.len() as u64;
+        let states = states(documents, &mut faults);
+        let applied = sent
+            .iter()
+            .filter(|(key, _)| !dead_letters.contains(*key))
+            .filter(|(_, event)| is_part_of(event, &states))
+            .count() as u64;
+
+        let sent = sent.len() as u64;
+        let dead_lettered = dead_letters.len() as u64;
+        if sent != applied + dead_lettered {
+            faults.push(format!(
+                "{sent} events were sent, but {applied} applied and {dead_lettered} dead-lettered"
+            ));
+        }
+        let usage = system.host.handler();
+        Ok(Self {
+            sent,
+            applied,
+            dead_lettered,
+            archived,
+            archive_duplicates: archived - distinct,
+            drones,
+            cosmos_writes: system.cosmos.writes(),
+            event_to_state_millis: Percentiles {
+                p50: latencies.value_at_quantile(0.5),
+                p99: latencies.value_at_quantile(0.99),
+            },
+            handler: HandlerReport {
+                cpu_micros_per_event: round(usage.cpu.as_secs_f64() * 1e6 / sent.max(1) as f64),
+                rss_mi_b: round(usage.peak_rss_bytes as f64 / f64::from(1 << 20)),
+                ready_millis: round(usage.ready.as_secs_f64() * 1e3),
+            },
+            faults,
+        })
+    }
+
+    /// Writes the report as JSON.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<(), ReportError> {
+        let text = serde_json::to_string_pretty(self).unwrap_or_default() + "\n";
+        std::fs::write(path, text).map_err(|error| ReportError::Write {
+            path: path.display().to_string(),
+            error,
+        })
+    }
+}
+
+fn round(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
+}
+
+/// `<partition>:<sequence>`, as dead letters name an event.
+type EventKey = String;
+
+fn sent_events(system: &System) -> HashMap<EventKey, std::sync::Arc<StoredEvent>> {
+    (0..system.hub.partitions())
+        .flat_map(|partition| {
+            system
+                .hub
+                .events(partition, 0)
+                .into_iter()
+                .map(move |event| (format!("{partition}:{}", event.sequence_number), event))
+        })
+        .collect()
+}
+
+struct Archive {
+    records: u64,
+    events: HashMap<EventKey, Vec<u8>>,
+}
+
+async fn archived_events(system: &System) -> Result<Archive, ReportError> {
+    let names = system.storage.blob_names(ARCHIVE, "").await?;
+    let mut files = stream::iter(names)
+        .map(|name| async {
+            let file = system.storage.read_blob(ARCHIVE, &name).await?;
+            let partition = name.split('/').nth(1).unwrap_or_default().to_owned();
+            match capture::decode(&file) {
+                Ok(events) => Ok((partition, events)),
+                Err(error) => Err(ReportError::Archive { name, error }),
+            }
+        })
+        .buffer_unordered(CONCURRENT_READS);
+    let mut archive = Archive {
+        records: 0,
+        events: HashMap::new(),
+    };
+    while let Some((partition, events)) = files.try_next().await? {
+        for event in events {
+            archive.records += 1;
+            let key = format!("{partition}:{}", event.sequence_number);
+            archive.events.insert(key, event.body);
+        }
+    }
+    Ok(archive)
+}
+
+fn compare(
+    sent: &HashMap<EventKey, std::sync::Arc<StoredEvent>>,
+    archived: &HashMap<EventKey, Vec<u8>>,
+    faults: &mut Vec<String>,
+) {
+    let missing = sent.keys().filter(|key| !archived.contains_key(*key)).count();
+    if missing > 0 {
+        faults.push(format!("{missing} events are not in the archive"));
+    }
+    let differing = archived
+        .iter()
+        .filter(|(key, body)| sent.get(*key).is_none_or(|event| event.body != **body))
+        .count();
+    if differing > 0 {
+        faults.push(format!("{differing} archived bodies are not what was sent"));
+    }
+}
+
+async fn dead_letter_ids(
+    system: &System,
+    faults: &mut Vec<String>,
+) -> Result<HashSet<EventKey>, ReportError> {
+    let mut ids = HashSet::new();
+    for text in system.storage.take_queue_messages(DEAD_LETTERS).await? {
+        let message: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        match message["id"].as_str() {
+            Some(id) => _ = ids.insert(id.to_owned()),
+            None => faults.push("a dead letter has no id".to_owned()),
+        }
+    }
+    Ok(ids)
+}
+
+fn states(
+    documents: Vec<serde_json::Value>,
+    faults: &mut Vec<String>,
+) -> HashMap<DeviceId, DroneState> {
+    let mut states = HashMap::new();
+    for document in documents {
+        let read = serde_json::from_value::<DroneDocument>(document)
+            .map_err(|error| error.to_string())
+            .and_then(|document| DroneState::try_from(document).map_err(|error| error.to_string()));
+        match read {
+            Ok(state) => _ = states.insert(state.device_id.clone(), state),
+            Err(error) => faults.push(format!("a document is not a drone: {error}")),
+        }
+    }
+    states
+}
+
+/// Whether merging the event once more would change nothing.
+fn is_part_of(event: &StoredEvent, states: &HashMap<DeviceId, DroneState>) -> bool {
+    let context = EventContext {
+        authenticated_device: None,
+        enqueued_at: event.enqueued_at,
+    };
+    let Ok(telemetry) = parse(&event.body, &context) else {
+        return false;
+    };
+    let Some(state) = states.get(&telemetry.device_id) else {
+        return false;
+    };
+    !state
+        .clone()
+        .merge(DroneState::observe(telemetry, event.enqueued_at))
+}

@@ -1,0 +1,197 @@
+//! The parts put together: storage, Cosmos DB, hub and host around one handler, ready for events.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::azurite::StorageAccount;
+use crate::cosmos::CosmosEmulator;
+use crate::host::{Host, HostError, HostOptions, LogSink};
+use crate::hub::Hub;
+use crate::stage::{StageError, StageOptions, stage};
+
+/// The database and the containers that the handler expects to exist, as the infrastructure makes them.
+pub const DATABASE: &str = "drone-delivery";
+/// The Cosmos DB container of latest states.
+pub const DRONES: &str = "drones";
+/// The Blob container of the raw archive.
+pub const ARCHIVE: &str = "telemetry-archive";
+/// The Blob container for bodies too large for a queue message, and the queue that points at them.
+pub const DEAD_LETTERS: &str = "telemetry-dead-letters";
+
+/// The hub's name: `POST http://…/telemetry/messages`.
+pub const HUB: &str = "telemetry";
+
+/// How a [`System`] is put together.
+pub struct SystemOptions {
+    /// The handler's executable.
+    pub binary: PathBuf,
+    /// The repository, with `host.json` and the functions' folders.
+    pub source: PathBuf,
+    /// Where the app is staged; `None` for a temporary folder.
+    pub app_root: Option<PathBuf>,
+    /// Where blobs and queues are.
+    pub storage: StorageAccount,
+    /// How many partitions the hub has.
+    pub partitions: u16,
+    /// Ports of the HTTP functions, the hub and Cosmos DB; 0 for any free one.
+    pub ports: Ports,
+    /// App settings beside or instead of the usual ones.
+    pub settings: BTreeMap<String, String>,
+    /// Takes what the host and the handler log.
+    pub log: LogSink,
+    /// Whether the handler may crash as often as a test wants, without the host giving up.
+    pub unlimited_restarts: bool,
+}
+
+/// Ports on 127.0.0.1; 0 for any free one.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ports {
+    /// The HTTP functions.
+    pub http: u16,
+    /// The hub.
+    pub hub: u16,
+    /// Cosmos DB.
+    pub cosmos: u16,
+}
+
+/// The whole system, running. Dropping it ends it.
+pub struct System {
+    /// The hub that drones send to.
+    pub hub: Hub,
+    /// The host, and through it the handler.
+    pub host: Host,
+    /// Cosmos DB.
+    pub cosmos: CosmosEmulator,
+    /// Blobs and queues.
+    pub storage: StorageAccount,
+    hub_address: SocketAddr,
+    hub_server: JoinHandle<()>,
+    _staging: Option<TempDir>,
+}
+
+/// The system did not start; the text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum SystemError {
+    /// The app could not be staged.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// The host or the handler did not start.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The Cosmos DB emulator did not start.
+    #[error(transparent)]
+    Cosmos(#[from] crate::cosmos::CosmosError),
+    /// Azurite refused to make a container or a queue.
+    #[error(transparent)]
+    Storage(#[from] crate::azurite::StorageError),
+    /// A port is taken.
+    #[error("port {port} is in use: stop what uses it, or pass {option} PORT")]
+    Port {
+        /// Which port.
+        port: u16,
+        /// The option that chooses another.
+        option: &'static str,
+    },
+    /// Anything of the file system.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl System {
+    /// Stages the app, makes the containers, and starts everything but Azurite.
+    ///
+    /// # Errors
+    /// Where a part does not start; those that did are ended.
+    pub async fn start(options: SystemOptions) -> Result<Self, SystemError> {
+        let (staging, app_root) = match options.app_root {
+            Some(root) => (None, root),
+            None => {
+                let folder = tempfile::tempdir()?;
+                let root = folder.path().join("app");
+                (Some(folder), root)
+            }
+        };
+        let staged = stage(StageOptions {
+            binary: options.binary,
+            source: options.source,
+            out: app_root,
+            local_settings: false,
+        })?;
+
+        let cosmos = CosmosEmulator::start(options.ports.cosmos).await?;
+        cosmos.create_container(DATABASE, DRONES, "/deviceId").await?;
+        let storage = options.storage;
+        storage.create_container(ARCHIVE).await?;
+        storage.create_container(DEAD_LETTERS).await?;
+        storage.create_queue(DEAD_LETTERS).await?;
+
+        let hub = Hub::new(HUB, options.partitions);
+        let listener = TcpListener::bind(("127.0.0.1", options.ports.hub))
+            .await
+            .map_err(|_| SystemError::Port {
+                port: options.ports.hub,
+                option: "--hub-port",
+            })?;
+        let hub_address = listener.local_addr()?;
+        let router = hub.router();
+        let hub_server = tokio::spawn(async move {
+            // Only a broken listener ends this; sends then fail, which nobody can overlook.
+            _ = axum::serve(listener, router).await;
+        });
+
+        let mut settings: BTreeMap<String, String> = [
+            ("FUNCTIONS_WORKER_RUNTIME", "custom"),
+            ("TelemetryHub", "Endpoint=sb://localhost;UseDevelopmentEmulator=true"),
+            ("TelemetryHubName", HUB),
+            ("CosmosDb", &cosmos.connection_string()),
+            ("CosmosDbDatabase", DATABASE),
+            ("FleetStorage", storage.connection_string()),
+            // There is no instance metadata service here to wait for.
+            ("COSMOS_DISABLE_IMDS", "1"),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+        settings.extend(options.settings);
+
+        let host = Host::start(HostOptions {
+            app_root: staged.root,
+            settings,
+            http_port: options.ports.http,
+            hub: hub.clone(),
+            log: options.log,
+            unlimited_restarts: options.unlimited_restarts,
+        })
+        .await?;
+        Ok(Self {
+            hub,
+            host,
+            cosmos,
+            storage,
+            hub_address,
+            hub_server,
+            _staging: staging,
+        })
+    }
+
+    /// Where events are sent: `http://127.0.0.1:7072/telemetry/messages`.
+    pub fn hub_url(&self) -> String {
+        format!("http://{}/{HUB}/messages", self.hub_address)
+    }
+
+    /// Where the HTTP functions are: `http://127.0.0.1:7071/api`.
+    pub fn api_url(&self) -> String {
+        format!("http://{}/api", self.host.http_address())
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        self.hub_server.abort();
+    }
+}

@@ -1,0 +1,166 @@
+//! `cargo local up`: builds, starts everything, flies drones, shows what happens, and ends it all.
+
+mod drones;
+mod options;
+mod progress;
+mod view;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use crate::azurite::{Azurite, AzuriteOptions};
+use crate::build::{self, Profile};
+use crate::host::LogSink;
+use crate::hub::Retention;
+use crate::report::Report;
+use crate::system::{HUB, Ports, System, SystemOptions};
+
+pub use options::UpOptions;
+use progress::Progress;
+use view::View;
+
+/// The storage account's name, as everybody expects it of Azurite.
+const ACCOUNT: &str = "devstoreaccount1";
+
+/// How long the system may take, after the last event, until every function has seen it.
+const SETTLE: Duration = Duration::from_secs(120);
+
+/// How often the view is brought up to date: on a terminal, and as plain lines.
+const REFRESH: Duration = Duration::from_millis(200);
+
+/// Runs until Ctrl-C or the end of `--for`.
+///
+/// # Errors
+/// Where something does not start or dies, or, with `--for`, where an event is not accounted for.
+pub fn run(options: UpOptions) -> Result<(), Box<dyn Error>> {
+    let source = build::repository()?;
+    let binary = match &options.binary {
+        Some(binary) => binary.clone(),
+        None => {
+            view::say("Building the handler (the first time takes a few minutes)");
+            build::handler(&source, Profile::Release)?
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    // Everything lives inside this future; leaving it, also by Ctrl-C or a panic, drops and so ends
+    // every process.
+    runtime.block_on(async {
+        let (log, lines) = mpsc::unbounded_channel();
+        let azurite = Azurite::start(AzuriteOptions {
+            blob_port: options.azurite_blob_port,
+            queue_port: options.azurite_queue_port,
+            accounts: vec![ACCOUNT.to_owned()],
+        })
+        .await?;
+        let storage = azurite
+            .account(ACCOUNT)
+            .ok_or("Azurite does not know the account that it was given")?;
+        let system = System::start(SystemOptions {
+            app_root: Some(source.join("target/app")),
+            source,
+            binary,
+            storage,
+            partitions: options.partitions,
+            ports: Ports {
+                http: options.http_port,
+                hub: options.hub_port,
+                cosmos: options.cosmos_port,
+            },
+            settings: options.settings.iter().cloned().collect(),
+            log: LogSink::new(move |line| _ = log.send(line)),
+            unlimited_restarts: false,
+        })
+        .await?;
+        let interrupted = tokio::select! {
+            outcome = fly(&system, &options, lines) => outcome.map(|()| false)?,
+            () = azurite.died() => return Err("Azurite has died; run the command again".into()),
+            () = stop_requested() => true,
+        };
+        if interrupted {
+            view::say("Stopping");
+        }
+        Ok(())
+    })
+}
+
+async fn fly(
+    system: &System,
+    options: &UpOptions,
+    lines: mpsc::UnboundedReceiver<String>,
+) -> Result<(), Box<dyn Error>> {
+    let counted = options.duration.is_some();
+    if counted {
+        // The report compares what was sent with what arrived.
+        system.hub.set_retention(Retention::Everything);
+    }
+    view::addresses(system, options.drones);
+    let progress = Arc::new(Progress::default());
+    let following = progress::follow(system, Arc::clone(&progress));
+    let mut view = View::new(lines);
+    let started = Instant::now();
+    let flight = drones::fly(system.hub.clone(), options);
+    tokio::pin!(flight, following);
+
+    let mut refresh = tokio::time::interval(REFRESH);
+    let mut flying = true;
+    loop {
+        tokio::select! {
+            () = &mut flight, if flying => flying = false,
+            never = &mut following => match never {},
+            _ = refresh.tick() => view.show(&progress.snapshot(system, started.elapsed())),
+        }
+        if !flying && counted {
+            break;
+        }
+    }
+
+    let settled = async {
+        system.host.settled(SETTLE).await.map_err(|error| {
+            format!("the functions did not catch up with the hub: {error}")
+        })
+    };
+    tokio::pin!(settled);
+    loop {
+        tokio::select! {
+            outcome = &mut settled => {
+                outcome?;
+                break;
+            }
+            never = &mut following => match never {},
+            _ = refresh.tick() => view.show(&progress.snapshot(system, started.elapsed())),
+        }
+    }
+    view.show(&progress.snapshot(system, started.elapsed()));
+    view.finish();
+    view::say("Counting what is in Azurite and Cosmos DB");
+    let report = Report::of(system, &progress.latencies()).await?;
+    view::report(&report);
+    if let Some(path) = &options.report {
+        report.write(path)?;
+    }
+    match report.faults.is_empty() {
+        true => Ok(()),
+        false => Err(format!("not every event of {HUB} is accounted for").into()),
+    }
+}
+
+/// Ctrl-C, or a polite kill.
+async fn stop_requested() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    _ = tokio::signal::ctrl_c().await;
+}

@@ -1,0 +1,161 @@
+//! What `cargo local up` shows: a live view on a terminal, plain lines elsewhere.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the program's voice"
+)]
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tokio::sync::mpsc;
+
+use super::progress::Snapshot;
+use crate::report::Report;
+use crate::system::System;
+
+/// Plain lines come this often.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// Log lines above this many a refresh are only counted: a storm of them would hide what matters.
+const LINES_A_REFRESH: usize = 10;
+
+/// One line, now.
+pub(super) fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+/// Where everything is, and what to try.
+pub(super) fn addresses(system: &System, drones: u32) {
+    let (hub, api) = (system.hub_url(), system.api_url());
+    println!();
+    println!("  Send an event   POST {hub}");
+    println!("  One drone       {api}/drones/{{deviceId}}");
+    println!("  Health          {api}/health");
+    println!("  Cosmos DB       {}", system.cosmos.endpoint());
+    println!();
+    println!("  Try:");
+    println!(
+        "    curl -i -H 'BrokerProperties: {{\"PartitionKey\":\"Simulated.drone-01.35\"}}' \\"
+    );
+    println!("      --data-binary @tests/fixtures/telemetry/flight.json {hub}");
+    println!("    curl {api}/drones/Simulated.drone-01.35");
+    if drones > 0 {
+        println!("    curl {api}/drones/{}", simulator::device_id(0));
+    }
+    println!();
+    println!("  Ctrl-C stops everything.");
+    println!();
+}
+
+/// Shows snapshots and what the host and the handler have to say.
+pub(super) struct View {
+    bar: Option<ProgressBar>,
+    lines: mpsc::UnboundedReceiver<String>,
+    last_line: Option<Instant>,
+}
+
+impl View {
+    pub(super) fn new(lines: mpsc::UnboundedReceiver<String>) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            // The template is a constant; were it wrong, the default style would do.
+            if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed_precise}  {msg}") {
+                bar.set_style(style);
+            }
+            bar
+        });
+        Self {
+            bar,
+            lines,
+            last_line: None,
+        }
+    }
+
+    pub(super) fn show(&mut self, snapshot: &Snapshot) {
+        self.show_log();
+        let text = snapshot.to_string();
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message(text);
+                bar.tick();
+            }
+            None if self.last_line.is_none_or(|last| last.elapsed() >= LINE_EVERY) => {
+                self.last_line = Some(Instant::now());
+                println!("{text}");
+            }
+            None => {}
+        }
+    }
+
+    /// Leaves the last figures on the terminal.
+    pub(super) fn finish(&mut self) {
+        self.show_log();
+        if let Some(bar) = self.bar.take() {
+            bar.abandon();
+        }
+    }
+
+    fn show_log(&mut self) {
+        let mut shown = 0;
+        let mut more = 0;
+        while let Ok(line) = self.lines.try_recv() {
+            if shown < LINES_A_REFRESH {
+                shown += 1;
+                self.print(&line);
+            } else {
+                more += 1;
+            }
+        }
+        if more > 0 {
+            self.print(&format!("… and {more} more lines"));
+        }
+    }
+
+    fn print(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => println!("{line}"),
+        }
+    }
+}
+
+/// The outcome of a counted run.
+pub(super) fn report(report: &Report) {
+    println!();
+    for (name, value) in [
+        ("sent", report.sent.to_string()),
+        ("applied", report.applied.to_string()),
+        ("dead-lettered", report.dead_lettered.to_string()),
+        (
+            "archived",
+            format!("{} ({} repeats)", report.archived, report.archive_duplicates),
+        ),
+        ("drones", report.drones.to_string()),
+        ("Cosmos DB writes", report.cosmos_writes.to_string()),
+        (
+            "event to state",
+            format!(
+                "p50 {} ms, p99 {} ms",
+                report.event_to_state_millis.p50, report.event_to_state_millis.p99
+            ),
+        ),
+        (
+            "handler",
+            format!(
+                "{} us CPU an event, {} MiB at peak, ready after {} ms",
+                report.handler.cpu_micros_per_event,
+                report.handler.rss_mi_b,
+                report.handler.ready_millis
+            ),
+        ),
+    ] {
+        println!("  {name:<17} {value}");
+    }
+    for fault in &report.faults {
+        println!("  FAULT             {fault}");
+    }
+    println!();
+}
