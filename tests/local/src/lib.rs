@@ -2,16 +2,22 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`system`] | everything below put together around one handler |
 //! | [`hub`] | a partitioned log that takes events as Event Hubs does |
 //! | [`host`] | the Functions host, as a custom handler sees it |
 //! | [`azurite`] | Blob and Queue storage |
 //! | [`cosmos`] | the Cosmos DB emulator behind a socket, with faults on request |
-//! | [`stage`] | lays out the folder that `func` runs and publishes |
+//! | [`build`], [`stage`] | compiles the handler; lays out the folder that `func` runs and publishes |
+//! | [`up`], [`report`] | `cargo local up`, and the count of what became of every event |
 //! | [`child`] | starts processes and makes sure that they end |
 
 pub mod azurite;
+pub mod build;
 pub mod child;
 pub mod cosmos;
 pub mod host;
 pub mod hub;
+pub mod report;
 pub mod stage;
+pub mod system;
+pub mod up;

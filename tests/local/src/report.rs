@@ -157,6 +157,12 @@ impl Report {
     }
 }
 
+/// A histogram for latencies in milliseconds, up to an hour, to three digits.
+#[allow(clippy::expect_used, reason = "the bounds are constants within the library's limits")]
+pub fn latency_histogram() -> Histogram<u64> {
+    Histogram::new_with_max(3_600_000, 3).expect("constant bounds")
+}
+
 fn round(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }

@@ -31,7 +31,11 @@ pub(crate) enum Verdict {
 ///
 /// # Errors
 /// Where the answer fails the call.
-pub(crate) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Verdict, CallFailure> {
+pub(crate) fn judge(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Verdict, CallFailure> {
     if !status.is_success() {
         return Err(CallFailure::Status {
             status: status.as_u16(),
@@ -45,7 +49,9 @@ pub(crate) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Res
     if !is_json(headers) {
         let content_type = headers
             .get(header::CONTENT_TYPE)
-            .map_or("no content type", |value| value.to_str().unwrap_or("an unreadable one"));
+            .map_or("no content type", |value| {
+                value.to_str().unwrap_or("an unreadable one")
+            });
         return Err(CallFailure::NoEnvelope(format!(
             "the content type must be application/json, not {content_type}"
         )));
@@ -100,7 +106,10 @@ fn logs(value: &RawValue) -> Result<Vec<String>, serde_json::Error> {
 }
 
 fn quoted(body: &[u8]) -> String {
-    String::from_utf8_lossy(body).chars().take(QUOTED_CHARS).collect()
+    String::from_utf8_lossy(body)
+        .chars()
+        .take(QUOTED_CHARS)
+        .collect()
 }
 
 #[cfg(test)]
@@ -112,7 +121,8 @@ mod tests {
     use super::*;
 
     fn judged(content_type: &'static str, body: &str) -> Result<Verdict, CallFailure> {
-        let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+        let headers =
+            HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(content_type))]);
         judge(StatusCode::OK, &headers, body.as_bytes())
     }
 
@@ -125,7 +135,9 @@ mod tests {
 
     #[test]
     fn envelope_names_have_no_case_and_binding_names_have() {
-        let answer = answer(r#"{"OUTPUTS":{"deadLetters":["a"]},"logs":["one",{"b":2}],"returnValue":null}"#);
+        let answer = answer(
+            r#"{"OUTPUTS":{"deadLetters":["a"]},"logs":["one",{"b":2}],"returnValue":null}"#,
+        );
         assert_eq!(answer.outputs["deadLetters"].get(), r#"["a"]"#);
         assert!(!answer.outputs.contains_key("deadletters"));
         assert_eq!(answer.logs, ["one", r#"{"b":2}"#]);
@@ -136,7 +148,10 @@ mod tests {
     fn an_envelope_may_be_empty_but_not_absent() {
         assert!(answer("{}").outputs.is_empty());
         for body in ["", "  ", "null"] {
-            assert!(matches!(judged("application/json", body), Ok(Verdict::Hangs)), "{body:?}");
+            assert!(
+                matches!(judged("application/json", body), Ok(Verdict::Hangs)),
+                "{body:?}"
+            );
         }
         let no_content = judge(StatusCode::NO_CONTENT, &HeaderMap::new(), b"");
         assert!(matches!(no_content, Ok(Verdict::Hangs)));
@@ -159,7 +174,12 @@ mod tests {
     #[test]
     fn a_failed_answer_is_quoted_up_to_200_characters() {
         let body = "é".repeat(500);
-        let failure = judge(StatusCode::INTERNAL_SERVER_ERROR, &HeaderMap::new(), body.as_bytes()).unwrap_err();
+        let failure = judge(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            &HeaderMap::new(),
+            body.as_bytes(),
+        )
+        .unwrap_err();
         assert_eq!(
             failure,
             CallFailure::Status {

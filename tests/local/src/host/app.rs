@@ -102,7 +102,9 @@ fn function_files(root: &Path) -> Result<Vec<(String, PathBuf)>, HostError> {
 
 fn is_function_name(name: &str) -> bool {
     let mut bytes = name.bytes();
-    bytes.next().is_some_and(|first| first.is_ascii_alphabetic())
+    bytes
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic())
         && name.len() <= 128
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
@@ -118,7 +120,8 @@ mod tests {
 
     fn app(functions: &[(&str, &str)], settings: &[(&str, &str)]) -> Result<App, HostError> {
         let root = tempfile::tempdir().unwrap();
-        let host = r#"{"version":"2.0","customHandler":{"description":{"defaultExecutablePath":"run"}}}"#;
+        let host =
+            r#"{"version":"2.0","customHandler":{"description":{"defaultExecutablePath":"run"}}}"#;
         std::fs::write(root.path().join("host.json"), host).unwrap();
         for (name, text) in functions {
             std::fs::create_dir(root.path().join(name)).unwrap();
@@ -152,7 +155,10 @@ mod tests {
     #[test]
     fn two_functions_do_not_share_a_consumer_group() {
         let error = app(&[("A", EVENTS), ("B", EVENTS)], &[]).unwrap_err();
-        assert!(error.to_string().contains("shares the consumer group"), "{error}");
+        assert!(
+            error.to_string().contains("shares the consumer group"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -160,13 +166,24 @@ mod tests {
         for (name, text, part) in [
             ("Fly", r#"{"bindings":[]}"#, "one trigger"),
             ("1Fly", EVENTS, "no function name"),
-            ("Fly", &EVENTS.replace("%HubName%", "other"), "event hub 'other'"),
+            (
+                "Fly",
+                &EVENTS.replace("%HubName%", "other"),
+                "event hub 'other'",
+            ),
             ("Fly", &EVENTS.replace("%HubName%", "%Nowhere%"), "Nowhere"),
             ("Fly", &EVENTS.replace("\"Hub\"", "\"Nowhere\""), "Nowhere"),
-            ("Fly", &EVENTS.replace("eventHubTrigger", "kafkaTrigger"), "kafkaTrigger"),
+            (
+                "Fly",
+                &EVENTS.replace("eventHubTrigger", "kafkaTrigger"),
+                "kafkaTrigger",
+            ),
         ] {
             let error = app(&[(name, text)], &[]).unwrap_err().to_string();
-            assert!(error.contains(part) && error.contains("function.json"), "{error}");
+            assert!(
+                error.contains(part) && error.contains("function.json"),
+                "{error}"
+            );
         }
     }
 }

@@ -11,8 +11,6 @@ pub(crate) enum Zone {
     Unspecified,
     /// `Z`: a DateTime in UTC.
     Z,
-    /// `+00:00`: a DateTimeOffset.
-    Offset,
 }
 
 /// Whole seconds, as a DateTime or DateTimeOffset at the top of `Metadata` is written.
@@ -54,7 +52,6 @@ fn write_zone(out: &mut String, zone: Zone) {
     out.push_str(match zone {
         Zone::Unspecified => "",
         Zone::Z => "Z",
-        Zone::Offset => "+00:00",
     });
 }
 
@@ -73,20 +70,41 @@ mod tests {
     #[test]
     fn fractions_lose_their_trailing_zeros_and_nothing_else() {
         for (time, text) in [
-            (utc_datetime!(2024-05-01 12:00:00.123), "2024-05-01T12:00:00.123"),
-            (utc_datetime!(2024-05-01 12:00:00.5), "2024-05-01T12:00:00.5"),
+            (
+                utc_datetime!(2024-05-01 12:00:00.123),
+                "2024-05-01T12:00:00.123",
+            ),
+            (
+                utc_datetime!(2024-05-01 12:00:00.5),
+                "2024-05-01T12:00:00.5",
+            ),
             (utc_datetime!(2024-05-01 12:00:00), "2024-05-01T12:00:00"),
-            (utc_datetime!(2024-05-01 12:00:00.000_000_1), "2024-05-01T12:00:00.0000001"),
-            (utc_datetime!(2024-05-01 12:00:00.050_1), "2024-05-01T12:00:00.0501"),
+            (
+                utc_datetime!(2024-05-01 12:00:00.000_000_1),
+                "2024-05-01T12:00:00.0000001",
+            ),
+            (
+                utc_datetime!(2024-05-01 12:00:00.050_1),
+                "2024-05-01T12:00:00.0501",
+            ),
         ] {
-            assert_eq!(written(|out| write_fraction(out, time, Zone::Unspecified)), text);
+            assert_eq!(
+                written(|out| write_fraction(out, time, Zone::Unspecified)),
+                text
+            );
         }
     }
 
     #[test]
     fn a_zone_is_written_as_the_kind_of_time_has_it() {
         let time = utc_datetime!(2024-05-01 12:00:00.5);
-        assert_eq!(written(|out| write_fraction(out, time, Zone::Z)), "2024-05-01T12:00:00.5Z");
-        assert_eq!(written(|out| write_seconds(out, time, Zone::Offset)), "2024-05-01T12:00:00+00:00");
+        assert_eq!(
+            written(|out| write_fraction(out, time, Zone::Z)),
+            "2024-05-01T12:00:00.5Z"
+        );
+        assert_eq!(
+            written(|out| write_seconds(out, time, Zone::Unspecified)),
+            "2024-05-01T12:00:00"
+        );
     }
 }

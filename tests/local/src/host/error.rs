@@ -25,7 +25,9 @@ pub enum HostError {
         problem: String,
     },
     /// The port of the HTTP functions is not free.
-    #[error("port {port} is in use: stop what uses it, or choose another port for the HTTP functions")]
+    #[error(
+        "port {port} is in use: stop what uses it, or choose another port for the HTTP functions"
+    )]
     Port {
         /// Which port.
         port: u16,
@@ -92,7 +94,9 @@ pub enum CallFailure {
     #[error("the handler went away during the call: {0}")]
     HandlerGone(String),
     /// The handler has ended with exit code 0, and is not started again.
-    #[error("the handler has ended by itself with exit code 0; the host starts it no more and refuses every call")]
+    #[error(
+        "the handler has ended by itself with exit code 0; the host starts it no more and refuses every call"
+    )]
     Refused,
     /// The call could not be made: the events are not what the binding asks for.
     #[error("the trigger's data does not fit its binding: {0}")]
@@ -141,7 +145,9 @@ fn listed(lag: &[(String, u64)]) -> String {
 }
 
 fn last(failure: &Option<(String, String)>) -> String {
-    failure.as_ref().map_or_else(String::new, |(function, text)| {
-        format!("; the last failure was of {function}: {text}")
-    })
+    failure
+        .as_ref()
+        .map_or_else(String::new, |(function, text)| {
+            format!("; the last failure was of {function}: {text}")
+        })
 }

@@ -70,7 +70,10 @@ impl EventHubListener {
         let mut last_failure: Option<String> = None;
         loop {
             let invocation_id = Uuid::new_v4();
-            let failure = match self.attempt(events, invocation_id, attempt, last_failure.as_deref()).await {
+            let failure = match self
+                .attempt(events, invocation_id, attempt, last_failure.as_deref())
+                .await
+            {
                 Ok(()) => return self.succeeded(events, attempt),
                 Err(failure) => failure,
             };
@@ -92,7 +95,9 @@ impl EventHubListener {
             };
             tokio::time::sleep(delay).await;
             attempt += 1;
-            self.invoker.journal().update(&self.name, |stats| stats.retries += 1);
+            self.invoker
+                .journal()
+                .update(&self.name, |stats| stats.retries += 1);
         }
     }
 
@@ -114,7 +119,10 @@ impl EventHubListener {
         };
         let envelope = match events {
             [event] if !self.many => self.envelope.one(event, &context),
-            _ => self.envelope.many(events, &context).map_err(CallFailure::Input)?,
+            _ => self
+                .envelope
+                .many(events, &context)
+                .map_err(CallFailure::Input)?,
         };
         let call = Call {
             invocation_id,

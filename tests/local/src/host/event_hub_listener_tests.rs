@@ -55,7 +55,11 @@ async fn answer(State(fake): State<FakeHandler>, headers: HeaderMap, body: Bytes
 }
 
 fn envelope(value: &Value) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        value.to_string(),
+    )
+        .into_response()
 }
 
 /// One function, one partition, one fake handler.
@@ -78,7 +82,8 @@ impl Drop for Rig {
 }
 
 const MANY: &str = r#""cardinality":"many","dataType":"binary""#;
-const RETRY: &str = r#""retry":{"strategy":"fixedDelay","maxRetryCount":2,"delayInterval":"00:00:00.001"},"#;
+const RETRY: &str =
+    r#""retry":{"strategy":"fixedDelay","maxRetryCount":2,"delayInterval":"00:00:00.001"},"#;
 
 async fn rig(
     binding: &str,
@@ -91,7 +96,11 @@ async fn rig(
             {{"type":"eventHubTrigger","direction":"in","name":"events","connection":"Hub","eventHubName":"telemetry","consumerGroup":"g",{binding}}},
             {{"type":"queue","direction":"out","name":"deadLetters","connection":"Store","queueName":"%Queue%"}}]}}"#
     );
-    let settings = [("Hub", "Endpoint=sb://localhost"), ("Store", "secret"), ("Queue", "dead")];
+    let settings = [
+        ("Hub", "Endpoint=sb://localhost"),
+        ("Store", "secret"),
+        ("Queue", "dead"),
+    ];
     let settings = Settings::new(
         settings
             .iter()
@@ -104,12 +113,17 @@ async fn rig(
         reply: Arc::new(Box::new(reply)),
     };
     let seen = Arc::clone(&fake.seen);
-    let socket = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let socket = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .unwrap();
     let address: SocketAddr = socket.local_addr().unwrap();
     let router = Router::new().fallback(answer).with_state(fake);
     tokio::spawn(async move { axum::serve(socket, router).await });
 
-    let reached = Reached { address, generation: 1 };
+    let reached = Reached {
+        address,
+        generation: 1,
+    };
     let (state, watched) = watch::channel(HandlerState::Ready(reached));
     let (kill, kills) = mpsc::unbounded_channel();
     let log = Arc::new(Mutex::new(Vec::new()));
@@ -163,7 +177,9 @@ impl Rig {
                 progress.changed().await.unwrap();
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.expect("the events are checkpointed");
+        tokio::time::timeout(PATIENCE, wait)
+            .await
+            .expect("the events are checkpointed");
     }
 
     fn calls(&self) -> Vec<Seen> {
@@ -172,11 +188,14 @@ impl Rig {
 }
 
 fn bodies(call: &Seen) -> Vec<String> {
-    let items: Vec<String> = serde_json::from_str(call.body["Data"]["events"].as_str().unwrap()).unwrap();
+    let items: Vec<String> =
+        serde_json::from_str(call.body["Data"]["events"].as_str().unwrap()).unwrap();
     items
         .iter()
         .map(|item| {
-            let bytes = base64::engine::general_purpose::STANDARD.decode(item).unwrap();
+            let bytes = base64::engine::general_purpose::STANDARD
+                .decode(item)
+                .unwrap();
             String::from_utf8(bytes).unwrap()
         })
         .collect()
@@ -196,9 +215,18 @@ async fn a_call_has_the_hosts_headers_and_its_outputs_and_logs_arrive() {
     assert!(Uuid::parse_str(&header("x-azure-functions-invocationid")).is_ok());
     assert!(header("user-agent").starts_with("Azure-Functions-Host/"));
     assert!(!header("x-azure-functions-hostversion").is_empty());
-    assert_eq!(header("traceparent").split('-').map(str::len).collect::<Vec<_>>(), [2, 32, 16, 2]);
+    assert_eq!(
+        header("traceparent")
+            .split('-')
+            .map(str::len)
+            .collect::<Vec<_>>(),
+        [2, 32, 16, 2]
+    );
     assert_eq!(bodies(&calls[0]), ["a"]);
-    assert!(calls[0].body["Metadata"].get("RetryContext").is_none(), "there is no policy");
+    assert!(
+        calls[0].body["Metadata"].get("RetryContext").is_none(),
+        "there is no policy"
+    );
     assert_eq!(rig.queues.texts("dead"), ["one", "two"]);
     let log = rig.log.lock().unwrap().clone();
     assert!(log.contains(&"[Fly] said".to_owned()), "{log:?}");
@@ -206,7 +234,10 @@ async fn a_call_has_the_hosts_headers_and_its_outputs_and_logs_arrive() {
     let HostEvent::BatchDone(done) = news.try_recv().unwrap() else {
         panic!("the batch succeeded");
     };
-    assert_eq!((done.first, done.last, done.count(), done.attempts), (0, 0, 1, 1));
+    assert_eq!(
+        (done.first, done.last, done.count(), done.attempts),
+        (0, 0, 1, 1)
+    );
 }
 
 #[tokio::test]
@@ -220,9 +251,15 @@ async fn without_a_policy_a_failed_batch_is_checkpointed_and_lost() {
     rig.settled().await;
     rig.send(&["b"]);
     rig.settled().await;
-    assert_eq!(rig.calls().iter().map(bodies).collect::<Vec<_>>(), [["a"], ["b"]]);
+    assert_eq!(
+        rig.calls().iter().map(bodies).collect::<Vec<_>>(),
+        [["a"], ["b"]]
+    );
     let stats = rig.journal.stats().remove("Fly").unwrap();
-    assert_eq!((stats.calls, stats.failures, stats.events, stats.lost_events), (2, 1, 1, 1));
+    assert_eq!(
+        (stats.calls, stats.failures, stats.events, stats.lost_events),
+        (2, 1, 1, 1)
+    );
     assert!(stats.last_failure.unwrap().contains("out of order"));
 }
 
@@ -237,14 +274,25 @@ async fn a_policy_repeats_the_same_batch_under_new_invocation_ids() {
     rig.settled().await;
     let calls = rig.calls();
     let batches: Vec<_> = calls.iter().map(bodies).collect();
-    assert!(batches[..3].iter().all(|batch| *batch == batches[0]), "{batches:?}");
+    assert!(
+        batches[..3].iter().all(|batch| *batch == batches[0]),
+        "{batches:?}"
+    );
     let ids: std::collections::BTreeSet<_> = calls
         .iter()
-        .map(|call| call.headers["x-azure-functions-invocationid"].to_str().unwrap().to_owned())
+        .map(|call| {
+            call.headers["x-azure-functions-invocationid"]
+                .to_str()
+                .unwrap()
+                .to_owned()
+        })
         .collect();
     assert_eq!(ids.len(), calls.len());
     let context = |call: usize| calls[call].body["Metadata"]["RetryContext"].clone();
-    assert_eq!(context(0), json!({"RetryCount": 0, "MaxRetryCount": 2, "Exception": null}));
+    assert_eq!(
+        context(0),
+        json!({"RetryCount": 0, "MaxRetryCount": 2, "Exception": null})
+    );
     assert_eq!(context(2)["RetryCount"], 2);
     assert!(context(2)["Exception"].to_string().contains("503"));
     assert_eq!(rig.journal.stats()["Fly"].lost_events, 0);
@@ -252,7 +300,10 @@ async fn a_policy_repeats_the_same_batch_under_new_invocation_ids() {
 
 #[tokio::test]
 async fn exhausted_retries_lose_the_batch() {
-    let rig = rig(MANY, RETRY, None, |_, _| StatusCode::SERVICE_UNAVAILABLE.into_response()).await;
+    let rig = rig(MANY, RETRY, None, |_, _| {
+        StatusCode::SERVICE_UNAVAILABLE.into_response()
+    })
+    .await;
     rig.send(&["a"]);
     rig.settled().await;
     let stats = rig.journal.stats().remove("Fly").unwrap();
@@ -261,8 +312,13 @@ async fn exhausted_retries_lose_the_batch() {
 
 #[tokio::test]
 async fn an_output_that_cannot_be_delivered_fails_the_call_and_is_sent_again() {
-    let rig = rig(MANY, RETRY, None, |_, _| envelope(&json!({"Outputs": {"deadLetters": ["x"]}}))).await;
-    rig.queues.failing.store(1, std::sync::atomic::Ordering::SeqCst);
+    let rig = rig(MANY, RETRY, None, |_, _| {
+        envelope(&json!({"Outputs": {"deadLetters": ["x"]}}))
+    })
+    .await;
+    rig.queues
+        .failing
+        .store(1, std::sync::atomic::Ordering::SeqCst);
     rig.send(&["a"]);
     rig.settled().await;
     assert_eq!(rig.calls().len(), 2);
@@ -272,19 +328,29 @@ async fn an_output_that_cannot_be_delivered_fails_the_call_and_is_sent_again() {
 #[tokio::test]
 async fn an_answer_without_an_envelope_hangs_until_function_timeout_and_the_handler_is_killed() {
     let timeout = Duration::from_millis(300);
-    let mut rig = rig(MANY, "", Some(timeout), |_, _| StatusCode::NO_CONTENT.into_response()).await;
+    let mut rig = rig(MANY, "", Some(timeout), |_, _| {
+        StatusCode::NO_CONTENT.into_response()
+    })
+    .await;
     let started = std::time::Instant::now();
     rig.send(&["a"]);
     rig.settled().await;
     assert!(started.elapsed() >= timeout, "{:?}", started.elapsed());
     assert_eq!(rig.kills.try_recv(), Ok(Kill::Timeout { generation: 1 }));
     let log = rig.log.lock().unwrap().clone();
-    assert!(log.iter().any(|line| line.contains("hangs until functionTimeout")), "{log:?}");
+    assert!(
+        log.iter()
+            .any(|line| line.contains("hangs until functionTimeout")),
+        "{log:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_hanging_call_fails_when_the_handler_dies_before() {
-    let rig = rig(MANY, "", None, |_, _| StatusCode::NO_CONTENT.into_response()).await;
+    let rig = rig(MANY, "", None, |_, _| {
+        StatusCode::NO_CONTENT.into_response()
+    })
+    .await;
     let mut news = rig.journal.subscribe();
     rig.send(&["a"]);
     while rig.calls().is_empty() {
@@ -294,7 +360,11 @@ async fn a_hanging_call_fails_when_the_handler_dies_before() {
     let HostEvent::CallFailed(failed) = news.recv().await.unwrap() else {
         panic!("the call failed");
     };
-    assert!(matches!(failed.failure, CallFailure::HandlerGone(_)), "{}", failed.failure);
+    assert!(
+        matches!(failed.failure, CallFailure::HandlerGone(_)),
+        "{}",
+        failed.failure
+    );
 }
 
 #[tokio::test]
@@ -315,7 +385,10 @@ async fn calls_wait_for_a_handler_that_is_being_restarted_and_fail_when_it_refus
 
 #[tokio::test]
 async fn untyped_events_that_are_not_json_fail_the_batch_before_the_handler_sees_it() {
-    let rig = rig(r#""cardinality":"many""#, "", None, |_, _| envelope(&json!({}))).await;
+    let rig = rig(r#""cardinality":"many""#, "", None, |_, _| {
+        envelope(&json!({}))
+    })
+    .await;
     rig.send(&["{}", "not json"]);
     rig.settled().await;
     assert!(rig.calls().is_empty());
@@ -324,23 +397,36 @@ async fn untyped_events_that_are_not_json_fail_the_batch_before_the_handler_sees
 
 #[tokio::test]
 async fn cardinality_one_calls_for_each_event_in_order() {
-    let rig = rig(r#""dataType":"string""#, "", None, |_, _| envelope(&json!({}))).await;
+    let rig = rig(r#""dataType":"string""#, "", None, |_, _| {
+        envelope(&json!({}))
+    })
+    .await;
     rig.send(&["a", "b"]);
     rig.settled().await;
-    let data: Vec<_> = rig.calls().iter().map(|call| call.body["Data"]["events"].clone()).collect();
+    let data: Vec<_> = rig
+        .calls()
+        .iter()
+        .map(|call| call.body["Data"]["events"].clone())
+        .collect();
     assert_eq!(data, ["\"a\"", "\"b\""]);
 }
 
 #[tokio::test]
 async fn an_aborted_listener_leaves_its_batch_without_a_checkpoint() {
-    let rig = rig(MANY, "", None, |_, _| StatusCode::NO_CONTENT.into_response()).await;
+    let rig = rig(MANY, "", None, |_, _| {
+        StatusCode::NO_CONTENT.into_response()
+    })
+    .await;
     rig.send(&["a"]);
     while rig.calls().is_empty() {
         tokio::task::yield_now().await;
     }
     rig.listener.abort();
     let mut in_flight = rig.journal.watch_in_flight();
-    tokio::time::timeout(PATIENCE, in_flight.wait_for(|calls| *calls == 0)).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, in_flight.wait_for(|calls| *calls == 0))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(rig.hub.lag("g"), 1);
 }
 

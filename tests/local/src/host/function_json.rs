@@ -21,8 +21,6 @@ pub(crate) struct Function {
 pub(crate) enum Trigger {
     EventHub(EventHubTrigger),
     Http(HttpTrigger),
-    Queue(QueueTrigger),
-    Timer(TimerTrigger),
 }
 
 #[derive(Debug, Clone)]
@@ -55,21 +53,6 @@ pub(crate) struct HttpTrigger {
 }
 
 #[derive(Debug, Clone)]
-pub(crate) struct QueueTrigger {
-    pub binding: String,
-    pub queue: String,
-    /// The connection string.
-    pub connection: Connection,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct TimerTrigger {
-    pub binding: String,
-    pub schedule: String,
-    pub run_on_startup: bool,
-}
-
-#[derive(Debug, Clone)]
 pub(crate) struct Output {
     pub binding: String,
     pub kind: OutputKind,
@@ -77,7 +60,10 @@ pub(crate) struct Output {
 
 #[derive(Debug, Clone)]
 pub(crate) enum OutputKind {
-    Queue { queue: String, connection: Connection },
+    Queue {
+        queue: String,
+        connection: Connection,
+    },
     Http,
 }
 
@@ -115,9 +101,6 @@ struct Binding {
     route: Option<String>,
     methods: Option<Vec<String>>,
     queue_name: Option<String>,
-    schedule: Option<String>,
-    #[serde(default)]
-    run_on_startup: bool,
 }
 
 #[derive(Deserialize)]
@@ -135,7 +118,11 @@ impl Function {
     ///
     /// # Errors
     /// One sentence on what is wrong.
-    pub(crate) fn parse(name: &str, text: &str, settings: &Settings) -> Result<Option<Self>, String> {
+    pub(crate) fn parse(
+        name: &str,
+        text: &str,
+        settings: &Settings,
+    ) -> Result<Option<Self>, String> {
         let file: File = serde_json::from_str(text).map_err(|error| error.to_string())?;
         let disabled = match &file.disabled {
             Value::Bool(flag) => *flag,
@@ -152,7 +139,10 @@ impl Function {
             .iter()
             .partition(|binding| binding.kind.to_lowercase().ends_with("trigger"));
         let [trigger] = triggers[..] else {
-            return Err(format!("a function has one trigger, not {}", triggers.len()));
+            return Err(format!(
+                "a function has one trigger, not {}",
+                triggers.len()
+            ));
         };
         let outputs = others
             .iter()
@@ -160,7 +150,10 @@ impl Function {
             .map(|binding| binding.output(settings))
             .collect::<Result<Vec<_>, _>>()?;
         if let Some(input) = others.iter().find(|binding| !binding.is_output()) {
-            return Err(format!("input binding '{}' of type {} is not supported here", input.name, input.kind));
+            return Err(format!(
+                "input binding '{}' of type {} is not supported here",
+                input.name, input.kind
+            ));
         }
         let mut trigger = trigger.trigger(name, settings)?;
         let mut http_outputs = outputs
@@ -208,16 +201,6 @@ impl Binding {
                     .map(|method| method.to_uppercase())
                     .collect(),
                 output: None,
-            })),
-            "queuetrigger" => Ok(Trigger::Queue(QueueTrigger {
-                binding,
-                queue: self.required(settings, "queueName", self.queue_name.as_deref())?,
-                connection: self.storage(settings)?,
-            })),
-            "timertrigger" => Ok(Trigger::Timer(TimerTrigger {
-                binding,
-                schedule: self.required(settings, "schedule", self.schedule.as_deref())?,
-                run_on_startup: self.run_on_startup,
             })),
             _ => Err(format!("trigger type {} is not supported here", self.kind)),
         }
@@ -272,18 +255,29 @@ impl Binding {
             .connection(setting)
             .map(|connection| Connection(connection.to_owned()))
             .ok_or_else(|| {
-                format!("binding '{}': the setting {setting} must hold a storage connection string", self.name)
+                format!(
+                    "binding '{}': the setting {setting} must hold a storage connection string",
+                    self.name
+                )
             })
     }
 
-    fn required(&self, settings: &Settings, property: &str, value: Option<&str>) -> Result<String, String> {
+    fn required(
+        &self,
+        settings: &Settings,
+        property: &str,
+        value: Option<&str>,
+    ) -> Result<String, String> {
         let value = value.ok_or_else(|| format!("binding '{}' has no {property}", self.name))?;
         self.expanded(settings, value)
     }
 
     fn expanded(&self, settings: &Settings, text: &str) -> Result<String, String> {
         settings.expand(text).map_err(|setting| {
-            format!("binding '{}' names the setting {setting}, which does not exist", self.name)
+            format!(
+                "binding '{}' names the setting {setting}, which does not exist",
+                self.name
+            )
         })
     }
 }
@@ -291,15 +285,16 @@ impl Binding {
 impl Retry {
     fn policy(self) -> Result<RetryPolicy, String> {
         let span = |name: &str, text: &Option<String>| {
-            text.as_deref().and_then(timespan::parse).ok_or_else(|| {
-                format!("retry.{name} must be a time span like 00:00:05")
-            })
+            text.as_deref()
+                .and_then(timespan::parse)
+                .ok_or_else(|| format!("retry.{name} must be a time span like 00:00:05"))
         };
         let max_retries = match self.max_retry_count {
             -1 => None,
-            count => Some(u32::try_from(count).map_err(|_| {
-                "retry.maxRetryCount must be -1 or a number from 0".to_owned()
-            })?),
+            count => Some(
+                u32::try_from(count)
+                    .map_err(|_| "retry.maxRetryCount must be -1 or a number from 0".to_owned())?,
+            ),
         };
         match self.strategy.to_lowercase().as_str() {
             "fixeddelay" => Ok(RetryPolicy::fixed(
@@ -311,7 +306,9 @@ impl Retry {
                 span("minimumInterval", &self.minimum_interval)?,
                 span("maximumInterval", &self.maximum_interval)?,
             )),
-            other => Err(format!("retry.strategy is fixedDelay or exponentialBackoff, not '{other}'")),
+            other => Err(format!(
+                "retry.strategy is fixedDelay or exponentialBackoff, not '{other}'"
+            )),
         }
     }
 }

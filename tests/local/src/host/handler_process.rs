@@ -29,8 +29,22 @@ const LINES_KEPT: usize = 20;
 
 /// What the handler gets of this process's environment: enough to find programs, folders and the time zone, and to be debugged.
 const INHERITED: &[&str] = &[
-    "PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "TMP", "TEMP", "SystemRoot", "LD_LIBRARY_PATH",
-    "SSL_CERT_FILE", "SSL_CERT_DIR", "RUST_LOG", "RUST_BACKTRACE", "LLVM_PROFILE_FILE",
+    "PATH",
+    "HOME",
+    "USER",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "TMP",
+    "TEMP",
+    "SystemRoot",
+    "LD_LIBRARY_PATH",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "RUST_LOG",
+    "RUST_BACKTRACE",
+    "LLVM_PROFILE_FILE",
 ];
 
 /// Where ports for handlers are looked for: below what systems give to outgoing connections, which could take the port between
@@ -84,7 +98,11 @@ impl HandlerSpec {
             .map(|(name, value)| (name.clone(), value.clone()));
         Ok(Self {
             // A name that is no file of the app is a program of the system, such as `node`.
-            executable: if in_root.is_file() { in_root } else { executable.into() },
+            executable: if in_root.is_file() {
+                in_root
+            } else {
+                executable.into()
+            },
             arguments,
             working_directory: app.root.join(&app.host.working_directory),
             environment: inherited.chain(given).collect(),
@@ -113,7 +131,10 @@ impl HandlerSpec {
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env("FUNCTIONS_CUSTOMHANDLER_PORT", address.port().to_string())
-            .env("FUNCTIONS_CUSTOMHANDLER_WORKER_ID", Uuid::new_v4().to_string());
+            .env(
+                "FUNCTIONS_CUSTOMHANDLER_WORKER_ID",
+                Uuid::new_v4().to_string(),
+            );
 
         let started = Instant::now();
         let mut child = Child::spawn(command, "handler").map_err(|error| HostError::Spawn {
@@ -126,7 +147,11 @@ impl HandlerSpec {
             console.spawn(read_stdout(stdout, self.log.clone()));
         }
         if let Some(stderr) = child.take_stderr() {
-            console.spawn(read_stderr(stderr, self.log.clone(), Arc::clone(&last_lines)));
+            console.spawn(read_stderr(
+                stderr,
+                self.log.clone(),
+                Arc::clone(&last_lines),
+            ));
         }
 
         let waited = self.initialization_timeout;
@@ -184,7 +209,7 @@ async fn first_answer(client: &HttpClient, address: SocketAddr) {
         .build()
         .unwrap_or_default();
     loop {
-        let mut request = axum::http::Request::new(Body::empty());
+        let mut request = http::Request::new(Body::empty());
         *request.uri_mut() = root.clone();
         if let Ok(Ok(_)) = tokio::time::timeout(ANSWER_WITHIN, client.request(request)).await {
             return;
@@ -213,7 +238,14 @@ async fn read_stdout(stdout: impl AsyncRead + Unpin, log: LogSink) {
 async fn read_stderr(stderr: impl AsyncRead + Unpin, log: LogSink, last_lines: LastLines) {
     for_each_line(stderr, |line| {
         let warns = line.to_lowercase().contains("warn");
-        log.line(if warns { "handler, warning" } else { "handler, error" }, &line);
+        log.line(
+            if warns {
+                "handler, warning"
+            } else {
+                "handler, error"
+            },
+            &line,
+        );
         let mut lines = last_lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == LINES_KEPT {
             lines.pop_front();
@@ -227,7 +259,11 @@ async fn for_each_line(stream: impl AsyncRead + Unpin, mut take: impl FnMut(Stri
     let mut stream = BufReader::new(stream);
     let mut line = Vec::new();
     // A console that cannot be read has nothing more to say.
-    while stream.read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {
+    while stream
+        .read_until(b'\n', &mut line)
+        .await
+        .is_ok_and(|read| read > 0)
+    {
         take(String::from_utf8_lossy(&line).trim_end().to_owned());
         line.clear();
     }

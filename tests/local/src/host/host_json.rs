@@ -25,7 +25,6 @@ pub(crate) struct HostJson {
     /// `api` unless said otherwise; may be empty.
     pub route_prefix: String,
     pub event_hubs: EventHubsOptions,
-    pub queues: QueuesOptions,
 }
 
 /// `extensions.eventHubs`.
@@ -36,16 +35,6 @@ pub(crate) struct EventHubsOptions {
     /// Counts only where `min_batch` is more than 1.
     pub max_wait: Duration,
     pub checkpoint_every: u64,
-}
-
-/// `extensions.queues`.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct QueuesOptions {
-    pub batch_size: u32,
-    pub max_dequeue_count: u32,
-    /// How long a message stays hidden after its call failed.
-    pub visibility_timeout: Duration,
-    pub max_polling_interval: Duration,
 }
 
 impl HostJson {
@@ -74,7 +63,6 @@ impl HostJson {
             _ => Some(root.span("functionTimeout", DEFAULT_FUNCTION_TIMEOUT)?),
         };
         let event_hubs = root.at("extensions").at("eventHubs");
-        let queues = root.at("extensions").at("queues");
         let parsed = Self {
             executable,
             arguments: description.texts("arguments"),
@@ -96,12 +84,6 @@ impl HostJson {
                 max_wait: event_hubs.span("maxWaitTime", Duration::from_secs(60))?,
                 checkpoint_every: event_hubs.count("batchCheckpointFrequency", 1)?,
             },
-            queues: QueuesOptions {
-                batch_size: queues.count("batchSize", 16)?,
-                max_dequeue_count: queues.count("maxDequeueCount", 5)?,
-                visibility_timeout: queues.span("visibilityTimeout", Duration::ZERO)?,
-                max_polling_interval: queues.span("maxPollingInterval", Duration::from_secs(60))?,
-            },
         };
         parsed.check()?;
         if event_hubs
@@ -109,20 +91,23 @@ impl HostJson {
             .text("type")
             .is_some_and(|start| !start.eq_ignore_ascii_case("fromStart"))
         {
-            return Err("initialOffsetOptions other than fromStart are not supported here".to_owned());
+            return Err(
+                "initialOffsetOptions other than fromStart are not supported here".to_owned(),
+            );
         }
         Ok(parsed)
     }
 
     fn check(&self) -> Result<(), String> {
-        let EventHubsOptions { max_batch, min_batch, .. } = self.event_hubs;
+        let EventHubsOptions {
+            max_batch,
+            min_batch,
+            ..
+        } = self.event_hubs;
         if min_batch > max_batch {
             return Err(format!(
                 "minEventBatchSize ({min_batch}) must not be more than maxEventBatchSize ({max_batch})"
             ));
-        }
-        if self.queues.batch_size > 32 {
-            return Err("extensions.queues.batchSize must be at most 32".to_owned());
         }
         Ok(())
     }
@@ -159,7 +144,11 @@ impl<'a> Node<'a> {
         self.text(name).is_some_and(|text| is_true(&text))
     }
 
-    fn count<T: std::str::FromStr + From<u8> + PartialOrd>(self, name: &str, default: u8) -> Result<T, String> {
+    fn count<T: std::str::FromStr + From<u8> + PartialOrd>(
+        self,
+        name: &str,
+        default: u8,
+    ) -> Result<T, String> {
         let Some(text) = self.text(name) else {
             return Ok(default.into());
         };
@@ -193,7 +182,11 @@ fn set(target: &mut Value, path: &[&str], value: &str) {
         return;
     };
     if let Value::Array(items) = target {
-        if let Some(item) = first.parse::<usize>().ok().and_then(|index| items.get_mut(index)) {
+        if let Some(item) = first
+            .parse::<usize>()
+            .ok()
+            .and_then(|index| items.get_mut(index))
+        {
             set(item, rest, value);
         }
         return;
@@ -217,7 +210,8 @@ mod tests {
 
     use super::*;
 
-    const MINIMAL: &str = r#"{"version":"2.0","customHandler":{"description":{"defaultExecutablePath":"run"}}}"#;
+    const MINIMAL: &str =
+        r#"{"version":"2.0","customHandler":{"description":{"defaultExecutablePath":"run"}}}"#;
 
     fn settings(pairs: &[(&str, &str)]) -> Settings {
         Settings::new(
@@ -235,8 +229,6 @@ mod tests {
         assert_eq!(host.event_hubs.min_batch, 1);
         assert_eq!(host.event_hubs.max_wait, Duration::from_secs(60));
         assert_eq!(host.event_hubs.checkpoint_every, 1);
-        assert_eq!(host.queues.batch_size, 16);
-        assert_eq!(host.queues.max_dequeue_count, 5);
         assert_eq!(host.route_prefix, "api");
         assert!(!host.forward_http);
     }
@@ -249,10 +241,19 @@ mod tests {
         let host = HostJson::parse(
             text,
             &settings(&[
-                ("AzureFunctionsJobHost__extensions__EVENTHUBS__maxEventBatchSize", "7"),
-                ("AzureFunctionsJobHost:extensions:eventHubs:minEventBatchSize", "3"),
+                (
+                    "AzureFunctionsJobHost__extensions__EVENTHUBS__maxEventBatchSize",
+                    "7",
+                ),
+                (
+                    "AzureFunctionsJobHost:extensions:eventHubs:minEventBatchSize",
+                    "3",
+                ),
                 ("AzureFunctionsJobHost__functionTimeout", "00:00:02"),
-                ("AzureFunctionsJobHost__customHandler__enableForwardingHttpRequest", "true"),
+                (
+                    "AzureFunctionsJobHost__customHandler__enableForwardingHttpRequest",
+                    "true",
+                ),
             ]),
         )
         .unwrap();
@@ -264,17 +265,27 @@ mod tests {
 
     #[test]
     fn minus_one_is_no_timeout() {
-        let host = HostJson::parse(MINIMAL, &settings(&[("AzureFunctionsJobHost__functionTimeout", "-1")]));
+        let host = HostJson::parse(
+            MINIMAL,
+            &settings(&[("AzureFunctionsJobHost__functionTimeout", "-1")]),
+        );
         assert_eq!(host.unwrap().function_timeout, None);
     }
 
     #[test]
     fn a_wrong_value_is_named() {
         for (name, value, part) in [
-            ("extensions__eventHubs__maxEventBatchSize", "many", "maxEventBatchSize"),
-            ("extensions__eventHubs__minEventBatchSize", "500", "must not be more"),
+            (
+                "extensions__eventHubs__maxEventBatchSize",
+                "many",
+                "maxEventBatchSize",
+            ),
+            (
+                "extensions__eventHubs__minEventBatchSize",
+                "500",
+                "must not be more",
+            ),
             ("functionTimeout", "soon", "functionTimeout"),
-            ("extensions__queues__batchSize", "33", "at most 32"),
         ] {
             let name = format!("AzureFunctionsJobHost__{name}");
             let problem = HostJson::parse(MINIMAL, &settings(&[(&name, value)])).unwrap_err();

@@ -49,7 +49,11 @@ pub(crate) async fn serve(State(front): State<Arc<HttpFront>>, request: Request)
         .find(request.method().as_str(), request.uri().path())
         .map(|(function, params)| (Arc::clone(function), params));
     let Some((function, params)) = found else {
-        return (StatusCode::NOT_FOUND, "No function has this route and method.\n").into_response();
+        return (
+            StatusCode::NOT_FOUND,
+            "No function has this route and method.\n",
+        )
+            .into_response();
     };
     let Trigger::Http(trigger) = &function.trigger else {
         return StatusCode::NOT_FOUND.into_response();
@@ -60,15 +64,18 @@ pub(crate) async fn serve(State(front): State<Arc<HttpFront>>, request: Request)
             return unavailable("The handler is being started again; try once more in a moment.\n");
         }
         HandlerState::Refusing => {
-            return unavailable("The handler has ended with exit code 0 and is not started again.\n");
+            return unavailable(
+                "The handler has ended with exit code 0 and is not started again.\n",
+            );
         }
     };
+    let id = Uuid::new_v4();
     let outcome = if front.forward && function.forwardable {
-        front.forward(reached, &function, request).await
+        front.forward(reached, &function, id, request).await
     } else {
-        front.call(&function, trigger, params, request).await
+        front.call(&function, trigger, id, params, request).await
     };
-    outcome.unwrap_or_else(|failure| front.failed(&function, failure))
+    outcome.unwrap_or_else(|failure| front.failed(&function, id, failure))
 }
 
 fn unavailable(text: &'static str) -> Response {
@@ -77,20 +84,29 @@ fn unavailable(text: &'static str) -> Response {
 
 impl HttpFront {
     /// Path, query, headers and body as they came; the answer as it comes, with any status.
-    async fn forward(&self, reached: Reached, function: &Function, request: Request) -> Result<Response, CallFailure> {
+    async fn forward(
+        &self,
+        reached: Reached,
+        function: &Function,
+        invocation_id: Uuid,
+        request: Request,
+    ) -> Result<Response, CallFailure> {
         let _in_flight = self.invoker.journal().begin(&function.name);
         let (mut parts, body) = request.into_parts();
         let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         parts.uri = uri(reached, path_and_query)?;
-        parts.version = axum::http::Version::HTTP_11;
+        parts.version = http::Version::HTTP_11;
         let has_body = parts
             .headers
             .get(header::CONTENT_LENGTH)
             .and_then(|length| length.to_str().ok()?.parse::<u64>().ok())
             .is_some_and(|length| length > 0);
         remove_hop_by_hop(&mut parts.headers);
-        parts.headers.insert("x-azure-functions-hostversion", HeaderValue::from_static(HOST_VERSION));
-        if let Ok(id) = HeaderValue::from_str(&Uuid::new_v4().to_string()) {
+        parts.headers.insert(
+            "x-azure-functions-hostversion",
+            HeaderValue::from_static(HOST_VERSION),
+        );
+        if let Ok(id) = HeaderValue::from_str(&invocation_id.to_string()) {
             parts.headers.insert("x-azure-functions-invocationid", id);
         }
         // A body without a content length is not passed on. That is what the real host does.
@@ -113,6 +129,7 @@ impl HttpFront {
         &self,
         function: &Function,
         trigger: &HttpTrigger,
+        invocation_id: Uuid,
         params: BTreeMap<String, String>,
         request: Request,
     ) -> Result<Response, CallFailure> {
@@ -141,7 +158,7 @@ impl HttpFront {
             retry: None,
         };
         let call = Call {
-            invocation_id: Uuid::new_v4(),
+            invocation_id,
             envelope: envelope(&trigger.binding, &request, &context),
         };
         let answer = self.invoker.invoke(function, call).await?;
@@ -149,10 +166,13 @@ impl HttpFront {
             .output
             .as_deref()
             .and_then(|binding| output_value(&answer, binding));
-        Ok(output.map_or_else(|| StatusCode::OK.into_response(), |value| response(value.get())))
+        Ok(output.map_or_else(
+            || StatusCode::OK.into_response(),
+            |value| response(value.get()),
+        ))
     }
 
-    fn failed(&self, function: &Function, failure: CallFailure) -> Response {
+    fn failed(&self, function: &Function, invocation_id: Uuid, failure: CallFailure) -> Response {
         let status = match &failure {
             CallFailure::HandlerGone(_) => StatusCode::BAD_GATEWAY,
             CallFailure::Refused => StatusCode::SERVICE_UNAVAILABLE,
@@ -160,12 +180,16 @@ impl HttpFront {
         };
         self.invoker.journal().failed(CallFailed {
             function: function.name.as_str().into(),
-            invocation_id: Uuid::nil(),
+            invocation_id,
             partition: None,
             attempt: 1,
             failure,
         });
-        (status, "The call of the function failed; the host's log says why.\n").into_response()
+        (
+            status,
+            "The call of the function failed; the host's log says why.\n",
+        )
+            .into_response()
     }
 }
 
@@ -192,8 +216,15 @@ fn response(json: &str) -> Response {
         .map(text)
         .unwrap_or_default();
     let mut response = (status, body).into_response();
-    for (name, value) in member("headers").and_then(Value::as_object).into_iter().flatten() {
-        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(&text(value))) {
+    for (name, value) in member("headers")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+    {
+        if let (Ok(name), Ok(value)) = (
+            name.parse::<HeaderName>(),
+            HeaderValue::from_str(&text(value)),
+        ) {
             response.headers_mut().insert(name, value);
         }
     }

@@ -84,7 +84,11 @@ impl Invoker {
     /// whose outputs cannot be delivered has failed.
     ///
     /// Waits for a handler that is being started. The time-out counts from when the handler is there.
-    pub(crate) async fn invoke(&self, function: &Function, call: Call) -> Result<Answer, CallFailure> {
+    pub(crate) async fn invoke(
+        &self,
+        function: &Function,
+        call: Call,
+    ) -> Result<Answer, CallFailure> {
         let reached = self.link.ready().await.map_err(|_| CallFailure::Refused)?;
         let _in_flight = self.journal.begin(&function.name);
         self.in_time(reached, async {
@@ -115,12 +119,25 @@ impl Invoker {
         }
     }
 
-    async fn exchange(&self, reached: Reached, function: &Function, call: Call) -> Result<Answer, CallFailure> {
+    async fn exchange(
+        &self,
+        reached: Reached,
+        function: &Function,
+        call: Call,
+    ) -> Result<Answer, CallFailure> {
         let gone = |error: &dyn std::error::Error| CallFailure::HandlerGone(with_sources(error));
         let request = request(reached, &function.name, call)?;
-        let response = self.client.request(request).await.map_err(|error| gone(&error))?;
+        let response = self
+            .client
+            .request(request)
+            .await
+            .map_err(|error| gone(&error))?;
         let (parts, body) = response.into_parts();
-        let body = body.collect().await.map_err(|error| gone(&error))?.to_bytes();
+        let body = body
+            .collect()
+            .await
+            .map_err(|error| gone(&error))?
+            .to_bytes();
         match judge(parts.status, &parts.headers, &body)? {
             Verdict::Answer(answer) => {
                 for line in &answer.logs {
@@ -134,14 +151,20 @@ impl Invoker {
                     function.name, parts.status
                 ));
                 self.link.gone(reached).await;
-                Err(CallFailure::HandlerGone("it ended before functionTimeout".to_owned()))
+                Err(CallFailure::HandlerGone(
+                    "it ended before functionTimeout".to_owned(),
+                ))
             }
         }
     }
 
     async fn deliver(&self, function: &Function, answer: &Answer) -> Result<(), CallFailure> {
         for name in answer.outputs.keys() {
-            if !function.outputs.iter().any(|output| output.binding == *name) {
+            if !function
+                .outputs
+                .iter()
+                .any(|output| output.binding == *name)
+            {
                 self.journal.log.host(&format!(
                     "{} answered the output '{name}', which its function.json does not have: ignored",
                     function.name
@@ -180,9 +203,15 @@ fn request(reached: Reached, function: &str, call: Call) -> Result<Request<Body>
         .method(Method::POST)
         .uri(uri(reached, &format!("/{function}"))?)
         .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
-        .header(header::USER_AGENT, format!("Azure-Functions-Host/{HOST_VERSION}"))
+        .header(
+            header::USER_AGENT,
+            format!("Azure-Functions-Host/{HOST_VERSION}"),
+        )
         .header("x-azure-functions-invocationid", invocation_id)
-        .header("x-azure-functions-hostversion", HeaderValue::from_static(HOST_VERSION))
+        .header(
+            "x-azure-functions-hostversion",
+            HeaderValue::from_static(HOST_VERSION),
+        )
         .header("traceparent", traceparent())
         .body(chunked(call.envelope))
         .map_err(|error| CallFailure::Input(error.to_string()))

@@ -12,7 +12,7 @@ use super::error::CallFailure;
 use super::log::LogSink;
 
 /// News that a slow listener may fall behind by, before it loses the oldest.
-const NEWS_KEPT: usize = 8_192;
+const NEWS_KEPT: usize = 2_048;
 
 /// The figures of one function since the host started. They outlive restarts of the handler.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,7 +52,8 @@ pub enum HostEvent {
     },
     /// After the third error the host stopped; the platform starts it anew.
     HostStopped,
-    /// An Event Hubs call succeeded and its events are checkpointed.
+    /// An Event Hubs call succeeded, outputs delivered. Told before the checkpoint, so that whoever waits for [`super::Host::settled`]
+    /// finds it in the channel afterwards.
     BatchDone(BatchDone),
     /// A call failed; it may be made again.
     CallFailed(CallFailed),
@@ -98,7 +99,10 @@ impl BatchDone {
     /// When the hub took the first of them. Enqueued times never go back within a partition.
     #[must_use]
     pub fn oldest_enqueued_at(&self) -> UtcDateTime {
-        self.enqueued_at.first().copied().unwrap_or(self.finished_at)
+        self.enqueued_at
+            .first()
+            .copied()
+            .unwrap_or(self.finished_at)
     }
 
     /// When the hub took the last of them.
@@ -189,7 +193,10 @@ impl Journal {
 
     pub(crate) fn failed(&self, failed: CallFailed) {
         let text = failed.failure.to_string();
-        self.log.host(&format!("{} failed (attempt {}): {text}", failed.function, failed.attempt));
+        self.log.host(&format!(
+            "{} failed (attempt {}): {text}",
+            failed.function, failed.attempt
+        ));
         *lock(&self.last_failure) = Some((failed.function.to_string(), text.clone()));
         self.update(&failed.function, |stats| {
             stats.failures += 1;
@@ -210,7 +217,8 @@ pub(crate) struct InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         let took = self.started.elapsed();
-        self.journal.update(&self.function, |stats| stats.busy += took);
+        self.journal
+            .update(&self.function, |stats| stats.busy += took);
         self.journal.in_flight.send_modify(|count| *count -= 1);
     }
 }

@@ -157,7 +157,10 @@ mod tests {
 
     #[test]
     fn every_character_comes_back_from_an_escaped_string() {
-        let all: String = (0..0x2100).filter_map(char::from_u32).chain(['\u{10ffff}']).collect();
+        let all: String = (0..0x2100)
+            .filter_map(char::from_u32)
+            .chain(['\u{10ffff}'])
+            .collect();
         let mut escaped = String::new();
         string_into(&mut escaped, &all);
         assert_eq!(serde_json::from_str::<String>(&escaped).unwrap(), all);
@@ -171,7 +174,10 @@ mod tests {
         let mut twice = String::new();
         string_twice_into(&mut twice, "a \"b\" \\ \n");
         let once: String = serde_json::from_str(&twice).unwrap();
-        assert_eq!(serde_json::from_str::<String>(&once).unwrap(), "a \"b\" \\ \n");
+        assert_eq!(
+            serde_json::from_str::<String>(&once).unwrap(),
+            "a \"b\" \\ \n"
+        );
     }
 
     #[test]

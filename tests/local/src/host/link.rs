@@ -47,7 +47,10 @@ pub(crate) struct HandlerLink {
 pub(crate) struct Refused;
 
 impl HandlerLink {
-    pub(crate) fn new(state: watch::Receiver<HandlerState>, kills: mpsc::UnboundedSender<Kill>) -> Self {
+    pub(crate) fn new(
+        state: watch::Receiver<HandlerState>,
+        kills: mpsc::UnboundedSender<Kill>,
+    ) -> Self {
         Self { state, kills }
     }
 

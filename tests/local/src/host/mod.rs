@@ -193,6 +193,8 @@ impl Host {
             }),
             tokio::spawn(sample_usage(Arc::clone(&status))),
         ];
+        // From here on requests are answered, and the handler's process is known. Refusing is an answer too.
+        _ = link.ready().await;
         Ok(Self {
             http_address,
             hub: options.hub,

@@ -26,7 +26,12 @@ pub(crate) struct PartitionReader {
 
 impl PartitionReader {
     /// Begins after the group's checkpoint. The group must have joined; `None` for a partition that does not exist.
-    pub(crate) fn new(hub: &Hub, group: &str, partition: u16, options: EventHubsOptions) -> Option<Self> {
+    pub(crate) fn new(
+        hub: &Hub,
+        group: &str,
+        partition: u16,
+        options: EventHubsOptions,
+    ) -> Option<Self> {
         let cursor = hub.cursor(group, partition)?;
         Some(Self {
             hub: hub.clone(),
@@ -59,7 +64,9 @@ impl PartitionReader {
             let now = Instant::now();
             let due = *deadline.get_or_insert(now + self.options.max_wait);
             if available >= self.options.min_batch || now >= due {
-                return self.hub.read(self.partition, self.next, self.options.max_batch);
+                return self
+                    .hub
+                    .read(self.partition, self.next, self.options.max_batch);
             }
             sleep_until(due.min(now + FILLING)).await;
         }
@@ -75,7 +82,8 @@ impl PartitionReader {
         self.batches_since_checkpoint += 1;
         if self.batches_since_checkpoint >= self.options.checkpoint_every {
             self.batches_since_checkpoint = 0;
-            self.hub.commit(&self.group, self.partition, self.epoch, self.next);
+            self.hub
+                .commit(&self.group, self.partition, self.epoch, self.next);
         }
         self.follow_rewind();
     }
@@ -100,7 +108,12 @@ mod tests {
 
     const WAIT: Duration = Duration::from_secs(5);
 
-    fn reader(hub: &Hub, min_batch: usize, max_batch: usize, checkpoint_every: u64) -> PartitionReader {
+    fn reader(
+        hub: &Hub,
+        min_batch: usize,
+        max_batch: usize,
+        checkpoint_every: u64,
+    ) -> PartitionReader {
         hub.join("g");
         let options = EventHubsOptions {
             max_batch,
@@ -156,7 +169,11 @@ mod tests {
         };
         let (batch, ()) = tokio::join!(reader.next_batch(), late);
         assert_eq!(batch.len(), 3);
-        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+        assert!(
+            start.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            start.elapsed()
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -38,7 +38,12 @@ impl QueueOutputs {
     ///
     /// # Errors
     /// Why a message could not be sent. Others may have been sent: when the call is made again, they come again.
-    pub(crate) async fn deliver(&self, connection: &Connection, queue: &str, value: &RawValue) -> Result<(), String> {
+    pub(crate) async fn deliver(
+        &self,
+        connection: &Connection,
+        queue: &str,
+        value: &RawValue,
+    ) -> Result<(), String> {
         let messages = messages(value.get());
         if messages.is_empty() {
             return Ok(());
@@ -70,7 +75,12 @@ impl QueueOutputs {
         Ok(store)
     }
 
-    async fn create_once(&self, store: &dyn QueueStore, connection: &Connection, queue: &str) -> Result<(), String> {
+    async fn create_once(
+        &self,
+        store: &dyn QueueStore,
+        connection: &Connection,
+        queue: &str,
+    ) -> Result<(), String> {
         let key = (connection.clone(), queue.to_owned());
         if self.created().contains(&key) {
             return Ok(());
@@ -135,7 +145,10 @@ fn structured(json: &str) -> Vec<Vec<u8>> {
 
 /// .NET's `Convert.FromBase64String` skips white space.
 fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    let compact: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    let compact: Vec<u8> = text
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
     if compact.is_empty() {
         return None;
     }
@@ -169,13 +182,19 @@ mod tests {
     fn a_top_level_string_that_is_base64_is_decoded() {
         assert_eq!(texts(r#""aGVsbG8=""#), ["hello"]);
         // Whoever means the word itself has met the trap.
-        assert_eq!(messages(r#""drone123""#), [BASE64.decode("drone123").unwrap()]);
+        assert_eq!(
+            messages(r#""drone123""#),
+            [BASE64.decode("drone123").unwrap()]
+        );
         assert_eq!(texts(r#""drone-12""#), ["drone-12"]);
     }
 
     #[test]
     fn a_top_level_string_that_looks_like_json_is_read_again() {
-        assert_eq!(texts(r#""{\"b\":1,\"a\":2}""#), ["{\n  \"b\": 1,\n  \"a\": 2\n}"]);
+        assert_eq!(
+            texts(r#""{\"b\":1,\"a\":2}""#),
+            ["{\n  \"b\": 1,\n  \"a\": 2\n}"]
+        );
         assert_eq!(texts(r#""[\"x\",\"y\"]""#), ["x", "y"]);
         assert_eq!(texts(r#""{not json""#), ["{not json"]);
     }
@@ -187,7 +206,10 @@ mod tests {
 
     #[test]
     fn strings_in_an_array_are_taken_as_they_are() {
-        assert_eq!(texts(r#"["aGVsbG8=","{\"a\":1}",{"a":1}]"#), ["aGVsbG8=", r#"{"a":1}"#, "{\n  \"a\": 1\n}"]);
+        assert_eq!(
+            texts(r#"["aGVsbG8=","{\"a\":1}",{"a":1}]"#),
+            ["aGVsbG8=", r#"{"a":1}"#, "{\n  \"a\": 1\n}"]
+        );
         assert!(texts("[]").is_empty());
         assert!(texts("null").is_empty());
     }
@@ -203,8 +225,12 @@ mod tests {
     async fn a_message_of_more_than_64_kib_in_base64_is_refused() {
         let queues = Arc::new(MemoryQueues::default());
         let fits = "é".repeat(24 * 1024);
-        deliver(&queues, &serde_json::to_string(&[&fits]).unwrap()).await.unwrap();
-        let problem = deliver(&queues, &serde_json::to_string(&[fits + "."]).unwrap()).await.unwrap_err();
+        deliver(&queues, &serde_json::to_string(&[&fits]).unwrap())
+            .await
+            .unwrap();
+        let problem = deliver(&queues, &serde_json::to_string(&[fits + "."]).unwrap())
+            .await
+            .unwrap_err();
         assert!(problem.contains("65540 bytes"), "{problem}");
         assert_eq!(queues.texts("q").len(), 1);
     }

@@ -19,7 +19,8 @@ pub(crate) trait QueueStore: Send + Sync {
 }
 
 /// Finds the account that a connection string names.
-pub(crate) type QueueAccounts = Arc<dyn Fn(&Connection) -> Result<Arc<dyn QueueStore>, String> + Send + Sync>;
+pub(crate) type QueueAccounts =
+    Arc<dyn Fn(&Connection) -> Result<Arc<dyn QueueStore>, String> + Send + Sync>;
 
 /// Accounts as Azurite has them.
 pub(crate) fn azurite() -> QueueAccounts {
@@ -39,8 +40,9 @@ impl QueueStore for crate::azurite::StorageAccount {
     }
 
     async fn send(&self, queue: &str, message: &[u8]) -> Result<(), String> {
-        let text = std::str::from_utf8(message)
-            .map_err(|_| "a queue message that is not UTF-8 text is not supported here".to_owned())?;
+        let text = std::str::from_utf8(message).map_err(|_| {
+            "a queue message that is not UTF-8 text is not supported here".to_owned()
+        })?;
         self.send_queue_message(queue, text)
             .await
             .map_err(|error| error.to_string())
@@ -85,13 +87,21 @@ pub(crate) mod memory {
     #[allow(clippy::unwrap_used, reason = "test code")]
     impl QueueStore for MemoryQueues {
         async fn create(&self, queue: &str) -> Result<(), String> {
-            self.queues.lock().unwrap().entry(queue.to_owned()).or_default();
+            self.queues
+                .lock()
+                .unwrap()
+                .entry(queue.to_owned())
+                .or_default();
             Ok(())
         }
 
         async fn send(&self, queue: &str, message: &[u8]) -> Result<(), String> {
             use std::sync::atomic::Ordering::SeqCst;
-            if self.failing.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
+            if self
+                .failing
+                .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1))
+                .is_ok()
+            {
                 return Err("out of order".to_owned());
             }
             let mut queues = self.queues.lock().unwrap();

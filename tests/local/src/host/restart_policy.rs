@@ -97,14 +97,20 @@ mod tests {
     fn exit_code_200_and_time_outs_are_no_errors() {
         let mut policy = RestartPolicy::new(false);
         for _ in 0..10 {
-            assert_eq!(policy.after(End::Exit(Some(200)), Instant::now()), Next::Restart);
+            assert_eq!(
+                policy.after(End::Exit(Some(200)), Instant::now()),
+                Next::Restart
+            );
             assert_eq!(policy.after(End::TimedOut, Instant::now()), Next::Restart);
         }
     }
 
     #[test]
     fn exit_code_0_is_for_good() {
-        assert_eq!(RestartPolicy::new(true).after(End::Exit(Some(0)), Instant::now()), Next::Refuse);
+        assert_eq!(
+            RestartPolicy::new(true).after(End::Exit(Some(0)), Instant::now()),
+            Next::Refuse
+        );
     }
 
     #[test]

@@ -16,7 +16,11 @@ impl RetryPolicy {
         Self::exponential(max_retries, delay, delay)
     }
 
-    pub(crate) fn exponential(max_retries: Option<u32>, minimum: Duration, maximum: Duration) -> Self {
+    pub(crate) fn exponential(
+        max_retries: Option<u32>,
+        minimum: Duration,
+        maximum: Duration,
+    ) -> Self {
         Self {
             max_retries,
             minimum,
@@ -40,7 +44,9 @@ impl RetryPolicy {
         let doublings = retry.saturating_sub(1).min(30);
         let steps = f64::from((1_u32 << doublings) - 1) * (0.8 + 0.4 * jitter);
         let delay = self.minimum.as_secs_f64() * (1.0 + steps);
-        Some(Duration::from_secs_f64(delay.min(self.maximum.as_secs_f64())))
+        Some(Duration::from_secs_f64(
+            delay.min(self.maximum.as_secs_f64()),
+        ))
     }
 }
 

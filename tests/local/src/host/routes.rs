@@ -30,7 +30,10 @@ enum Segment {
 }
 
 impl Routes {
-    pub(crate) fn new<'a>(prefix: &str, functions: impl Iterator<Item = &'a Arc<Function>>) -> Self {
+    pub(crate) fn new<'a>(
+        prefix: &str,
+        functions: impl Iterator<Item = &'a Arc<Function>>,
+    ) -> Self {
         let mut routes: Vec<Route> = functions
             .filter_map(|function| {
                 let Trigger::Http(trigger) = &function.trigger else {
@@ -51,10 +54,16 @@ impl Routes {
 
     /// The function and the route's parameters. A path of one function with a method of another is no match, and no match is a 404,
     /// not a 405: so the real host answers.
-    pub(crate) fn find(&self, method: &str, path: &str) -> Option<(&Arc<Function>, BTreeMap<String, String>)> {
+    pub(crate) fn find(
+        &self,
+        method: &str,
+        path: &str,
+    ) -> Option<(&Arc<Function>, BTreeMap<String, String>)> {
         self.0
             .iter()
-            .filter(|route| route.methods.is_empty() || route.methods.iter().any(|one| one == method))
+            .filter(|route| {
+                route.methods.is_empty() || route.methods.iter().any(|one| one == method)
+            })
             .find_map(|route| Some((&route.function, route.matches(path)?)))
     }
 }
@@ -76,7 +85,11 @@ impl Route {
                     constraint,
                     optional,
                 } => match parts.next().map(percent_decoded) {
-                    Some(part) if constraint.as_deref().is_none_or(|constraint| holds(constraint, &part)) => {
+                    Some(part)
+                        if constraint
+                            .as_deref()
+                            .is_none_or(|constraint| holds(constraint, &part)) =>
+                    {
                         parameters.insert(name.clone(), part);
                     }
                     None if *optional => {}
@@ -94,13 +107,18 @@ impl Route {
 
 impl Segment {
     fn parse(text: &str) -> Self {
-        let Some(inner) = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')) else {
+        let Some(inner) = text
+            .strip_prefix('{')
+            .and_then(|text| text.strip_suffix('}'))
+        else {
             return Self::Literal(text.to_lowercase());
         };
         if let Some(name) = inner.strip_prefix('*') {
             return Self::CatchAll(name.trim_start_matches('*').to_owned());
         }
-        let (inner, optional) = inner.strip_suffix('?').map_or((inner, false), |inner| (inner, true));
+        let (inner, optional) = inner
+            .strip_suffix('?')
+            .map_or((inner, false), |inner| (inner, true));
         let (name, constraint) = match inner.split_once(':') {
             Some((name, constraint)) => (name, Some(constraint.to_lowercase())),
             None => (inner, None),
@@ -195,8 +213,14 @@ mod tests {
             ("Map", "drones/map", &["GET"]),
         ]);
         assert_eq!(found(&routes, "GET", "/api/Drones/Map").unwrap().0, "Map");
-        assert_eq!(found(&routes, "GET", "/API/drones/d%201").unwrap(), ("One".to_owned(), vec!["d 1".to_owned()]));
-        assert_eq!(found(&routes, "GET", "/api/a/b/c").unwrap(), ("Rest".to_owned(), vec!["a/b/c".to_owned()]));
+        assert_eq!(
+            found(&routes, "GET", "/API/drones/d%201").unwrap(),
+            ("One".to_owned(), vec!["d 1".to_owned()])
+        );
+        assert_eq!(
+            found(&routes, "GET", "/api/a/b/c").unwrap(),
+            ("Rest".to_owned(), vec!["a/b/c".to_owned()])
+        );
         assert_eq!(found(&routes, "GET", "/drones/map"), None);
     }
 

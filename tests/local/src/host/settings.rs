@@ -77,7 +77,9 @@ impl Settings {
             let (key, value) = part.split_once('=')?;
             key.trim().eq_ignore_ascii_case("Endpoint").then_some(value)
         })?;
-        let host = endpoint.split_once("://").map_or(endpoint, |(_, host)| host);
+        let host = endpoint
+            .split_once("://")
+            .map_or(endpoint, |(_, host)| host);
         Some(host.trim_end_matches('/').to_owned())
     }
 
@@ -120,7 +122,10 @@ mod tests {
     #[test]
     fn names_between_percent_signs_are_replaced_without_regard_to_case() {
         let settings = settings(&[("TelemetryHubName", "telemetry"), ("B", "b")]);
-        assert_eq!(settings.expand("%telemetryhubname%-%B%").unwrap(), "telemetry-b");
+        assert_eq!(
+            settings.expand("%telemetryhubname%-%B%").unwrap(),
+            "telemetry-b"
+        );
         assert_eq!(settings.expand("100 %").unwrap(), "100 %");
         assert_eq!(settings.expand("x%Missing%").unwrap_err(), "Missing");
     }
@@ -134,11 +139,20 @@ mod tests {
     #[test]
     fn the_namespace_comes_from_either_form_of_connection() {
         let settings = settings(&[
-            ("A", "Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKey=a=="),
+            (
+                "A",
+                "Endpoint=sb://ns.servicebus.windows.net/;SharedAccessKey=a==",
+            ),
             ("B__fullyQualifiedNamespace", "other.servicebus.windows.net"),
         ]);
-        assert_eq!(settings.event_hubs_namespace("A").unwrap(), "ns.servicebus.windows.net");
-        assert_eq!(settings.event_hubs_namespace("B").unwrap(), "other.servicebus.windows.net");
+        assert_eq!(
+            settings.event_hubs_namespace("A").unwrap(),
+            "ns.servicebus.windows.net"
+        );
+        assert_eq!(
+            settings.event_hubs_namespace("B").unwrap(),
+            "other.servicebus.windows.net"
+        );
         assert_eq!(settings.event_hubs_namespace("C"), None);
     }
 

@@ -116,7 +116,7 @@ impl Supervisor {
             "the handler ended with exit code 0: it is not started again, and every call is refused",
         );
         self.state.send_replace(HandlerState::Refusing);
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn run_process(&mut self, mut process: HandlerProcess) -> End {
@@ -151,11 +151,18 @@ impl Supervisor {
             Ok(status) => (status.to_string(), status.code()),
             Err(error) => (error.to_string(), None),
         };
-        self.journal.log.host(&format!("the handler (process {}) ended: {status}", process.pid));
+        self.journal.log.host(&format!(
+            "the handler (process {}) ended: {status}",
+            process.pid
+        ));
         self.journal.tell(HostEvent::HandlerEnded {
             pid: process.pid,
             status,
         });
-        if timed_out { End::TimedOut } else { End::Exit(code) }
+        if timed_out {
+            End::TimedOut
+        } else {
+            End::Exit(code)
+        }
     }
 }

@@ -64,7 +64,15 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for text in ["", "-1", "00:60:00", "24:00:00", "1:2:3:4", "00:00:00.", "soon"] {
+        for text in [
+            "",
+            "-1",
+            "00:60:00",
+            "24:00:00",
+            "1:2:3:4",
+            "00:00:00.",
+            "soon",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

@@ -15,7 +15,8 @@ pub(crate) struct Usage {
 
 #[derive(Debug)]
 struct State {
-    system: System,
+    /// `None` where this system does not say what processes use; every figure is then 0.
+    system: Option<System>,
     pid: Option<u32>,
     /// The CPU time of the processes that have ended, as last seen.
     ended_cpu: Duration,
@@ -37,7 +38,7 @@ impl Default for Usage {
     fn default() -> Self {
         Self {
             state: Mutex::new(State {
-                system: System::new(),
+                system: System::new().ok(),
                 pid: None,
                 ended_cpu: Duration::ZERO,
                 sample: Sample::default(),
@@ -64,21 +65,23 @@ impl Usage {
     /// Looks again.
     pub(crate) fn sample(&self) -> Sample {
         let state = &mut *self.lock();
-        let Some(pid) = state.pid else {
+        let (Some(pid), Some(system)) = (state.pid, &mut state.system) else {
             return state.sample;
         };
         let key = Pid::from_u32(pid);
-        state.system.refresh_processes_specifics(
+        system.refresh_processes_specifics(
             ProcessesToUpdate::Some(&[key]),
             true,
             ProcessRefreshKind::nothing().with_cpu().with_memory(),
         );
-        if let Some(process) = state.system.process(key) {
+        if let Some(process) = system.process(key) {
             let cpu = state.ended_cpu + Duration::from_millis(process.accumulated_cpu_time());
             state.sample.cpu = state.sample.cpu.max(cpu);
             // A process that has ended and was not waited for yet has no memory any more.
             state.sample.rss_bytes = process.memory();
-            let peak = high_water_mark(pid).unwrap_or_default().max(process.memory());
+            let peak = high_water_mark(pid)
+                .unwrap_or_default()
+                .max(process.memory());
             state.sample.peak_rss_bytes = state.sample.peak_rss_bytes.max(peak);
         }
         state.sample
@@ -92,7 +95,9 @@ impl Usage {
 /// The peak that Linux keeps, in bytes; `None` on other systems.
 fn high_water_mark(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
@@ -107,7 +112,10 @@ mod tests {
         assert_eq!(usage.sample().rss_bytes, 0);
         usage.attach(std::process::id());
         let sample = usage.sample();
-        assert!(sample.rss_bytes > 0 && sample.peak_rss_bytes >= sample.rss_bytes, "{sample:?}");
+        assert!(
+            sample.rss_bytes > 0 && sample.peak_rss_bytes >= sample.rss_bytes,
+            "{sample:?}"
+        );
         usage.detach();
         assert_eq!(usage.sample().rss_bytes, 0);
         assert_eq!(usage.sample().peak_rss_bytes, sample.peak_rss_bytes);

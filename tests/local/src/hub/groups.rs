@@ -29,7 +29,10 @@ impl Groups {
     }
 
     pub(super) fn cursor(&self, group: &str, partition: u16) -> Option<Cursor> {
-        self.cursors.get(group)?.get(usize::from(partition)).copied()
+        self.cursors
+            .get(group)?
+            .get(usize::from(partition))
+            .copied()
     }
 
     /// Whether the checkpoint was written.
@@ -66,8 +69,6 @@ impl Groups {
     }
 
     fn cursor_mut(&mut self, group: &str, partition: u16) -> Option<&mut Cursor> {
-        self.cursors
-            .get_mut(group)?
-            .get_mut(usize::from(partition))
+        self.cursors.get_mut(group)?.get_mut(usize::from(partition))
     }
 }

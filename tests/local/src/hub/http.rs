@@ -85,8 +85,12 @@ async fn send_to(
         }
         _ => refuse(
             StatusCode::NOT_FOUND,
-            format!("There is no partition '{partition}': they are numbered 0 to {}.\n", hub.partitions() - 1),
-        ),
+            format!(
+                "There is no partition '{partition}': they are numbered 0 to {}.\n",
+                hub.partitions() - 1
+            ),
+        )
+        .into_response(),
     }
 }
 
@@ -95,13 +99,17 @@ async fn take(hub: &Hub, name: &str, partition: Option<u16>, request: Request) -
     if !name.eq_ignore_ascii_case(hub.name()) {
         return refuse(
             StatusCode::NOT_FOUND,
-            format!("There is no event hub '{name}': this one is '{}'.\n", hub.name()),
-        );
+            format!(
+                "There is no event hub '{name}': this one is '{}'.\n",
+                hub.name()
+            ),
+        )
+        .into_response();
     }
     let (parts, body) = request.into_parts();
     let events = match read(hub, partition, &parts.headers, body).await {
         Ok(events) => events,
-        Err(refusal) => return refusal,
+        Err(refusal) => return refusal.into_response(),
     };
     for event in events {
         hub.append(event);
@@ -115,7 +123,7 @@ async fn read(
     partition: Option<u16>,
     headers: &HeaderMap,
     body: Body,
-) -> Result<Vec<NewEvent>, Response> {
+) -> Result<Vec<NewEvent>, Refusal> {
     let broker_properties = broker_properties(headers)?;
     let body = collect(body).await?;
     let content_type = text(headers, header::CONTENT_TYPE.as_str());
@@ -154,7 +162,9 @@ async fn read(
     let now = UtcDateTime::now();
     for event in &mut events {
         if event.partition_key.is_none() {
-            event.partition_key.clone_from(&broker_properties.partition_key);
+            event
+                .partition_key
+                .clone_from(&broker_properties.partition_key);
         }
         event.partition = match partition {
             Some(partition) => Some(partition),
@@ -171,7 +181,7 @@ async fn read(
     Ok(events)
 }
 
-async fn collect(body: Body) -> Result<Bytes, Response> {
+async fn collect(body: Body) -> Result<Bytes, Refusal> {
     match Limited::new(body, MAX_EVENT_BYTES).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(refuse(
@@ -185,14 +195,16 @@ async fn collect(body: Body) -> Result<Bytes, Response> {
     }
 }
 
-fn broker_properties(headers: &HeaderMap) -> Result<BrokerProperties, Response> {
+fn broker_properties(headers: &HeaderMap) -> Result<BrokerProperties, Refusal> {
     let Some(value) = headers.get(BROKER_PROPERTIES) else {
         return Ok(BrokerProperties::default());
     };
     serde_json::from_slice(value.as_bytes()).map_err(|error| {
         refuse(
             StatusCode::BAD_REQUEST,
-            format!("The header BrokerProperties is not like {{\"PartitionKey\":\"…\"}}: {error}.\n"),
+            format!(
+                "The header BrokerProperties is not like {{\"PartitionKey\":\"…\"}}: {error}.\n"
+            ),
         )
     })
 }
@@ -225,6 +237,15 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-fn refuse(status: StatusCode, text: String) -> Response {
-    (status, text).into_response()
+/// What is said to a sender whose request is not taken.
+struct Refusal(StatusCode, String);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, self.1).into_response()
+    }
+}
+
+fn refuse(status: StatusCode, text: String) -> Refusal {
+    Refusal(status, text)
 }

@@ -111,11 +111,9 @@ impl Hub {
     #[must_use]
     pub fn partition_for_key(&self, key: &str) -> u16 {
         // FNV-1a, folded so that the high bits count too when the number of partitions is a power of two.
-        let hash = key
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
+        let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
         let folded = (hash >> 32) ^ hash;
         u16::try_from(folded % self.inner.partitions.len() as u64).unwrap_or_default()
     }
@@ -204,7 +202,9 @@ impl Hub {
     pub fn lag(&self, group: &str) -> u64 {
         (0..self.partitions())
             .map(|partition| {
-                let head = self.slot(partition).map_or(0, |slot| lock(&slot.log).head());
+                let head = self
+                    .slot(partition)
+                    .map_or(0, |slot| lock(&slot.log).head());
                 let next = lock(&self.inner.groups)
                     .cursor(group, partition)
                     .map_or(0, |cursor| cursor.next);

@@ -12,7 +12,12 @@ use super::*;
 
 const BATCH: (&str, &str) = ("content-type", "application/vnd.microsoft.servicebus.json");
 
-async fn post(hub: &Hub, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> (StatusCode, String) {
+async fn post(
+    hub: &Hub,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Body>,
+) -> (StatusCode, String) {
     let mut request = Request::post(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -26,7 +31,11 @@ async fn post(hub: &Hub, path: &str, headers: &[(&str, &str)], body: impl Into<B
 
 fn all(hub: &Hub) -> Vec<(u16, Arc<StoredEvent>)> {
     (0..hub.partitions())
-        .flat_map(|partition| hub.events(partition, 0).into_iter().map(move |event| (partition, event)))
+        .flat_map(|partition| {
+            hub.events(partition, 0)
+                .into_iter()
+                .map(move |event| (partition, event))
+        })
         .collect()
 }
 
@@ -58,12 +67,21 @@ fn enqueued_times_do_not_go_back_when_the_clock_does() {
 fn a_key_always_leads_to_the_same_partition_and_keys_spread() {
     let hub = Hub::new("h", 32);
     let used: std::collections::BTreeSet<u16> = (0..1_000)
-        .map(|drone| hub.append(NewEvent::new("").with_key(format!("drone-{drone}"))).partition)
+        .map(|drone| {
+            hub.append(NewEvent::new("").with_key(format!("drone-{drone}")))
+                .partition
+        })
         .collect();
     assert_eq!(used.len(), 32, "every partition gets some of 1,000 keys");
     // A changed hash would be noticed here: partitions must not depend on the process.
-    assert_eq!(hub.partition_for_key("drone-1"), Hub::new("other", 32).partition_for_key("drone-1"));
-    assert_eq!(Hub::new("h", 4).partition_for_key("Simulated.drone-01.35"), GOLDEN_PARTITION);
+    assert_eq!(
+        hub.partition_for_key("drone-1"),
+        Hub::new("other", 32).partition_for_key("drone-1")
+    );
+    assert_eq!(
+        Hub::new("h", 4).partition_for_key("Simulated.drone-01.35"),
+        GOLDEN_PARTITION
+    );
 }
 
 /// Where the key of the design's example goes, of four partitions.
@@ -72,7 +90,9 @@ const GOLDEN_PARTITION: u16 = 2;
 #[test]
 fn without_a_key_partitions_take_turns() {
     let hub = Hub::new("h", 3);
-    let partitions: Vec<_> = (0..6).map(|_| hub.append(NewEvent::new("")).partition).collect();
+    let partitions: Vec<_> = (0..6)
+        .map(|_| hub.append(NewEvent::new("")).partition)
+        .collect();
     assert_eq!(partitions, [0, 1, 2, 0, 1, 2]);
 }
 
@@ -103,7 +123,10 @@ fn a_rewind_goes_back_to_the_beginning_at_most_and_voids_older_epochs() {
     hub.commit("g", 0, 0, 3);
     assert_eq!(hub.rewind("g", 0, 10), 3);
     assert_eq!(hub.lag("g"), 4);
-    assert!(!hub.commit("g", 0, 0, 4), "the old reader has lost the partition");
+    assert!(
+        !hub.commit("g", 0, 0, 4),
+        "the old reader has lost the partition"
+    );
     assert!(hub.commit("g", 0, 1, 4));
     assert_eq!(hub.rewind("stranger", 0, 1), 0);
     assert_eq!(hub.rewind("g", 9, 1), 0);
@@ -143,8 +166,17 @@ fn everything_is_kept_where_that_is_asked_for() {
 async fn one_event_is_kept_byte_for_byte_under_its_key() {
     let hub = Hub::new("telemetry", 4);
     let body: &[u8] = &[0xff, 0x00, b'{'];
-    let key = ("BrokerProperties", r#"{"PartitionKey":"drone-1","Label":"x"}"#);
-    let (status, text) = post(&hub, "/telemetry/messages?timeout=60&api-version=2014-01", &[key], body).await;
+    let key = (
+        "BrokerProperties",
+        r#"{"PartitionKey":"drone-1","Label":"x"}"#,
+    );
+    let (status, text) = post(
+        &hub,
+        "/telemetry/messages?timeout=60&api-version=2014-01",
+        &[key],
+        body,
+    )
+    .await;
     assert_eq!((status, text.as_str()), (StatusCode::CREATED, ""));
     let events = all(&hub);
     let [(partition, event)] = &events[..] else {
@@ -167,20 +199,43 @@ async fn headers_become_properties_by_kind() {
     ];
     post(&hub, "/telemetry/messages", &headers, "{}").await;
     let event = &hub.events(0, 0)[0];
-    assert_eq!(json!(event.properties), json!({"kind": "flight", "plain": "text", "count": 7}));
-    assert_eq!(json!(event.system_properties), json!({"content-type": "application/json"}));
+    assert_eq!(
+        json!(event.properties),
+        json!({"kind": "flight", "plain": "text", "count": 7})
+    );
+    assert_eq!(
+        json!(event.system_properties),
+        json!({"content-type": "application/json"})
+    );
 }
 
 #[tokio::test]
 async fn a_device_header_stands_for_iot_hub() {
     let hub = Hub::new("telemetry", 8);
-    post(&hub, "/telemetry/messages", &[("iothub-connection-device-id", "drone-1")], "{}").await;
+    post(
+        &hub,
+        "/telemetry/messages",
+        &[("iothub-connection-device-id", "drone-1")],
+        "{}",
+    )
+    .await;
     let (partition, event) = all(&hub).remove(0);
     assert_eq!(partition, hub.partition_for_key("drone-1"));
     assert_eq!(event.partition_key, None);
-    assert_eq!(event.system_properties["iothub-connection-device-id"], "drone-1");
-    assert_eq!(event.system_properties["iothub-message-source"], "Telemetry");
-    assert!(event.system_properties["iothub-enqueuedtime"].as_str().unwrap().ends_with('Z'));
+    assert_eq!(
+        event.system_properties["iothub-connection-device-id"],
+        "drone-1"
+    );
+    assert_eq!(
+        event.system_properties["iothub-message-source"],
+        "Telemetry"
+    );
+    assert!(
+        event.system_properties["iothub-enqueuedtime"]
+            .as_str()
+            .unwrap()
+            .ends_with('Z')
+    );
     assert!(event.properties.is_empty());
 }
 
@@ -188,9 +243,17 @@ async fn a_device_header_stands_for_iot_hub() {
 async fn a_batch_becomes_its_events_in_order_in_one_partition() {
     let hub = Hub::new("telemetry", 4);
     let batch = r#"[{"Body":"a"},{"Body":"b","UserProperties":{"kind":"flight"}},{"Body":"c","BrokerProperties":{"PartitionKey":"k"}}]"#;
-    assert_eq!(post(&hub, "/telemetry/messages", &[BATCH], batch).await.0, StatusCode::CREATED);
+    assert_eq!(
+        post(&hub, "/telemetry/messages", &[BATCH], batch).await.0,
+        StatusCode::CREATED
+    );
     let events = all(&hub);
-    let find = |body: &str| events.iter().find(|(_, event)| event.body == body.as_bytes()).unwrap();
+    let find = |body: &str| {
+        events
+            .iter()
+            .find(|(_, event)| event.body == body.as_bytes())
+            .unwrap()
+    };
     assert_eq!(find("a").0, find("b").0);
     assert_eq!(json!(find("b").1.properties), json!({"kind": "flight"}));
     assert_eq!(find("c").0, hub.partition_for_key("k"));
@@ -214,11 +277,41 @@ async fn what_cannot_be_taken_is_refused_whole_with_a_reason() {
     let bad_key = ("BrokerProperties", "drone-1");
     let half_batch = r#"[{"Body":"a"},{"body":"b"}]"#;
     for (path, headers, body, expected, part) in [
-        ("/other/messages", vec![], b"x".to_vec(), StatusCode::NOT_FOUND, "telemetry"),
-        ("/telemetry/messages", vec![], large, StatusCode::PAYLOAD_TOO_LARGE, "1048576"),
-        ("/telemetry/messages", vec![bad_key], b"x".to_vec(), StatusCode::BAD_REQUEST, "BrokerProperties"),
-        ("/telemetry/messages", vec![BATCH], half_batch.into(), StatusCode::BAD_REQUEST, "Body"),
-        ("/telemetry/messages", vec![BATCH], b"{}".to_vec(), StatusCode::BAD_REQUEST, "array"),
+        (
+            "/other/messages",
+            vec![],
+            b"x".to_vec(),
+            StatusCode::NOT_FOUND,
+            "telemetry",
+        ),
+        (
+            "/telemetry/messages",
+            vec![],
+            large,
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "1048576",
+        ),
+        (
+            "/telemetry/messages",
+            vec![bad_key],
+            b"x".to_vec(),
+            StatusCode::BAD_REQUEST,
+            "BrokerProperties",
+        ),
+        (
+            "/telemetry/messages",
+            vec![BATCH],
+            half_batch.into(),
+            StatusCode::BAD_REQUEST,
+            "Body",
+        ),
+        (
+            "/telemetry/messages",
+            vec![BATCH],
+            b"{}".to_vec(),
+            StatusCode::BAD_REQUEST,
+            "array",
+        ),
     ] {
         let (status, text) = post(&hub, path, &headers, body).await;
         assert_eq!(status, expected, "{text}");
@@ -226,5 +319,8 @@ async fn what_cannot_be_taken_is_refused_whole_with_a_reason() {
     }
     assert_eq!(hub.appended(), 0);
     let largest = vec![b'x'; MAX_EVENT_BYTES];
-    assert_eq!(post(&hub, "/telemetry/messages", &[], largest).await.0, StatusCode::CREATED);
+    assert_eq!(
+        post(&hub, "/telemetry/messages", &[], largest).await.0,
+        StatusCode::CREATED
+    );
 }

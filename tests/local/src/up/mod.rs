@@ -6,7 +6,6 @@ mod progress;
 mod view;
 
 use std::error::Error;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -99,8 +98,8 @@ async fn fly(
         system.hub.set_retention(Retention::Everything);
     }
     view::addresses(system, options.drones);
-    let progress = Arc::new(Progress::default());
-    let following = progress::follow(system, Arc::clone(&progress));
+    let progress = Progress::new();
+    let following = progress.follow(system.host.events(), &system.storage);
     let mut view = View::new(lines);
     let started = Instant::now();
     let flight = drones::fly(system.hub.clone(), options);

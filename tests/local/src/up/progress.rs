@@ -3,46 +3,30 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use crate::azurite::StorageAccount;
 use crate::host::HostEvent;
+use crate::report::latency_histogram;
 use crate::system::{DEAD_LETTERS, System};
 
-const STATE: &str = "UpdateDroneState";
-const ARCHIVE: &str = "ArchiveTelemetry";
-const STATE_GROUP: &str = "drone-state";
-const ARCHIVE_GROUP: &str = "telemetry-archive";
+/// The function whose calls bring events into the drones' state, and its consumer group.
+const STATE: (&str, &str) = ("UpdateDroneState", "drone-state");
+/// The function that archives, and its consumer group.
+const ARCHIVE: (&str, &str) = ("ArchiveTelemetry", "telemetry-archive");
 
 /// How often the dead-letter queue is asked for its length.
 const ASK_QUEUE: Duration = Duration::from_secs(1);
 
-/// Figures that [`follow`] keeps up to date.
+/// Figures that the host itself does not keep.
 pub(super) struct Progress {
-    through_state: AtomicU64,
-    archived: AtomicU64,
     dead_lettered: AtomicU64,
-    failures: AtomicU64,
     latencies: Mutex<Histogram<u64>>,
-}
-
-impl Default for Progress {
-    fn default() -> Self {
-        // Milliseconds up to an hour, to three digits. The constants are in range, and without
-        // bounds the histogram grows as it must.
-        let latencies = Histogram::new_with_max(3_600_000, 3)
-            .unwrap_or_else(|_| Histogram::new(3).unwrap_or_else(|_| unreachable!("3 digits are allowed")));
-        Self {
-            through_state: AtomicU64::new(0),
-            archived: AtomicU64::new(0),
-            dead_lettered: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-            latencies: Mutex::new(latencies),
-        }
-    }
 }
 
 /// The figures at one moment; its text is the live view.
@@ -58,20 +42,26 @@ pub(super) struct Snapshot {
 }
 
 impl Progress {
+    pub(super) fn new() -> Self {
+        Self {
+            dead_lettered: AtomicU64::new(0),
+            latencies: Mutex::new(latency_histogram()),
+        }
+    }
+
     pub(super) fn snapshot(&self, system: &System, elapsed: Duration) -> Snapshot {
         let sent = system.hub.appended();
         let dead_lettered = self.dead_lettered.load(Ordering::Relaxed);
+        let stats = system.host.stats();
+        let events = |name: &str| stats.get(name).map_or(0, |function| function.events);
         Snapshot {
             sent,
-            applied: self
-                .through_state
-                .load(Ordering::Relaxed)
-                .saturating_sub(dead_lettered),
-            archived: self.archived.load(Ordering::Relaxed),
+            applied: events(STATE.0).saturating_sub(dead_lettered),
+            archived: events(ARCHIVE.0),
             dead_lettered,
-            lag: system.hub.lag(STATE_GROUP).max(system.hub.lag(ARCHIVE_GROUP)),
+            lag: system.hub.lag(STATE.1).max(system.hub.lag(ARCHIVE.1)),
             per_second: sent as f64 / elapsed.as_secs_f64().max(0.001),
-            failures: self.failures.load(Ordering::Relaxed),
+            failures: stats.values().map(|function| function.failures).sum(),
         }
     }
 
@@ -82,13 +72,67 @@ impl Progress {
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
+
+    /// Keeps the figures up to date, for ever.
+    pub(super) async fn follow(
+        &self,
+        news: Receiver<HostEvent>,
+        storage: &StorageAccount,
+    ) -> Infallible {
+        tokio::select! {
+            never = self.follow_calls(news) => never,
+            never = self.follow_dead_letters(storage) => never,
+        }
+    }
+
+    async fn follow_calls(&self, mut news: Receiver<HostEvent>) -> Infallible {
+        loop {
+            match news.recv().await {
+                Ok(HostEvent::BatchDone(batch)) if &*batch.function == STATE.0 => {
+                    let mut latencies =
+                        self.latencies.lock().unwrap_or_else(PoisonError::into_inner);
+                    for enqueued_at in &*batch.enqueued_at {
+                        let late = (batch.finished_at - *enqueued_at).whole_milliseconds();
+                        latencies.saturating_record(u64::try_from(late).unwrap_or(0));
+                    }
+                }
+                // Missed news are missing from the percentiles and from nothing else.
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    }
+
+    async fn follow_dead_letters(&self, storage: &StorageAccount) -> Infallible {
+        loop {
+            // The queue's own length, not what the handler says; without an answer the last one stands.
+            if let Ok(length) = storage.queue_length(DEAD_LETTERS).await {
+                self.dead_lettered.store(length, Ordering::Relaxed);
+            }
+            tokio::time::sleep(ASK_QUEUE).await;
+        }
+    }
 }
 
-/// Keeps the figures up to date, for ever.
-pub(super) async fn follow(system: &System, progress: Arc<Progress>) -> Infallible {
-    tokio::join!(
-        follow_calls(system, &progress),
-        follow_dead_letters(system, &progress)
-    )
-    .0
+impl fmt::Display for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            sent,
+            applied,
+            archived,
+            dead_lettered,
+            lag,
+            per_second,
+            failures,
+        } = self;
+        write!(
+            f,
+            "{sent} in ({per_second:.0}/s)  {applied} applied  {archived} archived  \
+             {dead_lettered} dead-lettered  lag {lag}"
+        )?;
+        if *failures > 0 {
+            write!(f, "  {failures} calls failed and repeated")?;
+        }
+        Ok(())
+    }
 }

@@ -85,7 +85,8 @@ pub(crate) struct PartitionEnvelope {
 
 impl PartitionEnvelope {
     pub(crate) fn new(trigger: &EventHubTrigger, partition: u16) -> Self {
-        let mut context = "{\"IsCheckpointingAfterInvocation\":true,\"FullyQualifiedNamespace\":".to_owned();
+        let mut context =
+            "{\"IsCheckpointingAfterInvocation\":true,\"FullyQualifiedNamespace\":".to_owned();
         string_into(&mut context, &trigger.namespace);
         context.push_str(",\"EventHubName\":");
         string_into(&mut context, &trigger.hub);
@@ -95,7 +96,9 @@ impl PartitionEnvelope {
         Self {
             binding: trigger.binding.clone(),
             data_type: trigger.data_type,
-            contexts: format!("\"TriggerPartitionContext\":{context},\"PartitionContext\":{context},"),
+            contexts: format!(
+                "\"TriggerPartitionContext\":{context},\"PartitionContext\":{context},"
+            ),
         }
     }
 
@@ -151,7 +154,12 @@ impl PartitionEnvelope {
         Ok(out)
     }
 
-    fn write_item(&self, out: &mut String, scratch: &mut String, event: &StoredEvent) -> Result<(), String> {
+    fn write_item(
+        &self,
+        out: &mut String,
+        scratch: &mut String,
+        event: &StoredEvent,
+    ) -> Result<(), String> {
         match self.data_type {
             // Base64 holds nothing that JSON escapes.
             DataType::Binary => {
@@ -167,7 +175,10 @@ impl PartitionEnvelope {
             DataType::Untyped => {
                 let text = String::from_utf8_lossy(&event.body);
                 check(&text).map_err(|error| {
-                    format!("event {} is not JSON, and the binding has no dataType: {error}", event.sequence_number)
+                    format!(
+                        "event {} is not JSON, and the binding has no dataType: {error}",
+                        event.sequence_number
+                    )
                 })?;
                 scratch.clear();
                 minify_into(scratch, &text);
@@ -204,7 +215,11 @@ impl PartitionEnvelope {
             string_twice_into(&mut out, &event.offset.to_string());
             out.push(',');
         }
-        _ = write!(out, "\"SequenceNumber\":\"{}\",\"EnqueuedTimeUtc\":\"", event.sequence_number);
+        _ = write!(
+            out,
+            "\"SequenceNumber\":\"{}\",\"EnqueuedTimeUtc\":\"",
+            event.sequence_number
+        );
         clock::write_seconds(&mut out, event.enqueued_at, Zone::Unspecified);
         out.push_str("\",\"Properties\":");
         out.push_str(&object(&event.properties));

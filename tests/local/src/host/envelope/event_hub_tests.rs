@@ -38,9 +38,19 @@ fn event(device: &str, sequence_number: i64, offset: u64, enqueued_at: UtcDateTi
 }
 
 fn two_events() -> [Arc<StoredEvent>; 2] {
-    let mut first = event("drone-1", 41, 4_294_970_632, utc_datetime!(2024-05-01 12:00:00.123));
+    let mut first = event(
+        "drone-1",
+        41,
+        4_294_970_632,
+        utc_datetime!(2024-05-01 12:00:00.123),
+    );
     first.properties.insert("kind".to_owned(), "flight".into());
-    let second = event("drone-2", 42, 4_294_971_104, utc_datetime!(2024-05-01 12:00:00.5));
+    let second = event(
+        "drone-2",
+        42,
+        4_294_971_104,
+        utc_datetime!(2024-05-01 12:00:00.5),
+    );
     [Arc::new(first), Arc::new(second)]
 }
 
@@ -81,7 +91,9 @@ fn data(envelope: &Value) -> Value {
 
 #[test]
 fn two_events_as_strings_are_the_payload_of_the_notes_to_the_letter() {
-    let text = partition(DataType::String).many(&two_events(), &call()).unwrap();
+    let text = partition(DataType::String)
+        .many(&two_events(), &call())
+        .unwrap();
     // The one thing that is made up anew for every call is the GUID, 36 characters long.
     let guid = text.find("RandGuid\":\"").unwrap() + 11;
     let text = format!("{}{GUID}{}", &text[..guid], &text[guid + 36..]);
@@ -104,39 +116,61 @@ fn string_bodies_that_are_not_utf_8_lose_bytes() {
 
 #[test]
 fn untyped_bodies_are_json_items() {
-    let envelope = many(DataType::Untyped, &[with_body(b" {\"a\" : [1, 2.50] } "), with_body(b"7")]);
+    let envelope = many(
+        DataType::Untyped,
+        &[with_body(b" {\"a\" : [1, 2.50] } "), with_body(b"7")],
+    );
     assert_eq!(envelope["Data"]["events"], r#"[{"a":[1,2.50]},7]"#);
 }
 
 #[test]
 fn one_untyped_event_that_is_not_json_fails_the_whole_batch() {
     let events = [with_body(b"{}"), with_body(b"{\"a\":1,}")];
-    let problem = partition(DataType::Untyped).many(&events, &call()).unwrap_err();
+    let problem = partition(DataType::Untyped)
+        .many(&events, &call())
+        .unwrap_err();
     assert!(problem.contains("event 7 is not JSON"), "{problem}");
 }
 
 #[test]
 fn cardinality_one_has_plain_names_real_objects_and_whole_seconds() {
-    let mut event = event("drone-1", 41, 4_294_970_632, utc_datetime!(2024-05-01 12:00:00.123));
+    let mut event = event(
+        "drone-1",
+        41,
+        4_294_970_632,
+        utc_datetime!(2024-05-01 12:00:00.123),
+    );
     event.properties.insert("kind".to_owned(), "flight".into());
     let text = partition(DataType::Binary).one(&event, &call());
     let envelope: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(envelope["Data"]["events"], BASE64.encode(r#"{"deviceId":"drone-1"}"#));
+    assert_eq!(
+        envelope["Data"]["events"],
+        BASE64.encode(r#"{"deviceId":"drone-1"}"#)
+    );
     let metadata = &envelope["Metadata"];
     assert_eq!(metadata["SequenceNumber"], "41");
     assert_eq!(metadata["Offset"], "\"4294970632\"");
     assert_eq!(metadata["EnqueuedTimeUtc"], "2024-05-01T12:00:00");
     assert_eq!(metadata["Properties"], json!({"kind": "flight"}));
     assert_eq!(metadata["SystemProperties"]["Offset"], 4_294_970_632_u64);
-    assert_eq!(metadata["SystemProperties"]["EnqueuedTimeUtc"], "2024-05-01T12:00:00.123");
+    assert_eq!(
+        metadata["SystemProperties"]["EnqueuedTimeUtc"],
+        "2024-05-01T12:00:00.123"
+    );
     assert!(metadata.get("PartitionKey").is_none(), "a null is dropped");
 }
 
 #[test]
 fn cardinality_one_as_a_string_is_encoded_twice() {
-    let text = partition(DataType::String).one(&event("drone-1", 0, 0, utc_datetime!(2024-05-01 12:00)), &call());
+    let text = partition(DataType::String).one(
+        &event("drone-1", 0, 0, utc_datetime!(2024-05-01 12:00)),
+        &call(),
+    );
     let envelope: Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(envelope["Data"]["events"], r#""{\"deviceId\":\"drone-1\"}""#);
+    assert_eq!(
+        envelope["Data"]["events"],
+        r#""{\"deviceId\":\"drone-1\"}""#
+    );
 }
 
 #[test]
@@ -148,7 +182,10 @@ fn keys_with_quotes_survive_in_every_place() {
         serde_json::from_str(envelope["Metadata"][name].as_str().unwrap()).unwrap()
     };
     assert_eq!(decoded("PartitionKeyArray"), json!(["a\"b\\"]));
-    assert_eq!(decoded("SystemPropertiesArray")[0]["PartitionKey"], "a\"b\\");
+    assert_eq!(
+        decoded("SystemPropertiesArray")[0]["PartitionKey"],
+        "a\"b\\"
+    );
 }
 
 #[test]
@@ -161,10 +198,15 @@ fn a_retry_says_which_and_why() {
         }),
         ..call()
     };
-    let text = partition(DataType::Binary).many(&two_events(), &call).unwrap();
+    let text = partition(DataType::Binary)
+        .many(&two_events(), &call)
+        .unwrap();
     let envelope: Value = serde_json::from_str(&text).unwrap();
     let retry = &envelope["Metadata"]["RetryContext"];
     assert_eq!(retry["RetryCount"], 2);
     assert_eq!(retry["MaxRetryCount"], -1);
-    assert_eq!(retry["Exception"]["InnerException"]["Message"], "it said \"no\"");
+    assert_eq!(
+        retry["Exception"]["InnerException"]["Message"],
+        "it said \"no\""
+    );
 }

@@ -91,6 +91,9 @@ mod tests {
         assert!(envelope["Data"]["req"].get("Body").is_none());
         assert_eq!(envelope["Metadata"]["deviceId"], "\"d1\"");
         assert_eq!(envelope["Metadata"]["full"], "\"1\"");
-        assert_eq!(envelope["Metadata"]["sys"]["UtcNow"], "2024-05-01T12:00:00Z");
+        assert_eq!(
+            envelope["Metadata"]["sys"]["UtcNow"],
+            "2024-05-01T12:00:00Z"
+        );
     }
 }

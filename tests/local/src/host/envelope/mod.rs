@@ -49,7 +49,11 @@ fn end(out: &mut String, call: &CallContext<'_>) {
     out.push_str(",\"UtcNow\":\"");
     clock::write_fraction(out, call.now, Zone::Z);
     out.push_str("\",\"RandGuid\":\"");
-    out.push_str(Uuid::new_v4().hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+    out.push_str(
+        Uuid::new_v4()
+            .hyphenated()
+            .encode_lower(&mut Uuid::encode_buffer()),
+    );
     out.push_str("\"}}}");
 }
 

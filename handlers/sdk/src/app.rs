@@ -1,0 +1,297 @@
+//! The app: functions by name, and the server that the host calls.
+
+use std::convert::Infallible;
+use std::net::Ipv4Addr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{self, MethodRouter};
+use axum::serve::ListenerExt;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tower::util::BoxCloneSyncService;
+use tracing::{info, warn};
+
+use crate::call::{Function, Handler};
+use crate::definition::{DefinitionError, DefinitionProblem, FunctionDefinition};
+use crate::error::{CallError, StartError};
+use crate::function_json::FunctionConfig;
+use crate::host_json::HostConfig;
+use crate::route;
+
+const PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
+
+/// Enough for the partitions that one instance usually has; more would only hold more batches in memory.
+const DEFAULT_CONCURRENT_CALLS: usize = 8;
+
+/// A batch that has not come through in a minute is better begun again.
+const LONGEST_DEFAULT_DEADLINE: Duration = Duration::from_secs(60);
+
+/// A custom handler: functions, the state that they share, and the server.
+///
+/// `S` is what handlers extract with [`State`](axum::extract::State).
+pub struct FunctionApp<S> {
+    state: S,
+    host: HostConfig,
+    functions: Vec<Registered>,
+    errors: Vec<DefinitionError>,
+    concurrent_calls: usize,
+    deadline: Option<Duration>,
+}
+
+struct Registered {
+    config: FunctionConfig,
+    handler: Handler,
+    forwarded: bool,
+}
+
+impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
+    /// An app without functions.
+    pub fn new(state: S, host: HostConfig) -> Self {
+        Self {
+            state,
+            host,
+            functions: Vec::new(),
+            errors: Vec::new(),
+            concurrent_calls: DEFAULT_CONCURRENT_CALLS,
+            deadline: None,
+        }
+    }
+
+    /// Registers a function that the host calls with an envelope, `POST /<name>`. The handler is any
+    /// axum handler that takes a trigger and returns [`Outputs`](crate::Outputs), nothing, or an error.
+    ///
+    /// What is wrong with the definition is reported by [`into_router`](Self::into_router).
+    #[must_use]
+    pub fn function<H, T>(self, definition: FunctionDefinition, handler: H) -> Self
+    where
+        H: axum::handler::Handler<T, S>,
+        T: 'static,
+    {
+        self.register(definition, handler, false)
+    }
+
+    /// Registers an HTTP function whose requests the host forwards as they are: an axum route at the
+    /// path of its function.json. Methods that are not listed there get a 405.
+    ///
+    /// What is wrong with the definition is reported by [`into_router`](Self::into_router).
+    #[must_use]
+    pub fn http<H, T>(self, definition: FunctionDefinition, handler: H) -> Self
+    where
+        H: axum::handler::Handler<T, S>,
+        T: 'static,
+    {
+        self.register(definition, handler, true)
+    }
+
+    /// How many calls of one function run at a time, at least 1; 8 by default. Further calls wait,
+    /// their bodies unread. Forwarded HTTP functions are not limited.
+    #[must_use]
+    pub fn max_concurrent_calls(mut self, per_function: usize) -> Self {
+        self.concurrent_calls = per_function.clamp(1, Semaphore::MAX_PERMITS);
+        self
+    }
+
+    /// How long a call may take from its arrival; by default half of functionTimeout, at most 60 s.
+    /// Past it the call is answered with a 500, so that the host repeats it: at functionTimeout the
+    /// host would restart the process instead, and every other call with it.
+    ///
+    /// Work is stopped at an `await`; a handler that computes without one is not interrupted.
+    #[must_use]
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// The routes, for tests and for a server of one's own.
+    ///
+    /// # Errors
+    /// Every definition that is wrong, or two functions that claim one path.
+    pub fn into_router(self) -> Result<Router, StartError> {
+        let deadline = self.deadline.unwrap_or_else(|| default_deadline(&self.host));
+        let mut errors = self.errors;
+        let mut routes: Vec<(String, String, MethodRouter)> = Vec::new();
+        for registered in self.functions {
+            let name = registered.config.name.clone();
+            match routes_of(registered, &self.host, deadline, self.concurrent_calls) {
+                Ok((paths, methods)) => routes.extend(
+                    paths.into_iter().map(|path| (name.clone(), path, methods.clone())),
+                ),
+                Err(problem) => errors.push(DefinitionError {
+                    function: name,
+                    problem,
+                }),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(StartError::Definitions(errors));
+        }
+        let health = routing::get(async || "The handler is running.\n");
+        let mut router = Router::new().route("/", health).fallback(unknown);
+        for (function, path, methods) in routes {
+            // axum panics where two routes collide; it has no form that reports it.
+            let extended = catch_unwind(AssertUnwindSafe(|| router.clone().route(&path, methods)));
+            router = match extended {
+                Ok(extended) => extended,
+                Err(_) => return Err(StartError::PathTaken { function, path }),
+            };
+        }
+        Ok(router)
+    }
+
+    /// Serves on 127.0.0.1, at the port that the host names in `FUNCTIONS_CUSTOMHANDLER_PORT`.
+    ///
+    /// Never returns otherwise: the host ends the process, without warning.
+    ///
+    /// # Errors
+    /// Those of [`into_router`](Self::into_router); no port, a wrong one, or one that is taken.
+    pub async fn serve(self) -> Result<(), StartError> {
+        let router = self.into_router()?;
+        let port = port(std::env::var(PORT).ok())?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+            .await
+            .map_err(|error| StartError::Listen { port, error })?
+            .tap_io(|stream| {
+                // Answers are small: held back by Nagle's algorithm they would wait for the host's
+                // delayed acknowledgement.
+                if let Err(error) = stream.set_nodelay(true) {
+                    warn!(%error, "cannot set TCP_NODELAY");
+                }
+            });
+        info!(port, "listening for the Functions host");
+        axum::serve(listener, router).await.map_err(StartError::Serve)
+    }
+
+    fn register<H, T>(mut self, definition: FunctionDefinition, handler: H, forwarded: bool) -> Self
+    where
+        H: axum::handler::Handler<T, S>,
+        T: 'static,
+    {
+        let config = match definition.config() {
+            Ok(config) => config,
+            Err(error) => {
+                self.errors.push(error);
+                return self;
+            }
+        };
+        let problem = if self.functions.iter().any(|other| other.config.name == config.name) {
+            Some(DefinitionProblem::RegisteredTwice)
+        } else {
+            let forwards = self.host.enable_forwarding_http_request && config.is_plain_http();
+            match (forwarded, forwards) {
+                (true, false) => Some(DefinitionProblem::NotForwarded),
+                (false, true) => Some(DefinitionProblem::Forwarded),
+                _ => None,
+            }
+        };
+        match problem {
+            Some(problem) => self.errors.push(DefinitionError {
+                function: definition.name.to_owned(),
+                problem,
+            }),
+            None => self.functions.push(Registered {
+                config,
+                handler: BoxCloneSyncService::new(handler.with_state(self.state.clone())),
+                forwarded,
+            }),
+        }
+        self
+    }
+}
+
+fn routes_of(
+    registered: Registered,
+    host: &HostConfig,
+    deadline: Duration,
+    concurrent_calls: usize,
+) -> Result<(Vec<String>, MethodRouter), DefinitionProblem> {
+    let Registered {
+        config,
+        handler,
+        forwarded,
+    } = registered;
+    let function = |turns| {
+        Arc::new(Function {
+            body_limit: host.body_limit(&config),
+            config: Arc::new(config.clone()),
+            handler,
+            deadline,
+            turns,
+        })
+    };
+    if !forwarded {
+        let function = function(Some(Semaphore::new(concurrent_calls)));
+        let path = format!("/{}", config.name);
+        let call = move |request: Request| Arc::clone(&function).call(request);
+        return Ok((vec![path], routing::post(call)));
+    }
+    let paths = route::paths(&host.route_prefix, &config)?;
+    let methods = route::methods(&config)?;
+    let function = function(None);
+    let forward = move |request: Request| Arc::clone(&function).forward(request);
+    let methods: MethodRouter<(), Infallible> = match methods {
+        Some(filter) => routing::on(filter, forward),
+        None => routing::any(forward),
+    };
+    Ok((paths, methods))
+}
+
+/// Not a 2xx, so that a call of a function this program does not have is failed, never lost.
+async fn unknown(uri: Uri) -> Response {
+    let name = uri.path().trim_start_matches('/');
+    CallError::new(format!("this program has no function at `{name}`"))
+        .with_status(StatusCode::NOT_FOUND)
+        .into_response()
+}
+
+fn default_deadline(host: &HostConfig) -> Duration {
+    match host.function_timeout {
+        Some(timeout) => (timeout / 2).min(LONGEST_DEFAULT_DEADLINE),
+        None => LONGEST_DEFAULT_DEADLINE,
+    }
+}
+
+fn port(value: Option<String>) -> Result<u16, StartError> {
+    let text = value.filter(|text| !text.is_empty()).ok_or(StartError::NoPort)?;
+    match text.parse() {
+        Ok(port) if port != 0 => Ok(port),
+        _ => Err(StartError::BadPort(text)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_missing_or_wrong_port_is_explained() {
+        assert_eq!(
+            port(None).unwrap_err().to_string(),
+            "FUNCTIONS_CUSTOMHANDLER_PORT is not set: start this program through the Functions host, `func start`"
+        );
+        for text in ["0", "65536", "x", "-1"] {
+            assert!(matches!(port(Some(text.to_owned())), Err(StartError::BadPort(_))), "{text}");
+        }
+        assert_eq!(port(Some("7071".to_owned())).unwrap(), 7071);
+    }
+
+    #[test]
+    fn the_deadline_comes_before_the_hosts() {
+        let with = |function_timeout| {
+            default_deadline(&HostConfig {
+                function_timeout,
+                ..HostConfig::default()
+            })
+        };
+        assert_eq!(with(Some(Duration::from_secs(30))), Duration::from_secs(15));
+        assert_eq!(with(Some(Duration::from_secs(300))), Duration::from_secs(60));
+        assert_eq!(with(None), Duration::from_secs(60));
+    }
+}

@@ -1,0 +1,245 @@
+//! From the envelope to events.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use time::UtcDateTime;
+
+use super::envelope::{BatchEnvelope, Column, Columns};
+use super::{Event, EventHubBatch, Format, PartitionContext, Properties, RetryContext, bodies};
+use crate::envelope::EnvelopeError;
+use crate::json::{Members, Text, scalar, string, unwrapped};
+use crate::timestamp::parse_utc;
+
+pub(super) fn batch(
+    binding: &str,
+    format: Format,
+    body: &Bytes,
+) -> Result<EventHubBatch, EnvelopeError> {
+    let envelope = BatchEnvelope::parse(body, binding, format.many)?;
+    let data = envelope
+        .data
+        .ok_or_else(|| EnvelopeError::NoData(binding.to_owned()))?;
+    let bodies = bodies::decode(format.data_type, data)?;
+    let rows = Rows {
+        columns: &envelope.columns,
+        events: bodies.len(),
+    };
+    let system_properties = rows.properties(Column::SystemProperties)?;
+    let sequence_numbers = match rows.sequence_numbers()? {
+        Some(numbers) => numbers,
+        None => rows.from_system(&system_properties, Column::SequenceNumber, "SequenceNumber", |text| {
+            text.parse().ok()
+        })?,
+    };
+    let times = match rows.times()? {
+        Some(times) => times,
+        None => rows.from_system(&system_properties, Column::EnqueuedTime, "EnqueuedTimeUtc", parse_utc)?,
+    };
+    let properties = rows.properties(Column::Properties)?;
+    let mut offsets = rows.offsets()?.into_iter();
+    let mut partition_keys = rows.partition_keys()?.into_iter();
+    let events = bodies
+        .into_iter()
+        .zip(sequence_numbers)
+        .zip(times)
+        .zip(properties)
+        .zip(system_properties);
+    let events = events
+        .map(|((((body, sequence_number), enqueued_at), properties), system_properties)| Event {
+            body,
+            sequence_number,
+            enqueued_at,
+            offset: offsets.next().unwrap_or_default(),
+            partition_key: partition_keys.next().flatten(),
+            properties,
+            system_properties,
+        })
+        .collect();
+    Ok(EventHubBatch {
+        partition: partition(envelope.trigger_partition.or(envelope.partition))?,
+        events,
+        retry: envelope.retry.map(retry).transpose()?,
+    })
+}
+
+/// Columns of the metadata, as many elements each as there are events.
+struct Rows<'a> {
+    columns: &'a Columns,
+    events: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn sequence_numbers(&self) -> Result<Option<Vec<i64>>, EnvelopeError> {
+        self.column(Column::SequenceNumber, "a whole number", Some, |element| {
+            scalar(element).parse().ok()
+        })
+    }
+
+    fn times(&self) -> Result<Option<Vec<UtcDateTime>>, EnvelopeError> {
+        self.column(
+            Column::EnqueuedTime,
+            "a time",
+            |Text(text)| parse_utc(&text),
+            |element| parse_utc(&scalar(element)),
+        )
+    }
+
+    /// `OffsetStringArray` is the newer one, and holds offsets that are no numbers.
+    fn offsets(&self) -> Result<Vec<Box<str>>, EnvelopeError> {
+        for column in [Column::OffsetString, Column::Offset] {
+            let offsets = self.optional_column(
+                column,
+                |Text(text)| Some(text.into()),
+                |element| match element.get() {
+                    "null" => Some(Box::default()),
+                    _ => Some(scalar(element).into()),
+                },
+            )?;
+            if !offsets.is_empty() {
+                return Ok(offsets);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    fn partition_keys(&self) -> Result<Vec<Option<Box<str>>>, EnvelopeError> {
+        self.optional_column(
+            Column::PartitionKey,
+            |key: Option<Text<'_>>| Some(key.map(|Text(text)| text.into())),
+            |element| match element.get() {
+                "null" => Some(None),
+                _ => Some(Some(scalar(element).into())),
+            },
+        )
+    }
+
+    /// One bag for each event; empty ones where the column is absent.
+    fn properties(&self, column: Column) -> Result<Vec<Properties>, EnvelopeError> {
+        let Some(array) = self.columns.get(column) else {
+            return Ok(vec![Properties::default(); self.events]);
+        };
+        let elements: Vec<&RawValue> = elements(column, array)?;
+        if elements.is_empty() {
+            return Ok(vec![Properties::default(); self.events]);
+        }
+        self.check_length(column, elements.len())?;
+        let bag = |element: &RawValue| match element.get() {
+            "null" => Properties::default(),
+            json => match string(json) {
+                Some(inner) => Properties::new(inner.into_owned().into()),
+                None => Properties::new(array.slice_ref(json.as_bytes())),
+            },
+        };
+        Ok(elements.into_iter().map(bag).collect())
+    }
+
+    /// A column that may be absent or empty.
+    fn optional_column<Q: Deserialize<'a>, T>(
+        &self,
+        column: Column,
+        quick: impl Fn(Q) -> Option<T>,
+        thorough: impl Fn(&RawValue) -> Option<T>,
+    ) -> Result<Vec<T>, EnvelopeError> {
+        match self.columns.get(column).map(|array| array.trim_ascii()) {
+            None | Some(b"[]") => Ok(Vec::new()),
+            Some(_) => Ok(self
+                .column(column, "a string", quick, thorough)?
+                .unwrap_or_default()),
+        }
+    }
+
+    /// Reads a column as what the host writes today, and element by element only where that fails.
+    fn column<Q: Deserialize<'a>, T>(
+        &self,
+        column: Column,
+        expected: &'static str,
+        quick: impl Fn(Q) -> Option<T>,
+        thorough: impl Fn(&RawValue) -> Option<T>,
+    ) -> Result<Option<Vec<T>>, EnvelopeError> {
+        let Some(array) = self.columns.get(column) else {
+            return Ok(None);
+        };
+        let values = serde_json::from_slice::<Vec<Q>>(array)
+            .ok()
+            .and_then(|all| all.into_iter().map(quick).collect::<Option<Vec<T>>>());
+        let values = match values {
+            Some(values) => values,
+            None => elements(column, array)?
+                .into_iter()
+                .enumerate()
+                .map(|(index, element)| {
+                    thorough(element).ok_or(EnvelopeError::Element {
+                        name: column.name(),
+                        index,
+                        expected,
+                    })
+                })
+                .collect::<Result<_, _>>()?,
+        };
+        self.check_length(column, values.len())?;
+        Ok(Some(values))
+    }
+
+    /// A column that is missing, out of each event's system properties.
+    fn from_system<T>(
+        &self,
+        system_properties: &[Properties],
+        column: Column,
+        property: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<T>, EnvelopeError> {
+        let value = |bag: &Properties| {
+            let members = Members::parse(bag.as_json()).ok()?;
+            read(&members.text(property)?)
+        };
+        system_properties
+            .iter()
+            .map(|bag| value(bag).ok_or(EnvelopeError::NoMetadata(column.name())))
+            .collect()
+    }
+
+    fn check_length(&self, column: Column, found: usize) -> Result<(), EnvelopeError> {
+        if found == self.events {
+            return Ok(());
+        }
+        Err(EnvelopeError::Length {
+            name: column.name(),
+            found,
+            events: self.events,
+        })
+    }
+}
+
+fn elements(column: Column, array: &Bytes) -> Result<Vec<&RawValue>, EnvelopeError> {
+    serde_json::from_slice(array).map_err(|error| EnvelopeError::json(column.name(), &error))
+}
+
+fn partition(context: Option<&RawValue>) -> Result<PartitionContext, EnvelopeError> {
+    let Some(context) = context else {
+        return Err(EnvelopeError::NoMetadata("PartitionContext"));
+    };
+    let text = unwrapped(context);
+    let members =
+        Members::parse(&text).map_err(|error| EnvelopeError::json("PartitionContext", &error))?;
+    let member = |name| members.text(name).map(Cow::into_owned).unwrap_or_default();
+    Ok(PartitionContext {
+        fully_qualified_namespace: member("FullyQualifiedNamespace"),
+        event_hub_name: member("EventHubName"),
+        consumer_group: member("ConsumerGroup"),
+        partition_id: member("PartitionId"),
+    })
+}
+
+fn retry(context: &RawValue) -> Result<RetryContext, EnvelopeError> {
+    let text = unwrapped(context);
+    let members =
+        Members::parse(&text).map_err(|error| EnvelopeError::json("RetryContext", &error))?;
+    let count = |name| members.text(name);
+    Ok(RetryContext {
+        retry_count: count("RetryCount").and_then(|text| text.parse().ok()).unwrap_or(0),
+        max_retry_count: count("MaxRetryCount").and_then(|text| text.parse().ok()).unwrap_or(-1),
+    })
+}

@@ -1,0 +1,171 @@
+//! From the route of an httpTrigger to paths of axum.
+
+use axum::http::Method;
+use axum::routing::MethodFilter;
+
+use crate::definition::DefinitionProblem;
+use crate::function_json::FunctionConfig;
+
+/// The paths under which a forwarded HTTP function is reached. Two where its last parameter is optional.
+///
+/// The host has checked the constraints of a route (`{id:int}`) before it forwards a request, so they
+/// are left out here.
+pub(crate) fn paths(
+    prefix: &str,
+    function: &FunctionConfig,
+) -> Result<Vec<String>, DefinitionProblem> {
+    let route = function.trigger.get("route").filter(|route| !route.is_empty());
+    let route = route.unwrap_or(&function.name).trim_matches('/');
+    let wrong = |why: &str| DefinitionProblem::Route(route.to_owned(), why.to_owned());
+    let mut path = String::new();
+    if !prefix.is_empty() {
+        path.push('/');
+        path.push_str(prefix);
+    }
+    let segments = segments(route);
+    let mut optional_from = None;
+    for (index, segment) in segments.iter().enumerate() {
+        let last = index + 1 == segments.len();
+        match segment_kind(segment).map_err(wrong)? {
+            Segment::Literal(_) if optional_from.is_some() => {
+                return Err(wrong("nothing may follow an optional parameter"));
+            }
+            Segment::Literal(text) => {
+                path.push('/');
+                path.push_str(text);
+            }
+            Segment::Parameter { name, optional } => {
+                if optional_from.is_some() {
+                    return Err(wrong("nothing may follow an optional parameter"));
+                }
+                if optional {
+                    optional_from = Some(path.len());
+                }
+                path.push_str(&format!("/{{{name}}}"));
+            }
+            Segment::CatchAll(_) if !last => {
+                return Err(wrong("a catch-all parameter must come last"));
+            }
+            Segment::CatchAll(name) => {
+                // To the host it may be empty; to axum it may not.
+                optional_from = optional_from.or(Some(path.len()));
+                path.push_str(&format!("/{{*{name}}}"));
+            }
+        }
+    }
+    Ok(match optional_from {
+        None => vec![path],
+        Some(0) => vec!["/".to_owned(), path],
+        Some(end) => vec![path[..end].to_owned(), path],
+    })
+}
+
+/// The methods of an httpTrigger; `None` where it takes all of them.
+pub(crate) fn methods(function: &FunctionConfig) -> Result<Option<MethodFilter>, DefinitionProblem> {
+    let mut filter: Option<MethodFilter> = None;
+    for name in function.trigger.list("methods") {
+        let unknown = || DefinitionProblem::Method(name.to_owned());
+        let upper = name.to_ascii_uppercase();
+        let method = Method::from_bytes(upper.as_bytes()).map_err(|_| unknown())?;
+        let one = MethodFilter::try_from(method).map_err(|_| unknown())?;
+        filter = Some(filter.map_or(one, |others| others.or(one)));
+    }
+    Ok(filter)
+}
+
+enum Segment<'a> {
+    Literal(&'a str),
+    Parameter { name: &'a str, optional: bool },
+    CatchAll(&'a str),
+}
+
+/// Splits at slashes, but not at those inside braces: a constraint may hold a regular expression.
+fn segments(route: &str) -> Vec<&str> {
+    let mut depth = 0_usize;
+    route
+        .split(move |character| {
+            match character {
+                '{' => depth += 1,
+                '}' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            character == '/' && depth == 0
+        })
+        .filter(|segment| !segment.is_empty())
+        .collect()
+}
+
+fn segment_kind(segment: &str) -> Result<Segment<'_>, &'static str> {
+    if !segment.contains(['{', '}']) {
+        return Ok(Segment::Literal(segment));
+    }
+    let inner = segment
+        .strip_prefix('{')
+        .and_then(|rest| rest.strip_suffix('}'))
+        .ok_or("a parameter must be a whole segment")?;
+    let (inner, catch_all) = match inner.trim_start_matches('*') {
+        name if name.len() < inner.len() => (name, true),
+        name => (name, false),
+    };
+    let name = inner.split([':', '=', '?']).next().unwrap_or_default();
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if name.is_empty() || !name.bytes().all(is_name) {
+        return Err("a parameter's name consists of letters, digits and `_`");
+    }
+    let defaults = inner.split(':').next().is_some_and(|head| head.contains('='));
+    Ok(if catch_all {
+        Segment::CatchAll(name)
+    } else {
+        Segment::Parameter {
+            name,
+            optional: inner.ends_with('?') || defaults,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn function(route: &str) -> FunctionConfig {
+        let json = serde_json::json!({"bindings": [
+            {"type": "httpTrigger", "direction": "in", "name": "req", "route": route, "methods": ["get", "PUT"]},
+            {"type": "http", "direction": "out", "name": "res"},
+        ]});
+        FunctionConfig::parse("GetDrone", &json.to_string()).unwrap()
+    }
+
+    #[test]
+    fn routes_become_paths() {
+        for (route, expected) in [
+            ("drones/{deviceId}", vec!["/api/drones/{deviceId}"]),
+            ("/drones/", vec!["/api/drones"]),
+            ("", vec!["/api/GetDrone"]),
+            ("drones/{id:alpha}/x", vec!["/api/drones/{id}/x"]),
+            (r"drones/{id:regex(^a/\d{{3}}$)}", vec!["/api/drones/{id}"]),
+            ("drones/{id?}", vec!["/api/drones", "/api/drones/{id}"]),
+            ("drones/{id:int?}", vec!["/api/drones", "/api/drones/{id}"]),
+            ("drones/{id=all}", vec!["/api/drones", "/api/drones/{id}"]),
+            ("map/{*rest}", vec!["/api/map", "/api/map/{*rest}"]),
+            ("map/{**rest}", vec!["/api/map", "/api/map/{*rest}"]),
+        ] {
+            assert_eq!(paths("api", &function(route)).unwrap(), expected, "{route}");
+        }
+        assert_eq!(paths("", &function("{id?}")).unwrap(), ["/", "/{id}"]);
+    }
+
+    #[test]
+    fn routes_that_axum_cannot_serve_are_refused() {
+        for route in ["a{id}", "{id}.json", "{*rest}/x", "{id?}/x", "{}", "{a-b}"] {
+            assert!(paths("api", &function(route)).is_err(), "{route}");
+        }
+    }
+
+    #[test]
+    fn methods_are_read_in_any_case() {
+        let filter = methods(&function("x")).unwrap();
+        assert_eq!(filter, Some(MethodFilter::GET.or(MethodFilter::PUT)));
+    }
+}

@@ -1,0 +1,316 @@
+//! A storage account, for looking at what is in it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use azure_core::http::{
+    ClientOptions, ExponentialRetryOptions, HttpClientOptions, RetryOptions, StatusCode, Transport,
+    Url, new_http_client,
+};
+use azure_core::time::Duration;
+use azure_storage_blob::models::BlobContainerClientListBlobsOptions;
+use azure_storage_blob::{BlobContainerClient, BlobContainerClientOptions};
+use azure_storage_queue::models::{
+    QueueClientGetPropertiesResultHeaders, QueueClientReceiveMessagesOptions, QueueMessage,
+};
+use azure_storage_queue::{QueueClient, QueueClientOptions};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use drone_delivery::stores::shared_key::SharedKeyPolicy;
+use futures_util::TryStreamExt;
+
+/// The most that one request takes off a queue.
+const MESSAGES_A_REQUEST: i32 = 32;
+
+/// How long taken messages stay hidden, the longest that the service allows: 7 days, in seconds.
+const HIDDEN: i32 = 7 * 24 * 3600;
+
+/// A storage account with its key. Clones share their connections.
+#[derive(Clone)]
+pub struct StorageAccount {
+    name: String,
+    connection_string: Arc<str>,
+    blob_endpoint: Url,
+    queue_endpoint: Url,
+    key: Arc<SharedKeyPolicy>,
+    transport: Transport,
+}
+
+/// The storage account could not be used; the text names the operation.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// A connection string without something that is needed.
+    #[error("the storage connection string has no usable {0}")]
+    ConnectionString(&'static str),
+    /// A request failed.
+    #[error("cannot {operation}: {error}")]
+    Request {
+        /// What was tried, on what.
+        operation: String,
+        /// What the client or the service says.
+        error: azure_core::Error,
+    },
+    /// A message that is not as the Functions host writes it.
+    #[error("a message in queue {0} is not base64 of UTF-8 text")]
+    Message(String),
+}
+
+impl StorageAccount {
+    /// Reads `AccountName`, `AccountKey`, `BlobEndpoint` and `QueueEndpoint`. Nothing is sent.
+    ///
+    /// # Errors
+    /// Where one of them is missing, or an endpoint is no URL.
+    pub fn from_connection_string(text: &str) -> Result<Self, StorageError> {
+        let part = |wanted: &'static str| {
+            text.split(';')
+                .filter_map(|part| part.split_once('='))
+                .find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))
+                .map(|(_, value)| value.trim())
+                .filter(|value| !value.is_empty())
+                .ok_or(StorageError::ConnectionString(wanted))
+        };
+        let endpoint = |wanted: &'static str| {
+            // A slash at the end would become an empty segment, and `account//container` is a 400.
+            Url::parse(part(wanted)?.trim_end_matches('/'))
+                .ok()
+                .filter(|url| !url.cannot_be_a_base())
+                .ok_or(StorageError::ConnectionString(wanted))
+        };
+        let name = part("AccountName")?;
+        Ok(Self {
+            key: Arc::new(SharedKeyPolicy::new(name, part("AccountKey")?.to_owned())),
+            name: name.to_owned(),
+            blob_endpoint: endpoint("BlobEndpoint")?,
+            queue_endpoint: endpoint("QueueEndpoint")?,
+            connection_string: text.into(),
+            transport: transport(),
+        })
+    }
+
+    /// `blob` and `queue` are what Azurite says, without the account.
+    pub(super) fn new(name: &str, key: &str, blob: &str, queue: &str) -> Result<Self, StorageError> {
+        Self::from_connection_string(&format!(
+            "DefaultEndpointsProtocol=http;AccountName={name};AccountKey={key};\
+             BlobEndpoint={blob}/{name};QueueEndpoint={queue}/{name};"
+        ))
+    }
+
+    pub(super) fn with_new_connections(&self) -> Self {
+        Self {
+            transport: transport(),
+            ..self.clone()
+        }
+    }
+
+    /// The account's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Name, key and endpoints, as an app setting takes them. A secret.
+    pub fn connection_string(&self) -> &str {
+        &self.connection_string
+    }
+
+    /// Makes a Blob container, if it is not there yet.
+    ///
+    /// # Errors
+    /// Where the request fails.
+    pub async fn create_container(&self, container: &str) -> Result<(), StorageError> {
+        let operation = || format!("create the container {container}");
+        match self.container(container)?.create(None).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.http_status() == Some(StatusCode::Conflict) => Ok(()),
+            Err(error) => Err(failed(operation(), error)),
+        }
+    }
+
+    /// The names of all blobs that begin with `prefix`, in order.
+    ///
+    /// # Errors
+    /// Where a request fails, or there is no such container.
+    pub async fn blob_names(
+        &self,
+        container: &str,
+        prefix: &str,
+    ) -> Result<Vec<String>, StorageError> {
+        let operation = || format!("list the blobs of {container}");
+        let options = BlobContainerClientListBlobsOptions {
+            prefix: Some(prefix.to_owned()).filter(|prefix| !prefix.is_empty()),
+            ..Default::default()
+        };
+        // The pager asks for page after page.
+        let blobs = self
+            .container(container)?
+            .list_blobs(Some(options))
+            .map_err(|error| failed(operation(), error))?;
+        let names = blobs.try_filter_map(async |blob| Ok(blob.name));
+        names
+            .try_collect()
+            .await
+            .map_err(|error| failed(operation(), error))
+    }
+
+    /// A blob's content.
+    ///
+    /// # Errors
+    /// Where a request fails, or there is no such blob.
+    pub async fn read_blob(&self, container: &str, name: &str) -> Result<Bytes, StorageError> {
+        let operation = || format!("read the blob {name} of {container}");
+        let blob = self
+            .container(container)?
+            .blob_client(name)
+            .download(None)
+            .await
+            .map_err(|error| failed(operation(), error))?;
+        blob.body
+            .collect()
+            .await
+            .map_err(|error| failed(operation(), error))
+    }
+
+    /// Makes a queue, if it is not there yet.
+    ///
+    /// # Errors
+    /// Where the request fails.
+    pub async fn create_queue(&self, queue: &str) -> Result<(), StorageError> {
+        self.queue(queue)?
+            .create(None)
+            .await
+            .map(|_| ())
+            .map_err(|error| failed(format!("create the queue {queue}"), error))
+    }
+
+    /// Sends a message in base64, as the Functions host does.
+    ///
+    /// # Errors
+    /// Where the request fails; a text of more than 48 KiB is too large for a queue.
+    pub async fn send_queue_message(&self, queue: &str, text: &str) -> Result<(), StorageError> {
+        let operation = || format!("send a message to the queue {queue}");
+        let message = QueueMessage {
+            message_text: Some(STANDARD.encode(text)),
+        };
+        let content = message
+            .try_into()
+            .map_err(|error| failed(operation(), error))?;
+        self.queue(queue)?
+            .send_message(content, None)
+            .await
+            .map(|_| ())
+            .map_err(|error| failed(operation(), error))
+    }
+
+    /// Takes every message that is there, decoded. They stay in the queue but hidden, so that the next
+    /// call does not see them: the service has no other way to read more than 32.
+    ///
+    /// # Errors
+    /// Where a request fails, or a message is not as the Functions host writes it.
+    pub async fn take_queue_messages(&self, queue: &str) -> Result<Vec<String>, StorageError> {
+        let client = self.queue(queue)?;
+        let mut texts = Vec::new();
+        loop {
+            let options = QueueClientReceiveMessagesOptions {
+                number_of_messages: Some(MESSAGES_A_REQUEST),
+                visibility_timeout: Some(HIDDEN),
+                ..Default::default()
+            };
+            let received = async { client.receive_messages(Some(options)).await?.into_model() }
+                .await
+                .map_err(|error| failed(format!("read the queue {queue}"), error))?;
+            let messages = received.items.unwrap_or_default();
+            if messages.is_empty() {
+                return Ok(texts);
+            }
+            for message in messages {
+                texts.push(
+                    decode(message.message_text.as_deref().unwrap_or_default())
+                        .ok_or_else(|| StorageError::Message(queue.to_owned()))?,
+                );
+            }
+        }
+    }
+
+    /// How many messages are in a queue, hidden ones included; Azurite counts exactly.
+    ///
+    /// # Errors
+    /// Where the request fails, or there is no such queue.
+    pub async fn queue_length(&self, queue: &str) -> Result<u64, StorageError> {
+        let client = self.queue(queue)?;
+        async {
+            client
+                .get_properties(None)
+                .await?
+                .approximate_messages_count()
+        }
+        .await
+        .map(|count| count.map_or(0, |count| count.max(0).unsigned_abs()))
+        .map_err(|error| failed(format!("count the messages of the queue {queue}"), error))
+    }
+
+    pub(super) fn container(&self, name: &str) -> Result<BlobContainerClient, StorageError> {
+        let options = BlobContainerClientOptions {
+            client_options: self.client_options(),
+            ..Default::default()
+        };
+        BlobContainerClient::new(below(&self.blob_endpoint, name), None, Some(options))
+            .map_err(|error| failed(format!("use the container {name}"), error))
+    }
+
+    fn queue(&self, name: &str) -> Result<QueueClient, StorageError> {
+        let options = QueueClientOptions {
+            client_options: self.client_options(),
+            ..Default::default()
+        };
+        QueueClient::new(below(&self.queue_endpoint, name), None, Some(options))
+            .map_err(|error| failed(format!("use the queue {name}"), error))
+    }
+
+    /// Few retries: the service is on this machine, and whoever looks wants to know soon.
+    fn client_options(&self) -> ClientOptions {
+        ClientOptions {
+            per_try_policies: vec![Arc::clone(&self.key) as _],
+            retry: RetryOptions::exponential(ExponentialRetryOptions {
+                initial_delay: Duration::milliseconds(50),
+                max_retries: 3,
+                max_total_elapsed: Duration::seconds(10),
+                ..Default::default()
+            }),
+            transport: Some(self.transport.clone()),
+            ..Default::default()
+        }
+    }
+}
+
+impl fmt::Debug for StorageAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StorageAccount")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One pool of connections for all clients of an account. The Blob client asks for no decompression,
+/// which would break its ranged downloads.
+fn transport() -> Transport {
+    Transport::new(new_http_client(Some(HttpClientOptions {
+        automatic_decompression: false,
+    })))
+}
+
+fn below(endpoint: &Url, name: &str) -> Url {
+    let mut url = endpoint.clone();
+    // The endpoint was checked to take a path.
+    if let Ok(mut path) = url.path_segments_mut() {
+        path.push(name);
+    }
+    url
+}
+
+fn decode(text: &str) -> Option<String> {
+    String::from_utf8(STANDARD.decode(text).ok()?).ok()
+}
+
+fn failed(operation: String, error: azure_core::Error) -> StorageError {
+    StorageError::Request { operation, error }
+}

@@ -1,0 +1,159 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
+
+use serde_json::{Map, Value};
+use time::format_description::well_known::Rfc3339;
+use time::macros::{format_description, utc_datetime};
+use time::{OffsetDateTime, PrimitiveDateTime};
+
+use super::*;
+
+const START: UtcDateTime = utc_datetime!(2024-05-01 12:00:00.123_456_7);
+
+fn events(mut fleet: Fleet, duration: Duration) -> Vec<SimulatedEvent> {
+    // In many small steps, as a program with a timer asks.
+    let steps = duration.whole_milliseconds() / 10;
+    (0..=steps)
+        .flat_map(|step| {
+            let now = START + Duration::milliseconds(i64::try_from(step).unwrap() * 10);
+            Vec::from_iter(fleet.due(now))
+        })
+        .collect()
+}
+
+fn fields(event: &SimulatedEvent) -> Map<String, Value> {
+    serde_json::from_slice(&event.body).unwrap()
+}
+
+fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> &'a str {
+    fields[name].as_str().unwrap_or_else(|| panic!("{name} is not a string"))
+}
+
+fn in_range(text: &str, range: RangeInclusive<f64>) {
+    let value: f64 = text.parse().unwrap();
+    assert!(range.contains(&value), "{value} is not in {range:?}");
+}
+
+fn occurred_at(fields: &Map<String, Value>) -> UtcDateTime {
+    let text = text(fields, "occurrenceUtcTime");
+    let american = format_description!("[month]/[day]/[year] [hour]:[minute]:[second] +00:00");
+    match text.contains('/') {
+        true => PrimitiveDateTime::parse(text, american).unwrap().as_utc(),
+        false => OffsetDateTime::parse(text, &Rfc3339).unwrap().to_utc(),
+    }
+}
+
+#[test]
+fn every_event_has_the_fields_of_the_article_as_strings_within_their_ranges() {
+    let mut kinds = BTreeMap::new();
+    for event in events(Fleet::new(20, 1).at_rate(500.0), Duration::seconds(60)) {
+        let fields = fields(&event);
+        let mut names = BTreeSet::from(["occurrenceUtcTime", "deviceId", "sensorType", "deliveryId"]);
+        assert_eq!(text(&fields, "deviceId"), event.device_id);
+        assert_eq!(text(&fields, "deliveryId").parse::<uuid::Uuid>().unwrap().get_version_num(), 4);
+        assert!(!event.expect_dead_letter);
+        *kinds.entry(text(&fields, "sensorType").to_owned()).or_insert(0) += 1;
+        match event.kind {
+            Kind::Flight => {
+                assert_eq!(text(&fields, "sensorType"), "drone-event-sensor;v1");
+                names.extend(["velocity", "acceleration", "position", "flightStatus"]);
+                in_range(text(&fields, "velocity"), 0.0..=100.0);
+                in_range(text(&fields, "acceleration"), -3.0..=3.0);
+                in_range(text(&fields, "flightStatus"), 0.0..=4.0);
+                let position: Vec<&str> = text(&fields, "position").split('|').collect();
+                let [latitude, longitude, altitude] = position[..] else {
+                    panic!("{position:?}");
+                };
+                in_range(latitude, 47.2..=47.8);
+                in_range(longitude, -122.5..=-121.9);
+                in_range(altitude, 0.0..=200.0);
+            }
+            Kind::Status => {
+                assert_eq!(text(&fields, "sensorType"), "drone-state-sensor;v1");
+                names.extend(["temperature", "batteryStatus", "batteryLevel"]);
+                in_range(text(&fields, "temperature"), 40.0..=110.0);
+                in_range(text(&fields, "batteryLevel"), 0.0..=1.0);
+            }
+            Kind::Malformed => panic!("nobody asked for it"),
+        }
+        assert_eq!(fields.keys().map(String::as_str).collect::<BTreeSet<_>>(), names);
+    }
+    let (flights, states) = (kinds["drone-event-sensor;v1"], kinds["drone-state-sensor;v1"]);
+    assert!(u32::abs_diff(flights, 4 * states) <= 4, "{flights} flights, {states} states");
+}
+
+#[test]
+fn times_of_a_section_only_go_up_and_stay_beside_the_clock_at_any_rate() {
+    for (drones, rate) in [(1, 20_000.0), (3, 2_000.0), (50, 100.0)] {
+        let mut last = BTreeMap::new();
+        let mut shapes = BTreeSet::new();
+        let duration = Duration::seconds(3);
+        for event in events(Fleet::new(drones, 1).at_rate(rate), duration) {
+            let fields = fields(&event);
+            let time = occurred_at(&fields);
+            assert!(time >= START - Duration::seconds(1), "{time}");
+            assert!(time <= START + duration, "{time}");
+            shapes.insert(text(&fields, "occurrenceUtcTime").contains('/'));
+            let section = text(&fields, "sensorType").to_owned();
+            if let Some(last) = last.insert((event.device_id, section), time) {
+                assert!(last < time, "{last} comes before {time}");
+            }
+        }
+        assert_eq!(shapes.len(), 2, "both shapes are in use");
+    }
+}
+
+#[test]
+fn at_its_own_pace_a_drone_keeps_to_one_shape_of_time() {
+    let mut shapes = BTreeMap::new();
+    for event in events(Fleet::new(10, 1), Duration::seconds(60)) {
+        let article = text(&fields(&event), "occurrenceUtcTime").contains('/');
+        assert_eq!(*shapes.entry(event.device_id).or_insert(article), article);
+    }
+    assert_eq!(shapes.values().filter(|article| **article).count(), 5);
+}
+
+#[test]
+fn a_seed_makes_a_fleet_repeatable_and_another_a_different_one() {
+    let fly = |seed| {
+        let fleet = Fleet::new(10, seed).at_rate(100.0).with_malformed(7);
+        events(fleet, Duration::seconds(5))
+    };
+    assert_eq!(fly(1), fly(1));
+    assert_ne!(fly(1), fly(2));
+}
+
+#[test]
+fn one_event_in_so_many_is_malformed_and_only_that_one_expects_a_dead_letter() {
+    let events = events(Fleet::new(10, 1).at_rate(100.0).with_malformed(7), Duration::seconds(20));
+    for (number, event) in events.iter().enumerate() {
+        let malformed = number % 7 == 6;
+        assert_eq!(event.kind == Kind::Malformed, malformed, "event {number}");
+        assert_eq!(event.expect_dead_letter, malformed, "event {number}");
+        assert!(!event.device_id.is_empty());
+    }
+    assert!(events.len() as u64 / 7 > malformed::KINDS, "every kind was seen");
+}
+
+#[test]
+fn asking_rarely_loses_nothing() {
+    let late = START + Duration::seconds(60);
+    let mut fleet = Fleet::new(13, 1);
+    let first = Vec::from_iter(fleet.due(START));
+    let rest = Vec::from_iter(fleet.due(late));
+    let often = events(Fleet::new(13, 1), Duration::seconds(60));
+    assert_eq!(often, [first, rest].concat());
+    assert_eq!(fleet.due(late).count(), 0, "each event once");
+    assert!(fleet.next_due().unwrap() > Duration::seconds(60));
+}
+
+#[test]
+fn next_event_follows_the_schedule_without_waiting() {
+    let mut fleet = Fleet::new(5, 1).at_rate(1.0);
+    let first: BTreeSet<String> =
+        (0..5).map(|_| fleet.next_event(START).unwrap().device_id).collect();
+    assert_eq!(first, BTreeSet::from_iter((0..5).map(device_id)));
+    assert_eq!(Fleet::new(0, 1).next_event(START), None);
+}
