@@ -200,7 +200,10 @@ fn archived(fields: Vec<(String, Value)>) -> Result<ArchivedEvent, CaptureError>
 /// by a retry should be the same file.
 fn sync_marker(first_sequence_number: i64) -> [u8; 16] {
     let mut marker = *b"\xf0drone\x00archive\xff\x0d";
-    for (byte, mixed) in marker[8..].iter_mut().zip(first_sequence_number.to_be_bytes()) {
+    for (byte, mixed) in marker[8..]
+        .iter_mut()
+        .zip(first_sequence_number.to_be_bytes())
+    {
         *byte ^= mixed;
     }
     marker

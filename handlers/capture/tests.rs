@@ -30,7 +30,10 @@ fn times_are_written_as_capture_writes_them() {
     for (at, expected) in [
         (utc_datetime!(2018-04-17 20:25:09), "4/17/2018 8:25:09 PM"),
         (utc_datetime!(2018-12-01 00:05:00), "12/1/2018 12:05:00 AM"),
-        (utc_datetime!(2018-12-01 12:00:59.9), "12/1/2018 12:00:59 PM"),
+        (
+            utc_datetime!(2018-12-01 12:00:59.9),
+            "12/1/2018 12:00:59 PM",
+        ),
     ] {
         assert_eq!(capture_time(at), expected);
     }
@@ -58,7 +61,10 @@ fn a_general_avro_reader_finds_every_field() {
                 ("iothub-connection-device-id".into(), text("drone-1")),
                 ("SequenceNumber".into(), union(0, Value::Long(41))),
                 ("x-opt-partition-id".into(), union(0, Value::Long(7))),
-                (ENQUEUED_TIME.into(), union(0, Value::Long(1_714_564_800_123))),
+                (
+                    ENQUEUED_TIME.into(),
+                    union(0, Value::Long(1_714_564_800_123)),
+                ),
             ])),
         ),
         (
@@ -96,10 +102,16 @@ fn properties_that_cannot_be_read_keep_no_event_out() {
 
 #[test]
 fn values_without_a_place_in_the_schema_are_kept_as_their_json() {
-    let map = PropertyMap::parse(r#"{"a":[1,"x"],"b":{"c":null},"d":18446744073709551615,"e":-1.5e3}"#);
+    let map =
+        PropertyMap::parse(r#"{"a":[1,"x"],"b":{"c":null},"d":18446744073709551615,"e":-1.5e3}"#);
     let text = |json: &str| format!("Text({json:?})");
     let shown = format!("{map:?}");
-    for expected in [text("[1,\"x\"]"), text("{\"c\":null}"), text("18446744073709551615"), "Double(-1500.0)".into()] {
+    for expected in [
+        text("[1,\"x\"]"),
+        text("{\"c\":null}"),
+        text("18446744073709551615"),
+        "Double(-1500.0)".into(),
+    ] {
         assert!(shown.contains(&expected), "{expected} in {shown}");
     }
 }

@@ -148,7 +148,9 @@ impl BlobService {
         let credential = match &self.access {
             Access::Token(credential) => Some(Arc::clone(credential)),
             Access::Key(policy) => {
-                client_options.per_try_policies.push(Arc::clone(policy) as _);
+                client_options
+                    .per_try_policies
+                    .push(Arc::clone(policy) as _);
                 None
             }
             Access::Sas => None,

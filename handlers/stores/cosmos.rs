@@ -174,7 +174,9 @@ impl DroneStore for CosmosDrones {
             Some(Version(etag)) => {
                 let options = ItemWriteOptions::default()
                     .with_precondition(Precondition::if_match(Etag::from(etag.to_string())));
-                container.replace_item(key, &id, document, Some(options)).await
+                container
+                    .replace_item(key, &id, document, Some(options))
+                    .await
             }
             None => container.create_item(key, &id, document, None).await,
         };
@@ -197,7 +199,12 @@ impl DroneStore for CosmosDrones {
     /// Reads an item that no drone can have: the id of a device never starts with `~~`.
     async fn check(&self) -> Result<(), StoreError> {
         const NOBODY: &str = "~~health";
-        match self.container().await?.read_item(NOBODY, NOBODY, None).await {
+        match self
+            .container()
+            .await?
+            .read_item(NOBODY, NOBODY, None)
+            .await
+        {
             Ok(_) => Ok(()),
             Err(error) if error.status().is_not_found() => Ok(()),
             Err(error) => Err(store_error("reach Cosmos DB", &error)),

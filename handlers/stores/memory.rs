@@ -43,10 +43,12 @@ impl MemoryBlobs {
 #[async_trait]
 impl DroneStore for MemoryDrones {
     async fn get(&self, drone: &DeviceId) -> Result<Option<VersionedState>, StoreError> {
-        Ok(lock(&self.items).get(drone).map(|(state, version)| VersionedState {
-            state: state.clone(),
-            version: version_of(*version),
-        }))
+        Ok(lock(&self.items)
+            .get(drone)
+            .map(|(state, version)| VersionedState {
+                state: state.clone(),
+                version: version_of(*version),
+            }))
     }
 
     async fn put(

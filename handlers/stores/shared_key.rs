@@ -127,6 +127,8 @@ impl Policy for SharedKeyPolicy {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used)]
+
     use azure_core::http::Method;
 
     use super::*;

@@ -4,6 +4,8 @@
 //! events have the size and the properties that IoT Hub gives them. Each iteration of
 //! `update_drone_state` meets drones that are up to date already, which is all but the Cosmos DB write.
 
+#![allow(clippy::expect_used, reason = "a benchmark that cannot run may stop")]
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -79,17 +81,26 @@ fn envelope(drones: usize) -> String {
     for number in 0..EVENTS {
         let device = format!("Simulated.drone-{:05}", number % drones);
         let second = number / drones;
-        let time = format!("2024-05-01T12:{:02}:{:02}.123", second / 60 % 60, second % 60);
-        bodies.push(STANDARD.encode(json!({
-            "occurrenceUtcTime": format!("{time}4567Z"),
-            "deviceId": device,
-            "sensorType": "drone-event-sensor;v1",
-            "deliveryId": "d71df1a7-29eb-41e0-8232-030cc511ce87",
-            "velocity": "58.08",
-            "acceleration": "2.52",
-            "position": "60.631945|-99.579919|504.99",
-            "flightStatus": "1",
-        }).to_string()));
+        let time = format!(
+            "2024-05-01T12:{:02}:{:02}.123",
+            second / 60 % 60,
+            second % 60
+        );
+        bodies.push(
+            STANDARD.encode(
+                json!({
+                    "occurrenceUtcTime": format!("{time}4567Z"),
+                    "deviceId": device,
+                    "sensorType": "drone-event-sensor;v1",
+                    "deliveryId": "d71df1a7-29eb-41e0-8232-030cc511ce87",
+                    "velocity": "58.08",
+                    "acceleration": "2.52",
+                    "position": "60.631945|-99.579919|504.99",
+                    "flightStatus": "1",
+                })
+                .to_string(),
+            ),
+        );
         system_properties.push(json!({
             "content-type": "application/json",
             "iothub-connection-auth-generation-id": "638500000000000000",
@@ -107,7 +118,10 @@ fn envelope(drones: usize) -> String {
     }
     let twice = |value: serde_json::Value| serde_json::Value::String(value.to_string()).to_string();
     let numbers: Vec<usize> = (0..EVENTS).collect();
-    let offsets: Vec<String> = numbers.iter().map(|number| (number * 500).to_string()).collect();
+    let offsets: Vec<String> = numbers
+        .iter()
+        .map(|number| (number * 500).to_string())
+        .collect();
     let mut text = String::new();
     write!(
         text,

@@ -74,25 +74,34 @@ async fn keeps_the_drone_store_contract(store: &dyn DroneStore) {
     let replaced = store.put(&second, Some(&created)).await.unwrap();
     assert_ne!(replaced, created);
     assert!(
-        matches!(store.put(&first, Some(&created)).await, Err(PutError::Stale)),
+        matches!(
+            store.put(&first, Some(&created)).await,
+            Err(PutError::Stale)
+        ),
         "a writer with an old version must read again"
     );
-    assert_eq!(store.get(&first.device_id).await.unwrap().unwrap().state, second);
+    assert_eq!(
+        store.get(&first.device_id).await.unwrap().unwrap().state,
+        second
+    );
 
     let unknown = state("drone-2", 1, 1.0);
     assert!(
-        matches!(store.put(&unknown, Some(&created)).await, Err(PutError::Stale)),
+        matches!(
+            store.put(&unknown, Some(&created)).await,
+            Err(PutError::Stale)
+        ),
         "what is gone cannot be replaced"
     );
 }
 
-async fn keeps_the_blob_store_contract(
-    store: &dyn BlobStore,
-    read: impl AsyncFn(&str) -> Bytes,
-) {
+async fn keeps_the_blob_store_contract(store: &dyn BlobStore, read: impl AsyncFn(&str) -> Bytes) {
     store.check().await.unwrap();
     let name = "telemetry/0/2024/05/01/12/00000000000000000041.avro";
-    for body in [Bytes::from_static(b"one"), Bytes::from(vec![0xff; 3_000_000])] {
+    for body in [
+        Bytes::from_static(b"one"),
+        Bytes::from(vec![0xff; 3_000_000]),
+    ] {
         store.put(name, body.clone()).await.unwrap();
         store.put(name, body.clone()).await.unwrap();
         assert_eq!(read(name).await, body, "the last put wins, byte for byte");
@@ -140,18 +149,43 @@ async fn states_written_by_two_instances_merge() {
     let (emulator, drones) = cosmos().await;
     let one = LatestState::new(Arc::clone(&drones) as _);
     let other = LatestState::new(Arc::clone(&drones) as _);
-    let written = Applied { written: 1, unchanged: 0 };
-    assert_eq!(one.apply([state("drone-1", 1, 1.0)]).await.unwrap(), written);
-    assert_eq!(other.apply([state("drone-1", 5, 5.0)]).await.unwrap(), written);
+    let written = Applied {
+        written: 1,
+        unchanged: 0,
+    };
+    assert_eq!(
+        one.apply([state("drone-1", 1, 1.0)]).await.unwrap(),
+        written
+    );
+    assert_eq!(
+        other.apply([state("drone-1", 5, 5.0)]).await.unwrap(),
+        written
+    );
     // `one` still believes in second 1; what it adds is newer than that and older than what is stored.
     let late = one.apply([state("drone-1", 3, 3.0)]).await.unwrap();
-    assert_eq!(late, Applied { written: 0, unchanged: 1 });
+    assert_eq!(
+        late,
+        Applied {
+            written: 0,
+            unchanged: 1
+        }
+    );
     let stored = one.get(&state("drone-1", 1, 1.0).device_id).await.unwrap();
     assert_eq!(stored, Some(state("drone-1", 5, 5.0)));
     let writes = emulator.writes();
     let again = one.apply([state("drone-1", 5, 5.0)]).await.unwrap();
-    assert_eq!(again, Applied { written: 0, unchanged: 1 });
-    assert_eq!(emulator.writes(), writes, "nothing changed, nothing written");
+    assert_eq!(
+        again,
+        Applied {
+            written: 0,
+            unchanged: 1
+        }
+    );
+    assert_eq!(
+        emulator.writes(),
+        writes,
+        "nothing changed, nothing written"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

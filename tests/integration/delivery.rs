@@ -18,7 +18,11 @@ async fn the_articles_samples_become_state_and_archive() {
     fleet.settled().await;
 
     let mut flight = fleet.document("Simulated.drone-01.35").await.unwrap();
-    let seen = flight.as_object_mut().unwrap().remove("lastSeenAt").unwrap();
+    let seen = flight
+        .as_object_mut()
+        .unwrap()
+        .remove("lastSeenAt")
+        .unwrap();
     assert!(seen.as_str().unwrap().ends_with('Z'), "{seen}");
     assert_eq!(
         flight,
@@ -53,7 +57,10 @@ async fn the_articles_samples_become_state_and_archive() {
     assert_eq!((archive.len(), repeats), (2, 0));
     for ((device, body), position) in sent.iter().zip(positions) {
         let event = &archive[&(position.partition.to_string(), position.sequence_number)];
-        assert_eq!(event.body, *body, "the archive holds what was sent, byte for byte");
+        assert_eq!(
+            event.body, *body,
+            "the archive holds what was sent, byte for byte"
+        );
         assert_eq!(event.authenticated_device.as_deref(), Some(*device));
     }
     assert!(fleet.take_dead_letters().await.is_empty());
@@ -79,7 +86,11 @@ async fn a_late_or_repeated_event_does_not_undo_a_newer_one() {
     assert_eq!(document["flight"]["occurredAt"], "2024-05-01T12:00:30Z");
     assert_eq!(document["operating"]["temperature"], 74.0);
     let (archive, _) = fleet.archive().await;
-    assert_eq!(archive.len(), 6, "late and repeated events are archived too");
+    assert_eq!(
+        archive.len(),
+        6,
+        "late and repeated events are archived too"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,8 +149,14 @@ async fn ids_that_cosmos_db_refuses_are_stored_and_found() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_drones_in_one_batch_each_get_one_write() {
     let fleet = Fleet::with_settings(&[
-        ("AzureFunctionsJobHost__extensions__eventHubs__minEventBatchSize", "400"),
-        ("AzureFunctionsJobHost__extensions__eventHubs__maxWaitTime", "00:00:01"),
+        (
+            "AzureFunctionsJobHost__extensions__eventHubs__minEventBatchSize",
+            "400",
+        ),
+        (
+            "AzureFunctionsJobHost__extensions__eventHubs__maxWaitTime",
+            "00:00:01",
+        ),
     ])
     .await;
     for second in 0..10 {

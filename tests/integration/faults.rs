@@ -63,7 +63,10 @@ async fn a_handler_killed_in_mid_batch_loses_nothing() {
     }
     fleet.system.cosmos.set_fault(None);
     fleet.settled().await;
-    assert!(failures(&fleet) > 0, "no call was in flight when the handler was killed");
+    assert!(
+        failures(&fleet) > 0,
+        "no call was in flight when the handler was killed"
+    );
     let (archive, _) = fleet.archive().await;
     assert_eq!(archive.len(), 4 * 400);
     for drone in 0..20 {
@@ -88,15 +91,25 @@ async fn throttling_is_waited_out() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_is_retried_until_it_ends() {
-    for fault in [CosmosFault::Status(503), CosmosFault::Reset, CosmosFault::Hang] {
+    for fault in [
+        CosmosFault::Status(503),
+        CosmosFault::Reset,
+        CosmosFault::Hang,
+    ] {
         let name = format!("{fault:?}");
         let fleet = Fleet::start().await;
         fly(&fleet, 5, 3, |_| {}).await;
         fleet.settled().await;
         fleet.system.cosmos.set_fault(Some(fault));
         fly(&fleet, 5, 6, |_| {}).await;
-        until(&format!("a call fails under {name}"), async || failures(&fleet) > 0).await;
-        assert!(fleet.system.hub.lag("drone-state") > 0, "{name}: the events wait in the hub");
+        until(&format!("a call fails under {name}"), async || {
+            failures(&fleet) > 0
+        })
+        .await;
+        assert!(
+            fleet.system.hub.lag("drone-state") > 0,
+            "{name}: the events wait in the hub"
+        );
         until(&format!("the archive goes on under {name}"), async || {
             fleet.system.hub.lag("telemetry-archive") == 0
         })

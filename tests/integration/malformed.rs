@@ -56,8 +56,14 @@ async fn every_malformed_input_becomes_one_dead_letter_with_its_reason() {
 
     // Large batches, so that bad events share theirs with good ones.
     let fleet = Fleet::with_settings(&[
-        ("AzureFunctionsJobHost__extensions__eventHubs__minEventBatchSize", "50"),
-        ("AzureFunctionsJobHost__extensions__eventHubs__maxWaitTime", "00:00:00.500"),
+        (
+            "AzureFunctionsJobHost__extensions__eventHubs__minEventBatchSize",
+            "50",
+        ),
+        (
+            "AzureFunctionsJobHost__extensions__eventHubs__maxWaitTime",
+            "00:00:00.500",
+        ),
     ])
     .await;
     let mut sent = Vec::new();
@@ -77,7 +83,10 @@ async fn every_malformed_input_becomes_one_dead_letter_with_its_reason() {
 
     let letters = fleet.take_dead_letters().await;
     for (input, id) in &sent {
-        let found: Vec<&Value> = letters.iter().filter(|letter| letter["id"] == **id).collect();
+        let found: Vec<&Value> = letters
+            .iter()
+            .filter(|letter| letter["id"] == **id)
+            .collect();
         assert_eq!(found.len(), 1, "{}: dead letters", input.name);
         let letter = found[0];
         assert_eq!(letter["reason"], input.reason, "{}: {letter}", input.name);
@@ -94,18 +103,30 @@ async fn every_malformed_input_becomes_one_dead_letter_with_its_reason() {
         assert_eq!(body, input.bytes(), "{}: the body", input.name);
     }
     assert_eq!(letters.len(), sent.len(), "a dead letter for nothing");
-    for number in 0..table.len() {
+    for (number, input) in table.iter().enumerate() {
         let document = fleet.document(&format!("good-{number}")).await;
-        assert!(document.is_some(), "the good neighbor of {} is lost", table[number].name);
+        assert!(
+            document.is_some(),
+            "the good neighbor of {} is lost",
+            input.name
+        );
     }
-    assert_eq!(fleet.drones().await, table.len(), "no bad event became a drone");
+    assert_eq!(
+        fleet.drones().await,
+        table.len(),
+        "no bad event became a drone"
+    );
     let stats = fleet.system.host.stats();
     for function in ["UpdateDroneState", "ArchiveTelemetry"] {
         assert_eq!(stats[function].failures, 0, "{function} failed a call");
     }
     assert_eq!(fleet.system.host.handler().restarts, 0, "the handler died");
     let (archive, _) = fleet.archive().await;
-    assert_eq!(archive.len(), 2 * table.len(), "bad events are archived too");
+    assert_eq!(
+        archive.len(),
+        2 * table.len(),
+        "bad events are archived too"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,7 +16,10 @@ fn the_list_of_functions_is_the_list_of_folders() {
         .filter(|entry| entry.path().join("function.json").exists())
         .map(|entry| entry.file_name().into_string().unwrap())
         .collect();
-    let listed: BTreeSet<String> = FUNCTIONS.iter().map(|function| snake_case(function.name)).collect();
+    let listed: BTreeSet<String> = FUNCTIONS
+        .iter()
+        .map(|function| snake_case(function.name))
+        .collect();
     assert_eq!(folders, listed);
 }
 
@@ -34,14 +37,21 @@ fn snake_case(name: &str) -> String {
 #[test]
 fn every_event_hubs_function_reads_binary_batches_and_is_retried_for_ever() {
     let mut groups = BTreeSet::new();
-    for function in FUNCTIONS.iter().filter(|function| function.trigger == "eventHubTrigger") {
+    for function in FUNCTIONS
+        .iter()
+        .filter(|function| function.trigger == "eventHubTrigger")
+    {
         let json: serde_json::Value = serde_json::from_str(function.json).unwrap();
         let trigger = &json["bindings"][0];
         assert_eq!(trigger["dataType"], "binary", "{}", function.name);
         assert_eq!(trigger["cardinality"], "many", "{}", function.name);
         assert_eq!(json["retry"]["maxRetryCount"], -1, "{}", function.name);
         let group = trigger["consumerGroup"].as_str().unwrap().to_owned();
-        assert!(groups.insert(group), "{} shares its consumer group", function.name);
+        assert!(
+            groups.insert(group),
+            "{} shares its consumer group",
+            function.name
+        );
     }
     assert_eq!(groups.len(), 2);
 }
@@ -50,7 +60,7 @@ fn every_event_hubs_function_reads_binary_batches_and_is_retried_for_ever() {
 fn the_staged_app_holds_what_the_host_needs_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("app");
-    stage(StageOptions {
+    stage(&StageOptions {
         binary: env!("CARGO_BIN_EXE_drone-delivery").into(),
         source: repository(),
         out: out.clone(),
@@ -63,14 +73,21 @@ fn the_staged_app_holds_what_the_host_needs_and_nothing_else() {
         let name = entry.file_name().into_string().unwrap();
         if entry.path().is_dir() {
             for inner in std::fs::read_dir(entry.path()).unwrap() {
-                files.insert(format!("{name}/{}", inner.unwrap().file_name().into_string().unwrap()));
+                files.insert(format!(
+                    "{name}/{}",
+                    inner.unwrap().file_name().into_string().unwrap()
+                ));
             }
         } else {
             files.insert(name);
         }
     }
     let mut expected = BTreeSet::from(["host.json".to_owned(), "drone-delivery".to_owned()]);
-    expected.extend(FUNCTIONS.iter().map(|function| format!("{}/function.json", function.name)));
+    expected.extend(
+        FUNCTIONS
+            .iter()
+            .map(|function| format!("{}/function.json", function.name)),
+    );
     assert_eq!(files, expected);
 }
 
@@ -78,16 +95,35 @@ fn the_staged_app_holds_what_the_host_needs_and_nothing_else() {
 #[test]
 fn the_production_binary_is_built_without_the_emulator() {
     let tree = Command::new(env!("CARGO"))
-        .args(["tree", "--locked", "--offline", "--package", "drone-delivery"])
+        .args([
+            "tree",
+            "--locked",
+            "--offline",
+            "--package",
+            "drone-delivery",
+        ])
         .args(["--edges", "normal,build,features"])
         .current_dir(repository())
         .output()
         .unwrap();
-    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    assert!(
+        tree.status.success(),
+        "{}",
+        String::from_utf8_lossy(&tree.stderr)
+    );
     let tree = String::from_utf8(tree.stdout).unwrap();
     assert!(tree.contains("azure_data_cosmos_driver"), "{tree}");
-    for forbidden in ["emulator", "fault_injection", "local v", "simulator v", "control_plane"] {
-        assert!(!tree.contains(forbidden), "{forbidden} is part of the production build");
+    for forbidden in [
+        "emulator",
+        "fault_injection",
+        " local v",
+        " simulator v",
+        "control_plane",
+    ] {
+        assert!(
+            !tree.contains(forbidden),
+            "{forbidden} is part of the production build"
+        );
     }
 }
 
@@ -96,7 +132,10 @@ fn the_production_binary_is_built_without_the_emulator() {
 fn a_missing_setting_stops_the_start_and_is_named() {
     let complete = [
         ("FUNCTIONS_CUSTOMHANDLER_PORT", "1"),
-        ("CosmosDb", "AccountEndpoint=http://127.0.0.1:1/;AccountKey=c2VjcmV0;"),
+        (
+            "CosmosDb",
+            "AccountEndpoint=http://127.0.0.1:1/;AccountKey=c2VjcmV0;",
+        ),
         ("CosmosDbDatabase", "drone-delivery"),
         ("FleetStorage", "UseDevelopmentStorage=true"),
     ];
@@ -109,9 +148,13 @@ fn a_missing_setting_stops_the_start_and_is_named() {
         ("FUNCTIONS_CUSTOMHANDLER_PORT", ""),
         ("FUNCTIONS_CUSTOMHANDLER_PORT", "many"),
     ] {
-        let settings = complete
-            .iter()
-            .map(|(key, value)| if *key == name { (*key, bad) } else { (*key, *value) });
+        let settings = complete.iter().map(|(key, value)| {
+            if *key == name {
+                (*key, bad)
+            } else {
+                (*key, *value)
+            }
+        });
         let output = Command::new(env!("CARGO_BIN_EXE_drone-delivery"))
             .env_clear()
             .envs(settings.filter(|(_, value)| !value.is_empty()))

@@ -12,10 +12,16 @@ async fn a_drone_is_read_as_the_design_shows_it() {
     fleet.settled().await;
     let (status, kind, body) = fleet.get("/drones/Simulated.drone-01.35").await;
     assert_eq!((status, kind.as_str()), (200, "application/json"));
-    assert_eq!(body["flight"]["position"]["coordinates"], json!([-99.579919, 60.631945]));
+    assert_eq!(
+        body["flight"]["position"]["coordinates"],
+        json!([-99.579919, 60.631945])
+    );
     assert_eq!(body["flight"]["altitude"], 504.99);
     assert_eq!(body["flight"]["occurredAt"], "2018-04-17T20:25:09Z");
-    assert!(body.get("_etag").is_none(), "what Cosmos DB adds stays inside");
+    assert!(
+        body.get("_etag").is_none(),
+        "what Cosmos DB adds stays inside"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -29,8 +35,15 @@ async fn what_cannot_be_answered_is_a_problem_document() {
     );
     for bad in ["a%20b", "a%2Fb", "%00", "%F0%9F%9A%81", &"x".repeat(129)] {
         let (status, kind, body) = fleet.get(&format!("/drones/{bad}")).await;
-        assert_eq!((status, kind.as_str()), (400, "application/problem+json"), "{bad}");
-        assert!(body["detail"].as_str().unwrap().starts_with("deviceId: "), "{body}");
+        assert_eq!(
+            (status, kind.as_str()),
+            (400, "application/problem+json"),
+            "{bad}"
+        );
+        assert!(
+            body["detail"].as_str().unwrap().starts_with("deviceId: "),
+            "{body}"
+        );
     }
 }
 
@@ -40,9 +53,15 @@ async fn an_outage_is_a_503_that_tells_nothing_of_the_inside() {
     let (status, _, body) = fleet.get("/health").await;
     assert_eq!(
         (status, body),
-        (200, json!({"status": "healthy", "droneState": "healthy", "telemetryArchive": "healthy"}))
+        (
+            200,
+            json!({"status": "healthy", "droneState": "healthy", "telemetryArchive": "healthy"})
+        )
     );
-    fleet.system.cosmos.set_fault(Some(CosmosFault::Status(503)));
+    fleet
+        .system
+        .cosmos
+        .set_fault(Some(CosmosFault::Status(503)));
     let (status, kind, body) = fleet.get("/drones/drone-1").await;
     assert_eq!((status, kind.as_str()), (503, "application/problem+json"));
     assert_eq!(
@@ -55,11 +74,17 @@ async fn an_outage_is_a_503_that_tells_nothing_of_the_inside() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_tells_which_store_is_out_of_reach() {
     let fleet = Fleet::start().await;
-    fleet.system.cosmos.set_fault(Some(CosmosFault::Status(503)));
+    fleet
+        .system
+        .cosmos
+        .set_fault(Some(CosmosFault::Status(503)));
     let (status, _, body) = fleet.get("/health").await;
     assert_eq!(
         (status, body),
-        (503, json!({"status": "unhealthy", "droneState": "unhealthy", "telemetryArchive": "healthy"}))
+        (
+            503,
+            json!({"status": "unhealthy", "droneState": "unhealthy", "telemetryArchive": "healthy"})
+        )
     );
 }
 

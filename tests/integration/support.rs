@@ -35,7 +35,9 @@ pub fn storage() -> StorageAccount {
                 .build()
                 .unwrap();
             runtime.block_on(async {
-                let accounts = (0..ACCOUNTS).map(|number| format!("fleet{number}")).collect();
+                let accounts = (0..ACCOUNTS)
+                    .map(|number| format!("fleet{number}"))
+                    .collect();
                 let azurite = Azurite::start(AzuriteOptions {
                     blob_port: 0,
                     queue_port: 0,
@@ -46,7 +48,10 @@ pub fn storage() -> StorageAccount {
                 std::future::pending::<()>().await;
             });
         });
-        receiver.recv().unwrap().unwrap_or_else(|error| panic!("{error}"))
+        receiver
+            .recv()
+            .unwrap()
+            .unwrap_or_else(|error| panic!("{error}"))
     });
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     azurite
@@ -79,8 +84,14 @@ impl Fleet {
     /// The same, with app settings on top.
     pub async fn with_settings(extra: &[(&str, &str)]) -> Self {
         let mut settings: BTreeMap<String, String> = [
-            ("AzureFunctionsJobHost__extensions__eventHubs__maxWaitTime", "00:00:00.100"),
-            ("AzureFunctionsJobHost__extensions__eventHubs__minEventBatchSize", "1"),
+            (
+                "AzureFunctionsJobHost__extensions__eventHubs__maxWaitTime",
+                "00:00:00.100",
+            ),
+            (
+                "AzureFunctionsJobHost__extensions__eventHubs__minEventBatchSize",
+                "1",
+            ),
         ]
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
@@ -202,7 +213,11 @@ impl Fleet {
             .map(|value| value.to_str().unwrap().to_owned())
             .unwrap_or_default();
         let body = response.bytes().await.unwrap();
-        (status, kind, serde_json::from_slice(&body).unwrap_or_default())
+        (
+            status,
+            kind,
+            serde_json::from_slice(&body).unwrap_or_default(),
+        )
     }
 }
 
@@ -210,7 +225,10 @@ impl Fleet {
 pub async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let start = Instant::now();
     while !condition().await {
-        assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        assert!(
+            start.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

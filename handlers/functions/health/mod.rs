@@ -1,7 +1,7 @@
 //! Health: `GET /api/health`, whether the stores can be reached.
 //!
 //! Anonymous, so that a load balancer or a monitor can ask; therefore it names no address, and asks
-//! the stores at most once in [`FRESH_FOR`], however often it is asked itself.
+//! the stores at most once in 5 seconds, however often it is asked itself.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tracing::{debug, warn};
 
 use super::AppState;
-use crate::domain::{Changes, DeadLetter, ReceivedEvent, fold};
+use crate::domain::{Changes, DeadLetter, Reason, ReceivedEvent, fold};
 
 const DEAD_LETTERS: &str = "deadLetters";
 
@@ -43,6 +43,7 @@ pub async fn handle(
     } = changes;
     let applied = state.drones.apply(drones.into_values()).await?;
     let messages = dead_letter_messages(&state, &batch, &dead_letters).await?;
+    warn_of(&dead_letters);
     debug!(
         batch.events = batch.events.len(),
         batch.dead_letters = dead_letters.len(),
@@ -51,6 +52,22 @@ pub async fn handle(
         "batch applied"
     );
     Ok(Outputs::new().queue(DEAD_LETTERS, messages))
+}
+
+/// One line for each reason, not for each event: a device gone wrong must not fill the log, and the
+/// rest is in the messages.
+fn warn_of(dead_letters: &[DeadLetter]) {
+    for reason in Reason::ALL {
+        let mut letters = dead_letters.iter().filter(|letter| letter.reason == reason);
+        if let Some(first) = letters.next() {
+            warn!(
+                reason = reason.as_str(),
+                events = 1 + letters.count(),
+                event.sequence_number = first.sequence_number,
+                "events dead-lettered"
+            );
+        }
+    }
 }
 
 fn received(event: &Event) -> ReceivedEvent<'_> {
@@ -73,11 +90,6 @@ async fn dead_letter_messages(
 ) -> Result<Vec<String>, CallError> {
     let mut messages = Vec::with_capacity(dead_letters.len());
     for letter in dead_letters {
-        warn!(
-            event.sequence_number = letter.sequence_number,
-            reason = letter.reason.as_str(),
-            "event dead-lettered"
-        );
         let message = match letter.message() {
             Some(message) => message,
             None => {

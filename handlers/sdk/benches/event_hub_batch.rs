@@ -80,23 +80,11 @@ fn parse_and_find_the_device(bencher: Bencher<'_, '_>, events: usize) {
     bencher.counter(ItemsCount::new(events)).bench_local(|| {
         let batch = EventHubBatch::parse(&function, &body)?;
         let device = |event: &azure_functions_sdk::Event| {
-            let id = event.system_properties.get_str("iothub-connection-device-id");
+            let id = event
+                .system_properties
+                .get_str("iothub-connection-device-id");
             id.map_or(0, |id| id.len())
         };
         Ok::<usize, azure_functions_sdk::CallError>(batch.events.iter().map(device).sum())
     });
 }
-
-#[derive(serde::Deserialize)]
-struct Env { #[serde(rename="Data")] data: std::collections::HashMap<String,String>, #[serde(rename="Metadata")] metadata: std::collections::HashMap<String, Value> }
-
-#[divan::bench]
-fn a_ignore(b: Bencher<'_, '_>) { let body = call(1000); println!("{}", body.len()); b.bench_local(|| serde_json::from_slice::<serde::de::IgnoredAny>(&body)); }
-#[divan::bench]
-fn a_full_strings(b: Bencher<'_, '_>) { let body = call(1000); b.bench_local(|| serde_json::from_slice::<Env>(&body)); }
-#[divan::bench]
-fn b_sys_elements(b: Bencher<'_, '_>) { let body = call(1000); let e: Env = serde_json::from_slice(&body).unwrap(); let s = e.metadata["SystemPropertiesArray"].as_str().unwrap().to_owned(); println!("{}", s.len()); b.bench_local(|| serde_json::from_str::<Vec<&serde_json::value::RawValue>>(&s).map(|v| v.len())); }
-#[divan::bench]
-fn c_base64(b: Bencher<'_, '_>) { let body = call(1000); let e: Env = serde_json::from_slice(&body).unwrap(); let s = e.data["events"].clone();  println!("{}", s.len()); let v: Vec<&str> = serde_json::from_str(&s).unwrap(); let mut out = Vec::with_capacity(s.len()); b.bench_local(move || { out.clear(); for x in &v { STANDARD.decode_vec(x, &mut out).unwrap(); } out.len() }); }
-#[divan::bench]
-fn c_items(b: Bencher<'_, '_>) { let body = call(1000); let e: Env = serde_json::from_slice(&body).unwrap(); let s = e.data["events"].clone(); b.bench_local(|| serde_json::from_str::<Vec<&str>>(&s).map(|v| v.len())); }

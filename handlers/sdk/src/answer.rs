@@ -44,7 +44,10 @@ pub(crate) fn answer(function: &FunctionConfig, mut response: Response, log: &Ca
 fn failure(mut response: Response) -> Response {
     let status = response.status();
     if response.extensions().get::<Reported>().is_none() {
-        error!(status = status.as_u16(), "call failed: the handler did not answer with a 2xx");
+        error!(
+            status = status.as_u16(),
+            "call failed: the handler did not answer with a 2xx"
+        );
     }
     // The host's client would follow a redirection.
     if !status.is_client_error() && !status.is_server_error() {
@@ -114,7 +117,10 @@ fn declared(
         OutputValue::Messages(messages) => messages,
         OutputValue::Json(json) => messages(&json),
     };
-    if let Some(long) = messages.iter().find(|text| text.len() > MAX_QUEUE_MESSAGE_TEXT) {
+    if let Some(long) = messages
+        .iter()
+        .find(|text| text.len() > MAX_QUEUE_MESSAGE_TEXT)
+    {
         return Err(CallError::new(format!(
             "the output `{name}`: a message of {} bytes; a queue message holds {MAX_QUEUE_MESSAGE_TEXT}",
             long.len()

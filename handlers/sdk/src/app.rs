@@ -113,14 +113,18 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
     /// # Errors
     /// Every definition that is wrong, or two functions that claim one path.
     pub fn into_router(self) -> Result<Router, StartError> {
-        let deadline = self.deadline.unwrap_or_else(|| default_deadline(&self.host));
+        let deadline = self
+            .deadline
+            .unwrap_or_else(|| default_deadline(&self.host));
         let mut errors = self.errors;
         let mut routes: Vec<(String, String, MethodRouter)> = Vec::new();
         for registered in self.functions {
             let name = registered.config.name.clone();
             match routes_of(registered, &self.host, deadline, self.concurrent_calls) {
                 Ok((paths, methods)) => routes.extend(
-                    paths.into_iter().map(|path| (name.clone(), path, methods.clone())),
+                    paths
+                        .into_iter()
+                        .map(|path| (name.clone(), path, methods.clone())),
                 ),
                 Err(problem) => errors.push(DefinitionError {
                     function: name,
@@ -164,7 +168,9 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
                 }
             });
         info!(port, "listening for the Functions host");
-        axum::serve(listener, router).await.map_err(StartError::Serve)
+        axum::serve(listener, router)
+            .await
+            .map_err(StartError::Serve)
     }
 
     fn register<H, T>(mut self, definition: FunctionDefinition, handler: H, forwarded: bool) -> Self
@@ -179,7 +185,11 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
                 return self;
             }
         };
-        let problem = if self.functions.iter().any(|other| other.config.name == config.name) {
+        let problem = if self
+            .functions
+            .iter()
+            .any(|other| other.config.name == config.name)
+        {
             Some(DefinitionProblem::RegisteredTwice)
         } else {
             let forwards = self.host.enable_forwarding_http_request && config.is_plain_http();
@@ -257,7 +267,9 @@ fn default_deadline(host: &HostConfig) -> Duration {
 }
 
 fn port(value: Option<String>) -> Result<u16, StartError> {
-    let text = value.filter(|text| !text.is_empty()).ok_or(StartError::NoPort)?;
+    let text = value
+        .filter(|text| !text.is_empty())
+        .ok_or(StartError::NoPort)?;
     match text.parse() {
         Ok(port) if port != 0 => Ok(port),
         _ => Err(StartError::BadPort(text)),
@@ -277,7 +289,10 @@ mod tests {
             "FUNCTIONS_CUSTOMHANDLER_PORT is not set: start this program through the Functions host, `func start`"
         );
         for text in ["0", "65536", "x", "-1"] {
-            assert!(matches!(port(Some(text.to_owned())), Err(StartError::BadPort(_))), "{text}");
+            assert!(
+                matches!(port(Some(text.to_owned())), Err(StartError::BadPort(_))),
+                "{text}"
+            );
         }
         assert_eq!(port(Some("7071".to_owned())).unwrap(), 7071);
     }
@@ -291,7 +306,10 @@ mod tests {
             })
         };
         assert_eq!(with(Some(Duration::from_secs(30))), Duration::from_secs(15));
-        assert_eq!(with(Some(Duration::from_secs(300))), Duration::from_secs(60));
+        assert_eq!(
+            with(Some(Duration::from_secs(300))),
+            Duration::from_secs(60)
+        );
         assert_eq!(with(None), Duration::from_secs(60));
     }
 }

@@ -34,7 +34,9 @@ pub(crate) async fn read(request: Request) -> Result<(CallContext, Bytes), CallE
     let (parts, body) = request.into_parts();
     let context = parts.extensions.get::<CallContext>().cloned();
     let context = context.ok_or_else(|| {
-        CallError::new("a trigger can only be read in a function registered with FunctionApp::function")
+        CallError::new(
+            "a trigger can only be read in a function registered with FunctionApp::function",
+        )
     })?;
     let announced = parts
         .headers

@@ -46,7 +46,8 @@ impl Function {
             Outcome::Panicked => CallError::new("the function panicked").into_response(),
             Outcome::Late => {
                 let seconds = function.deadline.as_secs_f32();
-                CallError::new(format!("the function did not finish within {seconds} s")).into_response()
+                CallError::new(format!("the function did not finish within {seconds} s"))
+                    .into_response()
             }
         })
         .await
@@ -93,7 +94,10 @@ impl Function {
             let outcome = match timeout_at(deadline, work).await {
                 Ok(Ok(response)) => Outcome::Answered(response),
                 Ok(Err(panic)) => {
-                    error!(panic.message = panic_message(&*panic), "the function panicked");
+                    error!(
+                        panic.message = panic_message(&*panic),
+                        "the function panicked"
+                    );
                     Outcome::Panicked
                 }
                 Err(_) => Outcome::Late,

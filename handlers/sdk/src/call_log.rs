@@ -91,9 +91,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for CallLogLayer {
         if *event.metadata().level() > Level::WARN {
             return;
         }
-        let log = context
-            .event_scope(event)
-            .and_then(|mut scope| scope.find_map(|span| span.extensions().get::<CallLog>().cloned()));
+        let log = context.event_scope(event).and_then(|mut scope| {
+            scope.find_map(|span| span.extensions().get::<CallLog>().cloned())
+        });
         if let Some(log) = log {
             log.add(event);
         }
@@ -164,7 +164,13 @@ mod tests {
             warn!(reason = "malformed-json", count = 2, "put aside");
             tracing::info_span!("inner").in_scope(|| error!("deeper"));
         });
-        assert_eq!(lines, ["WARN put aside reason=malformed-json count=2", "ERROR deeper"]);
+        assert_eq!(
+            lines,
+            [
+                "WARN put aside reason=malformed-json count=2",
+                "ERROR deeper"
+            ]
+        );
     }
 
     #[test]
@@ -179,13 +185,12 @@ mod tests {
         let subscriber = tracing_subscriber::registry().with(CallLogLayer);
         tracing::subscriber::with_default(subscriber, || {
             let (one, two) = (CallLog::default(), CallLog::default());
-            let spans = (one.span(&Invocation::default()), two.span(&Invocation::default()));
-            futures_util::FutureExt::now_or_never(
-                async { warn!("first") }.instrument(spans.0),
+            let spans = (
+                one.span(&Invocation::default()),
+                two.span(&Invocation::default()),
             );
-            futures_util::FutureExt::now_or_never(
-                async { warn!("second") }.instrument(spans.1),
-            );
+            futures_util::FutureExt::now_or_never(async { warn!("first") }.instrument(spans.0));
+            futures_util::FutureExt::now_or_never(async { warn!("second") }.instrument(spans.1));
             assert_eq!(one.take(), ["WARN first"]);
             assert_eq!(two.take(), ["WARN second"]);
         });

@@ -67,7 +67,9 @@ pub enum DefinitionProblem {
     #[error("function.json declares the binding `{0}` twice")]
     DuplicateBinding(String),
     /// The code sets an output that is not declared: the host would drop it without a word.
-    #[error("the code sets the output `{0}`, which function.json does not declare with direction `out`")]
+    #[error(
+        "the code sets the output `{0}`, which function.json does not declare with direction `out`"
+    )]
     UndeclaredOutput(String),
     /// A binding lacks a property.
     #[error("binding {binding}: `{property}` is missing")]
@@ -138,7 +140,10 @@ impl FunctionDefinition {
                 declared: config.trigger.kind.clone(),
             })
         } else {
-            let undeclared = self.outputs.iter().find(|name| config.output(name).is_none());
+            let undeclared = self
+                .outputs
+                .iter()
+                .find(|name| config.output(name).is_none());
             undeclared.map(|name| DefinitionProblem::UndeclaredOutput((*name).to_owned()))
         };
         match problem {

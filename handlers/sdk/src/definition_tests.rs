@@ -18,7 +18,11 @@ fn problem(name: &str, json: &str) -> DefinitionProblem {
 
 fn hub_without(property: &str) -> String {
     let mut json: serde_json::Value = serde_json::from_str(HUB).unwrap();
-    json["bindings"][0].as_object_mut().unwrap().remove(property).unwrap();
+    json["bindings"][0]
+        .as_object_mut()
+        .unwrap()
+        .remove(property)
+        .unwrap();
     json.to_string()
 }
 
@@ -56,7 +60,10 @@ fn names_that_the_host_ignores_are_refused() {
 
 #[test]
 fn there_is_exactly_one_trigger() {
-    assert_eq!(problem("F", r#"{"bindings":[]}"#), DefinitionProblem::NotOneTrigger);
+    assert_eq!(
+        problem("F", r#"{"bindings":[]}"#),
+        DefinitionProblem::NotOneTrigger
+    );
     let two = r#"{"bindings":[{"type":"timerTrigger","direction":"in","name":"a"},
         {"type":"timerTrigger","direction":"in","name":"b"}]}"#;
     assert_eq!(problem("F", two), DefinitionProblem::NotOneTrigger);
@@ -64,7 +71,9 @@ fn there_is_exactly_one_trigger() {
 
 #[test]
 fn the_declared_trigger_is_the_one_the_code_reads() {
-    let error = FunctionDefinition::new("F", "queueTrigger", HUB).config().unwrap_err();
+    let error = FunctionDefinition::new("F", "queueTrigger", HUB)
+        .config()
+        .unwrap_err();
     assert_eq!(
         error.to_string(),
         "function F: the code reads a queueTrigger, function.json declares a eventHubTrigger"
@@ -73,7 +82,8 @@ fn the_declared_trigger_is_the_one_the_code_reads() {
 
 #[test]
 fn an_output_must_be_declared_and_go_out() {
-    let definition = FunctionDefinition::new("F", "eventHubTrigger", HUB).with_outputs(&["deadletters"]);
+    let definition =
+        FunctionDefinition::new("F", "eventHubTrigger", HUB).with_outputs(&["deadletters"]);
     assert_eq!(
         definition.config().unwrap_err().problem,
         DefinitionProblem::UndeclaredOutput("deadletters".to_owned()),
@@ -87,14 +97,20 @@ fn an_output_must_be_declared_and_go_out() {
 fn binding_names_are_unique() {
     let json = r#"{"bindings":[{"type":"timerTrigger","direction":"in","name":"a"},
         {"type":"queue","direction":"out","name":"a"}]}"#;
-    assert_eq!(problem("F", json), DefinitionProblem::DuplicateBinding("a".to_owned()));
+    assert_eq!(
+        problem("F", json),
+        DefinitionProblem::DuplicateBinding("a".to_owned())
+    );
 }
 
 #[test]
 fn an_event_hub_trigger_says_what_it_reads() {
     for property in ["connection", "eventHubName", "consumerGroup", "cardinality"] {
         let found = problem("F", &hub_without(property));
-        let expected = DefinitionProblem::Missing { binding: "events".to_owned(), property };
+        let expected = DefinitionProblem::Missing {
+            binding: "events".to_owned(),
+            property,
+        };
         assert_eq!(found, expected);
     }
     assert!(FunctionConfig::parse("F", &hub_without("dataType")).is_ok());
@@ -102,10 +118,17 @@ fn an_event_hub_trigger_says_what_it_reads() {
 
 #[test]
 fn unknown_words_are_refused() {
-    for (property, word) in [("dataType", "json"), ("cardinality", "some"), ("direction", "up")] {
+    for (property, word) in [
+        ("dataType", "json"),
+        ("cardinality", "some"),
+        ("direction", "up"),
+    ] {
         let mut json: serde_json::Value = serde_json::from_str(HUB).unwrap();
         json["bindings"][0][property] = word.into();
-        let expected = DefinitionProblem::UnknownValue { binding: "events".to_owned(), property };
+        let expected = DefinitionProblem::UnknownValue {
+            binding: "events".to_owned(),
+            property,
+        };
         assert_eq!(problem("F", &json.to_string()), expected);
     }
 }
@@ -114,8 +137,14 @@ fn unknown_words_are_refused() {
 fn a_retry_policy_is_whole_or_refused() {
     for (retry, property) in [
         (r#"{"strategy":"never","maxRetryCount":1}"#, "strategy"),
-        (r#"{"strategy":"fixedDelay","maxRetryCount":1}"#, "delayInterval"),
-        (r#"{"strategy":"fixedDelay","maxRetryCount":-2,"delayInterval":"00:00:01"}"#, "maxRetryCount"),
+        (
+            r#"{"strategy":"fixedDelay","maxRetryCount":1}"#,
+            "delayInterval",
+        ),
+        (
+            r#"{"strategy":"fixedDelay","maxRetryCount":-2,"delayInterval":"00:00:01"}"#,
+            "maxRetryCount",
+        ),
         (
             r#"{"strategy":"exponentialBackoff","maxRetryCount":1,"minimumInterval":"00:01:00","maximumInterval":"00:00:01"}"#,
             "minimumInterval",

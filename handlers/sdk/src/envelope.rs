@@ -16,6 +16,8 @@ pub(crate) enum EnvelopeError {
         line: usize,
         column: usize,
     },
+    #[error("the call is not as the host writes it: byte {byte}")]
+    At { byte: usize },
     #[error("Data has no value for the binding `{0}`")]
     NoData(String),
     #[error("Metadata has no {0}")]
@@ -26,7 +28,9 @@ pub(crate) enum EnvelopeError {
         found: usize,
         events: usize,
     },
-    #[error("event {index} of the batch: its body is not valid base64, though function.json says `binary`")]
+    #[error(
+        "event {index} of the batch: its body is not valid base64, though function.json says `binary`"
+    )]
     NotBase64 { index: usize },
     #[error("element {index} of {name} is not {expected}")]
     Element {

@@ -186,7 +186,10 @@ fn parse(name: &str, json: &str) -> Result<FunctionConfig, DefinitionProblem> {
         .map(|(index, properties)| binding(index, properties))
         .collect::<Result<Vec<_>, _>>()?;
     for (index, binding) in bindings.iter().enumerate() {
-        if bindings[..index].iter().any(|other| other.name == binding.name) {
+        if bindings[..index]
+            .iter()
+            .any(|other| other.name == binding.name)
+        {
             return Err(DefinitionProblem::DuplicateBinding(binding.name.clone()));
         }
     }
@@ -304,9 +307,7 @@ fn retry(raw: RawRetry) -> Result<RetryPolicy, DefinitionProblem> {
     };
     let max_retry_count = match raw.max_retry_count {
         -1 => None,
-        count => Some(
-            u32::try_from(count).map_err(|_| DefinitionProblem::Retry("maxRetryCount"))?,
-        ),
+        count => Some(u32::try_from(count).map_err(|_| DefinitionProblem::Retry("maxRetryCount"))?),
     };
     Ok(RetryPolicy {
         strategy,

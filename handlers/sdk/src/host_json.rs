@@ -71,10 +71,16 @@ enum Part {
 }
 
 const PARTS: [(Part, &[&str]); 4] = [
-    (Part::BatchSize, &["extensions", "eventHubs", "maxEventBatchSize"]),
+    (
+        Part::BatchSize,
+        &["extensions", "eventHubs", "maxEventBatchSize"],
+    ),
     (Part::Timeout, &["functionTimeout"]),
     (Part::RoutePrefix, &["extensions", "http", "routePrefix"]),
-    (Part::Forwarding, &["customHandler", "enableForwardingHttpRequest"]),
+    (
+        Part::Forwarding,
+        &["customHandler", "enableForwardingHttpRequest"],
+    ),
 ];
 
 impl Default for HostConfig {
@@ -250,7 +256,9 @@ mod tests {
     fn app_settings_override_single_values() {
         let config = HostConfig::default()
             .with_overrides(|name| match name {
-                "AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize" => Some("7".into()),
+                "AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize" => {
+                    Some("7".into())
+                }
                 "AzureFunctionsJobHost__functionTimeout" => Some("00:01:00".into()),
                 "AzureFunctionsJobHost__customHandler__enableForwardingHttpRequest" => {
                     Some("True".into())

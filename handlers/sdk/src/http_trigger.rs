@@ -44,7 +44,10 @@ impl HttpTrigger {
     /// Where there is no body, or it cannot be read as `T`. The message does not quote it.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, CallError> {
         serde_json::from_str(self.body.as_deref().unwrap_or_default()).map_err(|error| {
-            CallError::new(format!("the request's body cannot be read: {}", fault(&error)))
+            CallError::new(format!(
+                "the request's body cannot be read: {}",
+                fault(&error)
+            ))
         })
     }
 }

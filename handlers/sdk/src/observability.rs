@@ -77,7 +77,9 @@ mod tests {
         fn lines(&self) -> Vec<serde_json::Value> {
             let bytes = self.0.lock().unwrap();
             let text = std::str::from_utf8(&bytes).unwrap();
-            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+            text.lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect()
         }
     }
 

@@ -22,7 +22,6 @@ const DEFAULT_ROLE_CLAIM: &str = "roles";
 /// As an extractor it answers 401 where the header is absent or unreadable; `Option<ClientPrincipal>`
 /// is `None` where it is absent.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(default)]
 pub struct ClientPrincipal {
     /// The identity provider, such as `aad`.
     pub auth_typ: Option<String>,
@@ -30,7 +29,7 @@ pub struct ClientPrincipal {
     pub name_typ: Option<String>,
     /// The type of the claims that hold roles.
     pub role_typ: Option<String>,
-    /// All claims.
+    /// All claims. A header without them is no principal.
     pub claims: Vec<Claim>,
 }
 
@@ -120,7 +119,10 @@ mod tests {
         .unwrap();
         assert!(caller.has_role("GetStatus"));
         assert!(!caller.has_role("getstatus"));
-        assert!(!caller.has_role("Admin"), "a claim of another type is no role");
+        assert!(
+            !caller.has_role("Admin"),
+            "a claim of another type is no role"
+        );
         assert_eq!(caller.name(), Some("Ada"));
     }
 
@@ -132,7 +134,14 @@ mod tests {
 
     #[test]
     fn what_is_no_principal_is_none() {
-        for json in ["", "null", "[]", "{\"claims\":1}", "{\"claims\":[{\"typ\":\"a\"}]}"] {
+        for json in [
+            "",
+            "null",
+            "{}",
+            "[]",
+            "{\"claims\":1}",
+            "{\"claims\":[{\"typ\":\"a\"}]}",
+        ] {
             assert_eq!(principal(json), None, "{json}");
         }
         assert_eq!(ClientPrincipal::parse(b"%%%"), None);

@@ -64,16 +64,24 @@ impl<S: Sync, T: DeserializeOwned> FromRequest<S> for QueueMessage<T> {
         let (context, body) = body::read(request).await?;
         let trigger = &context.function.trigger;
         let envelope = Envelope::parse(&body).map_err(CallError::from_error)?;
-        let text = text(&envelope, &trigger.name, trigger.data_type).map_err(CallError::from_error)?;
+        let text =
+            text(&envelope, &trigger.name, trigger.data_type).map_err(CallError::from_error)?;
         let body = parse(&text)?;
         let own = Members::parse(&text).unwrap_or_default();
         let metadata = |name: &str| -> Option<Cow<'_, str>> {
-            let overwritten = own.iter().any(|(member, _)| member.eq_ignore_ascii_case(name));
-            (!overwritten).then(|| envelope.metadata.text(name)).flatten()
+            let overwritten = own
+                .iter()
+                .any(|(member, _)| member.eq_ignore_ascii_case(name));
+            (!overwritten)
+                .then(|| envelope.metadata.text(name))
+                .flatten()
         };
         let time = |name| metadata(name).and_then(|text| parse_utc(&text));
-        let (insertion_time, expiration_time, next_visible_time) =
-            (time("InsertionTime"), time("ExpirationTime"), time("NextVisibleTime"));
+        let (insertion_time, expiration_time, next_visible_time) = (
+            time("InsertionTime"),
+            time("ExpirationTime"),
+            time("NextVisibleTime"),
+        );
         let id = metadata("Id").map(Cow::into_owned);
         let dequeue_count = metadata("DequeueCount").and_then(|text| text.parse().ok());
         Ok(Self {
@@ -97,9 +105,9 @@ fn text(
     if data_type != Some(DataType::Binary) {
         return Ok(text);
     }
-    let bytes = BASE64
-        .decode(&text)
-        .map_err(|_| EnvelopeError::Other("the message is not valid base64, though function.json says `binary`"))?;
+    let bytes = BASE64.decode(&text).map_err(|_| {
+        EnvelopeError::Other("the message is not valid base64, though function.json says `binary`")
+    })?;
     String::from_utf8(bytes).map_err(|_| EnvelopeError::Other("the message is not UTF-8"))
 }
 

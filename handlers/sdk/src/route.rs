@@ -14,7 +14,10 @@ pub(crate) fn paths(
     prefix: &str,
     function: &FunctionConfig,
 ) -> Result<Vec<String>, DefinitionProblem> {
-    let route = function.trigger.get("route").filter(|route| !route.is_empty());
+    let route = function
+        .trigger
+        .get("route")
+        .filter(|route| !route.is_empty());
     let route = route.unwrap_or(&function.name).trim_matches('/');
     let wrong = |why: &str| DefinitionProblem::Route(route.to_owned(), why.to_owned());
     let mut path = String::new();
@@ -61,7 +64,9 @@ pub(crate) fn paths(
 }
 
 /// The methods of an httpTrigger; `None` where it takes all of them.
-pub(crate) fn methods(function: &FunctionConfig) -> Result<Option<MethodFilter>, DefinitionProblem> {
+pub(crate) fn methods(
+    function: &FunctionConfig,
+) -> Result<Option<MethodFilter>, DefinitionProblem> {
     let mut filter: Option<MethodFilter> = None;
     for name in function.trigger.list("methods") {
         let unknown = || DefinitionProblem::Method(name.to_owned());
@@ -112,7 +117,10 @@ fn segment_kind(segment: &str) -> Result<Segment<'_>, &'static str> {
     if name.is_empty() || !name.bytes().all(is_name) {
         return Err("a parameter's name consists of letters, digits and `_`");
     }
-    let defaults = inner.split(':').next().is_some_and(|head| head.contains('='));
+    let defaults = inner
+        .split(':')
+        .next()
+        .is_some_and(|head| head.contains('='));
     Ok(if catch_all {
         Segment::CatchAll(name)
     } else {

@@ -31,8 +31,7 @@ fn parse_plain(text: &[u8]) -> Option<UtcDateTime> {
     let month = Month::try_from(u8::try_from(two(&seconds[5..7])?).ok()?).ok()?;
     let part = |range| two(&seconds[range]).and_then(|value| u8::try_from(value).ok());
     let date = Date::from_calendar_date(i32::from(year), month, part(8..10)?).ok()?;
-    let time =
-        Time::from_hms_nano(part(11..13)?, part(14..16)?, part(17..19)?, nanosecond).ok()?;
+    let time = Time::from_hms_nano(part(11..13)?, part(14..16)?, part(17..19)?, nanosecond).ok()?;
     Some(UtcDateTime::new(date, time))
 }
 

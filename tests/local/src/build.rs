@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 /// How the handler is compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// Quick to build, slow to run.
-    Dev,
-    /// What is published.
+    /// Optimized and quick to build: for running here.
     Release,
+    /// Small, fast and slow to build: for publishing.
+    Publish,
 }
 
 /// The handler could not be built.
@@ -61,10 +61,13 @@ pub fn handler(repository: &Path, profile: Profile) -> Result<PathBuf, BuildErro
         .current_dir(repository)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
-    if profile == Profile::Release {
-        command.arg("--release");
-    }
-    let output = command.output().map_err(|error| BuildError::Cargo { cargo, error })?;
+    command.args(match profile {
+        Profile::Release => ["--profile", "release"],
+        Profile::Publish => ["--profile", "dist"],
+    });
+    let output = command
+        .output()
+        .map_err(|error| BuildError::Cargo { cargo, error })?;
     if !output.status.success() {
         return Err(BuildError::Failed);
     }

@@ -43,14 +43,26 @@ struct StageArguments {
     /// Stage this executable instead of building the handler.
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
+    /// Build quickly, for running here, rather than small and fast, for publishing.
+    #[arg(long, conflicts_with = "binary")]
+    quick: bool,
     /// Leave local.settings.json out. `func … publish` never sends it anyway.
     #[arg(long)]
     no_local_settings: bool,
 }
 
+impl StageArguments {
+    fn profile(&self) -> Profile {
+        match self.quick {
+            true => Profile::Release,
+            false => Profile::Publish,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
-        Command::Up(options) => up::run(options),
+        Command::Up(options) => up::run(&options),
         Command::Stage(arguments) => run_stage(arguments),
     };
     match outcome {
@@ -66,9 +78,9 @@ fn run_stage(arguments: StageArguments) -> Result<(), Box<dyn std::error::Error>
     let source = build::repository()?;
     let binary = match arguments.binary {
         Some(binary) => binary,
-        None => build::handler(&source, Profile::Release)?,
+        None => build::handler(&source, arguments.profile())?,
     };
-    let staged = stage(StageOptions {
+    let staged = stage(&StageOptions {
         binary,
         source,
         out: arguments.out,

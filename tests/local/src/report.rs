@@ -158,7 +158,10 @@ impl Report {
 }
 
 /// A histogram for latencies in milliseconds, up to an hour, to three digits.
-#[allow(clippy::expect_used, reason = "the bounds are constants within the library's limits")]
+#[allow(
+    clippy::expect_used,
+    reason = "the bounds are constants within the library's limits"
+)]
 pub fn latency_histogram() -> Histogram<u64> {
     Histogram::new_with_max(3_600_000, 3).expect("constant bounds")
 }
@@ -218,7 +221,10 @@ fn compare(
     archived: &HashMap<EventKey, Vec<u8>>,
     faults: &mut Vec<String>,
 ) {
-    let missing = sent.keys().filter(|key| !archived.contains_key(*key)).count();
+    let missing = sent
+        .keys()
+        .filter(|key| !archived.contains_key(*key))
+        .count();
     if missing > 0 {
         faults.push(format!("{missing} events are not in the archive"));
     }

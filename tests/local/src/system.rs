@@ -116,7 +116,7 @@ impl System {
                 (Some(folder), root)
             }
         };
-        let staged = stage(StageOptions {
+        let staged = stage(&StageOptions {
             binary: options.binary,
             source: options.source,
             out: app_root,
@@ -124,7 +124,9 @@ impl System {
         })?;
 
         let cosmos = CosmosEmulator::start(options.ports.cosmos).await?;
-        cosmos.create_container(DATABASE, DRONES, "/deviceId").await?;
+        cosmos
+            .create_container(DATABASE, DRONES, "/deviceId")
+            .await?;
         let storage = options.storage;
         storage.create_container(ARCHIVE).await?;
         storage.create_container(DEAD_LETTERS).await?;
@@ -146,7 +148,10 @@ impl System {
 
         let mut settings: BTreeMap<String, String> = [
             ("FUNCTIONS_WORKER_RUNTIME", "custom"),
-            ("TelemetryHub", "Endpoint=sb://localhost;UseDevelopmentEmulator=true"),
+            (
+                "TelemetryHub",
+                "Endpoint=sb://localhost;UseDevelopmentEmulator=true",
+            ),
             ("TelemetryHubName", HUB),
             ("CosmosDb", &cosmos.connection_string()),
             ("CosmosDbDatabase", DATABASE),

@@ -87,7 +87,12 @@ impl Drone {
 
     /// The body of the next report. The time in it is `now`, or in whole seconds what is just before it,
     /// or, where that would repeat or go behind this section's last one, just after that.
-    pub(crate) fn report(&mut self, section: Section, now: UtcDateTime, rng: &mut StdRng) -> String {
+    pub(crate) fn report(
+        &mut self,
+        section: Section,
+        now: UtcDateTime,
+        rng: &mut StdRng,
+    ) -> String {
         let time = self.next_time(section, now);
         let mut buffer = Uuid::encode_buffer();
         let reading = match section {
@@ -103,7 +108,10 @@ impl Drone {
             Reading::Flight(flight) => wire::flight(head, flight),
             Reading::Status(status) => wire::status(head, status),
         };
-        if let Reading::Flight(Flight { status: ARRIVED, .. }) = reading {
+        if let Reading::Flight(Flight {
+            status: ARRIVED, ..
+        }) = reading
+        {
             self.delivery = Delivery::random(rng);
         }
         body
@@ -214,9 +222,8 @@ mod tests {
     fn no_two_times_of_a_section_are_the_same_and_whole_seconds_are_kept_where_they_can_be() {
         let start = utc_datetime!(2024-05-01 12:00:00.25);
         let (mut drone, _) = drone(TimeShape::Article);
-        let mut next = |section, after: i64| {
-            drone.next_time(section, start + Duration::microseconds(after))
-        };
+        let mut next =
+            |section, after: i64| drone.next_time(section, start + Duration::microseconds(after));
         assert_eq!(next(Section::Flight, 0), "05/01/2024 12:00:00 +00:00");
         assert_eq!(next(Section::Status, 0), "05/01/2024 12:00:00 +00:00");
         assert_eq!(next(Section::Flight, 10), "2024-05-01T12:00:00.2500100Z");

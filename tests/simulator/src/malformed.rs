@@ -49,7 +49,14 @@ pub(crate) fn body(number: u64, device: &str, now: UtcDateTime) -> Vec<u8> {
         }),
         2 => edited(&format!(r#""deliveryId":"{DELIVERY}","#), ""),
         3 => edited("drone-event-sensor;v1", "drone-event-sensor;v9"),
-        4 => wire::flight(Head { time: &later, ..head }, &FLIGHT).into_bytes(),
+        4 => wire::flight(
+            Head {
+                time: &later,
+                ..head
+            },
+            &FLIGHT,
+        )
+        .into_bytes(),
         5 => edited(r#""50.00""#, r#""fast""#),
         6 => Vec::new(),
         7 => wire::status(head, &STATUS)
@@ -85,8 +92,9 @@ mod tests {
             device: "drone-1",
             delivery: DELIVERY,
         };
-        let mut bodies: BTreeSet<Vec<u8>> =
-            (0..KINDS).map(|number| body(number, "drone-1", now)).collect();
+        let mut bodies: BTreeSet<Vec<u8>> = (0..KINDS)
+            .map(|number| body(number, "drone-1", now))
+            .collect();
         assert_eq!(bodies.len() as u64, KINDS);
         for good in [wire::flight(head, &FLIGHT), wire::status(head, &STATUS)] {
             assert!(bodies.insert(good.into_bytes()));

@@ -47,8 +47,13 @@ impl Schedule {
             let phase = FLIGHT_EVERY * f64::from(drone) / f64::from(drones);
             // Between two flights, and in one of the four such gaps of 20 s.
             let status = phase + FLIGHT_EVERY / 2 + FLIGHT_EVERY * (drone % 4);
-            [(phase, Section::Flight), (status, Section::Status)]
-                .map(|(due, section)| Reverse(Report { due, drone, section }))
+            [(phase, Section::Flight), (status, Section::Status)].map(|(due, section)| {
+                Reverse(Report {
+                    due,
+                    drone,
+                    section,
+                })
+            })
         });
         Self::Natural(reports.collect())
     }
@@ -157,7 +162,10 @@ mod tests {
         }
         // Fewer at first, while not every drone has begun to report its state.
         for (second, count) in seconds.into_iter().skip(20) {
-            assert!((95..=105).contains(&count), "{count} reports in second {second}");
+            assert!(
+                (95..=105).contains(&count),
+                "{count} reports in second {second}"
+            );
         }
     }
 
@@ -165,12 +173,25 @@ mod tests {
     fn at_a_rate_events_come_at_it_and_every_drone_is_seen_at_once() {
         for (drones, rate) in [(1, 0.5), (7, 1_000.0), (200, 1_000.0), (1_000, 33.0)] {
             let reports = until(Schedule::at_rate(drones, rate), Duration::seconds(60));
-            assert_eq!(reports.len(), (rate * 60.0).ceil() as usize, "{drones} at {rate}");
-            let first: BTreeSet<u32> =
-                reports.iter().take(drones as usize).map(|report| report.drone).collect();
+            assert_eq!(
+                reports.len(),
+                (rate * 60.0).ceil() as usize,
+                "{drones} at {rate}"
+            );
+            let first: BTreeSet<u32> = reports
+                .iter()
+                .take(drones as usize)
+                .map(|report| report.drone)
+                .collect();
             assert_eq!(first.len(), reports.len().min(drones as usize));
-            let states = reports.iter().filter(|report| report.section == Section::Status).count();
-            assert!(states.abs_diff(reports.len() / 5) <= 1, "{drones} at {rate}: {states}");
+            let states = reports
+                .iter()
+                .filter(|report| report.section == Section::Status)
+                .count();
+            assert!(
+                states.abs_diff(reports.len() / 5) <= 1,
+                "{drones} at {rate}: {states}"
+            );
         }
     }
 

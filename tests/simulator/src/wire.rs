@@ -49,15 +49,17 @@ pub(crate) fn time(shape: TimeShape, time: UtcDateTime) -> String {
         }
         TimeShape::Iso => {
             let ticks = time.nanosecond() / 100;
-            format!(
-                "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ticks:07}Z"
-            )
+            format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{ticks:07}Z")
         }
     }
 }
 
 pub(crate) fn flight(head: Head<'_>, flight: &Flight) -> String {
-    let Head { time, device, delivery } = head;
+    let Head {
+        time,
+        device,
+        delivery,
+    } = head;
     let Flight {
         velocity,
         acceleration,
@@ -72,7 +74,11 @@ pub(crate) fn flight(head: Head<'_>, flight: &Flight) -> String {
 }
 
 pub(crate) fn status(head: Head<'_>, status: &Status) -> String {
-    let Head { time, device, delivery } = head;
+    let Head {
+        time,
+        device,
+        delivery,
+    } = head;
     let Status {
         temperature,
         battery,
@@ -105,7 +111,10 @@ mod tests {
     #[test]
     fn times_are_written_in_both_shapes() {
         let moment = utc_datetime!(2018-04-07 20:05:09.123_456_789);
-        assert_eq!(time(TimeShape::Article, moment), "04/07/2018 20:05:09 +00:00");
+        assert_eq!(
+            time(TimeShape::Article, moment),
+            "04/07/2018 20:05:09 +00:00"
+        );
         assert_eq!(time(TimeShape::Iso, moment), "2018-04-07T20:05:09.1234567Z");
     }
 

@@ -18,7 +18,11 @@ impl ConnectionString {
     pub fn parse(setting: &str, text: &str) -> Result<Self, ConnectionError> {
         let malformed = || ConnectionError::Malformed(setting.to_owned());
         let mut parts = Vec::new();
-        for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
+        for part in text
+            .split(';')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
             // At the first `=` only: keys in base64 end with some of their own.
             let (name, value) = part.split_once('=').ok_or_else(malformed)?;
             let name = name.trim();

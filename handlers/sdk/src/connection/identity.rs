@@ -87,7 +87,7 @@ impl IdentityConnection {
         };
         let setting = || format!("{}__{property}", self.prefix);
         let value = self.get(property).map(str::to_owned);
-        let value = value.or_else(|| self.from_account_name(property));
+        let value = value.or_else(|| self.by_account_name(property));
         let value = value.ok_or_else(|| ConnectionError::MissingProperty {
             setting: setting(),
             expected,
@@ -114,7 +114,7 @@ impl IdentityConnection {
             .map(|(_, value)| value.as_str())
     }
 
-    fn from_account_name(&self, property: &str) -> Option<String> {
+    fn by_account_name(&self, property: &str) -> Option<String> {
         let service = match property.to_ascii_lowercase().as_str() {
             "blobserviceuri" => "blob",
             "queueserviceuri" => "queue",

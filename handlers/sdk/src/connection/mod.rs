@@ -88,7 +88,9 @@ impl Connection {
                 Some((name.to_lowercase(), value.into_string().ok()?))
             })
             .collect();
-        Self::resolve(name, |setting| settings.get(&setting.to_lowercase()).cloned())
+        Self::resolve(name, |setting| {
+            settings.get(&setting.to_lowercase()).cloned()
+        })
     }
 }
 

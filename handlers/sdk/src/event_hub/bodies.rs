@@ -29,12 +29,10 @@ pub(super) fn decode(data_type: Option<DataType>, data: Data) -> Result<Vec<Byte
             Ok(vec![body.into()])
         }
         (Data::One(text), _) => Ok(vec![text.into_bytes().into()]),
-        (Data::Many(array), Some(DataType::String)) => {
-            joined(&array, |_, text, buffer| {
-                buffer.extend_from_slice(text.as_bytes());
-                Ok(())
-            })
-        }
+        (Data::Many(array), Some(DataType::String)) => joined(&array, |_, text, buffer| {
+            buffer.extend_from_slice(text.as_bytes());
+            Ok(())
+        }),
         (Data::Many(array), Some(_)) => joined(&array, append_base64),
         (Data::Many(array), None) => {
             let elements: Vec<&RawValue> = parse(&array)?;
@@ -59,7 +57,10 @@ fn joined(
         ranges.push(start..buffer.len());
     }
     let buffer = Bytes::from(buffer);
-    Ok(ranges.into_iter().map(|range| buffer.slice(range)).collect())
+    Ok(ranges
+        .into_iter()
+        .map(|range| buffer.slice(range))
+        .collect())
 }
 
 fn append_base64(index: usize, text: &str, buffer: &mut Vec<u8>) -> Result<(), EnvelopeError> {

@@ -1,17 +1,14 @@
 //! A batch's envelope, read in one pass.
 //!
-//! Large arrays come as a string that holds their JSON. They are unescaped where they are found, and
-//! never looked at twice; whatever has no use here is skipped.
-
-use std::fmt;
+//! Large arrays come as a string that holds their JSON. Each is unescaped where it is found, and what
+//! has no use here is skipped.
 
 use bytes::Bytes;
-use serde::Deserializer;
-use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::scan::Scanner;
 use crate::envelope::EnvelopeError;
-use crate::json::{Text, scalar};
+use crate::json::{scalar, unwrapped};
 
 /// What a batch is made of, still as text.
 #[derive(Default)]
@@ -82,6 +79,16 @@ impl Column {
             wanted.eq_ignore_ascii_case(name)
         })
     }
+
+    /// A single event's value as an array of one. Its texts and numbers are encoded twice by
+    /// themselves, which the elements of a batch's arrays are not.
+    fn of_one(self, value: &RawValue) -> Bytes {
+        match self {
+            Self::Properties | Self::SystemProperties => format!("[{}]", unwrapped(value)),
+            _ => serde_json::json!([scalar(value)]).to_string(),
+        }
+        .into()
+    }
 }
 
 impl Columns {
@@ -94,163 +101,66 @@ impl<'a> BatchEnvelope<'a> {
     /// `binding` is the trigger's name; `many` says which names its metadata has.
     pub(super) fn parse(body: &'a Bytes, binding: &str, many: bool) -> Result<Self, EnvelopeError> {
         let mut envelope = Self::default();
-        let reader = Reader {
-            body,
-            binding,
-            many,
-            part: Part::Root,
-            envelope: &mut envelope,
-        };
-        let mut json = serde_json::Deserializer::from_slice(body);
-        reader
-            .deserialize(&mut json)
-            .and_then(|()| json.end())
-            .map_err(|error| EnvelopeError::json("the call", &error))?;
+        let mut scanner = Scanner::new(body)?;
+        scanner.members(|scanner, name| {
+            if name.eq_ignore_ascii_case("Data") {
+                scanner.members(|scanner, name| envelope.read_data(scanner, name, binding, many))
+            } else if name.eq_ignore_ascii_case("Metadata") {
+                scanner.members(|scanner, name| envelope.read_metadata(scanner, name, many))
+            } else {
+                scanner.value().map(|_| ())
+            }
+        })?;
+        scanner.end()?;
         Ok(envelope)
     }
-}
 
-struct Reader<'a, 'r> {
-    body: &'a Bytes,
-    binding: &'r str,
-    many: bool,
-    part: Part,
-    envelope: &'r mut BatchEnvelope<'a>,
-}
-
-#[derive(Clone, Copy)]
-enum Part {
-    Root,
-    Data,
-    Metadata,
-}
-
-impl<'a> DeserializeSeed<'a> for Reader<'a, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_map(self)
-    }
-}
-
-impl<'a> Visitor<'a> for Reader<'a, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'a>>(mut self, mut map: A) -> Result<(), A::Error> {
-        while let Some(Text(name)) = map.next_key()? {
-            match self.part {
-                Part::Root => self.root_member(&name, &mut map)?,
-                Part::Data => self.data_member(&name, &mut map)?,
-                Part::Metadata => self.metadata_member(&name, &mut map)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-impl<'a> Reader<'a, '_> {
-    fn root_member<A: MapAccess<'a>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
-        let part = if name.eq_ignore_ascii_case("Data") {
-            Part::Data
-        } else if name.eq_ignore_ascii_case("Metadata") {
-            Part::Metadata
-        } else {
-            return map.next_value().map(|IgnoredAny| ());
-        };
-        map.next_value_seed(Reader {
-            part,
-            envelope: &mut *self.envelope,
-            ..*self
-        })
-    }
-
-    fn data_member<A: MapAccess<'a>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error> {
-        if !name.eq_ignore_ascii_case(self.binding) {
-            return map.next_value().map(|IgnoredAny| ());
-        }
-        self.envelope.data = if self.many {
-            map.next_value_seed(ArrayText(self.body))?.map(Data::Many)
-        } else {
-            let value: &RawValue = map.next_value()?;
-            (value.get() != "null").then(|| Data::One(scalar(value).into_owned()))
-        };
-        Ok(())
-    }
-
-    fn metadata_member<A: MapAccess<'a>>(
+    fn read_data(
         &mut self,
+        scanner: &mut Scanner<'a>,
         name: &str,
-        map: &mut A,
-    ) -> Result<(), A::Error> {
-        if let Some(column) = Column::named(name, self.many) {
-            let text = if self.many {
-                map.next_value_seed(ArrayText(self.body))?
+        binding: &str,
+        many: bool,
+    ) -> Result<(), EnvelopeError> {
+        if !name.eq_ignore_ascii_case(binding) {
+            return scanner.value().map(|_| ());
+        }
+        self.data = if many {
+            scanner.unwrapped()?.map(Data::Many)
+        } else {
+            let value = present(scanner.value()?);
+            value.map(|value| Data::One(scalar(value).into_owned()))
+        };
+        Ok(())
+    }
+
+    fn read_metadata(
+        &mut self,
+        scanner: &mut Scanner<'a>,
+        name: &str,
+        many: bool,
+    ) -> Result<(), EnvelopeError> {
+        if let Some(column) = Column::named(name, many) {
+            self.columns.0[column as usize] = if many {
+                scanner.unwrapped()?
             } else {
-                let value: &RawValue = map.next_value()?;
-                (value.get() != "null").then(|| format!("[{}]", value.get()).into())
+                let value = present(scanner.value()?);
+                value.map(|value| column.of_one(value))
             };
-            self.envelope.columns.0[column as usize] = text;
             return Ok(());
         }
-        let envelope = &mut *self.envelope;
-        let slot = match name.to_ascii_lowercase().as_str() {
-            "triggerpartitioncontext" => &mut envelope.trigger_partition,
-            "partitioncontext" => &mut envelope.partition,
-            "retrycontext" => &mut envelope.retry,
-            _ => return map.next_value().map(|IgnoredAny| ()),
-        };
-        let value: &RawValue = map.next_value()?;
-        *slot = (value.get() != "null").then_some(value);
+        let value = present(scanner.value()?);
+        match name.to_ascii_lowercase().as_str() {
+            "triggerpartitioncontext" => self.trigger_partition = value,
+            "partitioncontext" => self.partition = value,
+            "retrycontext" => self.retry = value,
+            _ => {}
+        }
         Ok(())
     }
 }
 
-/// The JSON text of an array that is encoded once or twice; `None` for null.
-struct ArrayText<'r>(&'r Bytes);
-
-impl<'a> DeserializeSeed<'a> for ArrayText<'a> {
-    type Value = Option<Bytes>;
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Option<Bytes>, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'a> Visitor<'a> for ArrayText<'a> {
-    type Value = Option<Bytes>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an array, or a string that holds one")
-    }
-
-    fn visit_borrowed_str<E: Error>(self, text: &'a str) -> Result<Option<Bytes>, E> {
-        let null = text == "null";
-        Ok((!null).then(|| self.0.slice_ref(text.as_bytes())))
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Option<Bytes>, E> {
-        Ok(Some(text.to_owned().into()))
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<Option<Bytes>, E> {
-        Ok(None)
-    }
-
-    /// Encoded once, as the documentation has it. Copied, because only a whole value can be borrowed
-    /// as text.
-    fn visit_seq<A: SeqAccess<'a>>(self, mut seq: A) -> Result<Option<Bytes>, A::Error> {
-        let mut text = String::from("[");
-        while let Some(element) = seq.next_element::<&RawValue>()? {
-            if text.len() > 1 {
-                text.push(',');
-            }
-            text.push_str(element.get());
-        }
-        text.push(']');
-        Ok(Some(text.into()))
-    }
+/// A member that is null counts as absent.
+fn present(value: &RawValue) -> Option<&RawValue> {
+    (value.get() != "null").then_some(value)
 }

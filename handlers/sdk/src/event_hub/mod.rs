@@ -7,6 +7,7 @@ mod bodies;
 mod envelope;
 mod parse;
 mod properties;
+mod scan;
 
 use std::fmt;
 

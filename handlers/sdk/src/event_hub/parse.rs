@@ -30,13 +30,21 @@ pub(super) fn batch(
     let system_properties = rows.properties(Column::SystemProperties)?;
     let sequence_numbers = match rows.sequence_numbers()? {
         Some(numbers) => numbers,
-        None => rows.from_system(&system_properties, Column::SequenceNumber, "SequenceNumber", |text| {
-            text.parse().ok()
-        })?,
+        None => rows.out_of_system(
+            &system_properties,
+            Column::SequenceNumber,
+            "SequenceNumber",
+            |text| text.parse().ok(),
+        )?,
     };
     let times = match rows.times()? {
         Some(times) => times,
-        None => rows.from_system(&system_properties, Column::EnqueuedTime, "EnqueuedTimeUtc", parse_utc)?,
+        None => rows.out_of_system(
+            &system_properties,
+            Column::EnqueuedTime,
+            "EnqueuedTimeUtc",
+            parse_utc,
+        )?,
     };
     let properties = rows.properties(Column::Properties)?;
     let mut offsets = rows.offsets()?.into_iter();
@@ -48,15 +56,17 @@ pub(super) fn batch(
         .zip(properties)
         .zip(system_properties);
     let events = events
-        .map(|((((body, sequence_number), enqueued_at), properties), system_properties)| Event {
-            body,
-            sequence_number,
-            enqueued_at,
-            offset: offsets.next().unwrap_or_default(),
-            partition_key: partition_keys.next().flatten(),
-            properties,
-            system_properties,
-        })
+        .map(
+            |((((body, sequence_number), enqueued_at), properties), system_properties)| Event {
+                body,
+                sequence_number,
+                enqueued_at,
+                offset: offsets.next().unwrap_or_default(),
+                partition_key: partition_keys.next().flatten(),
+                properties,
+                system_properties,
+            },
+        )
         .collect();
     Ok(EventHubBatch {
         partition: partition(envelope.trigger_partition.or(envelope.partition))?,
@@ -184,7 +194,7 @@ impl<'a> Rows<'a> {
     }
 
     /// A column that is missing, out of each event's system properties.
-    fn from_system<T>(
+    fn out_of_system<T>(
         &self,
         system_properties: &[Properties],
         column: Column,
@@ -239,7 +249,11 @@ fn retry(context: &RawValue) -> Result<RetryContext, EnvelopeError> {
         Members::parse(&text).map_err(|error| EnvelopeError::json("RetryContext", &error))?;
     let count = |name| members.text(name);
     Ok(RetryContext {
-        retry_count: count("RetryCount").and_then(|text| text.parse().ok()).unwrap_or(0),
-        max_retry_count: count("MaxRetryCount").and_then(|text| text.parse().ok()).unwrap_or(-1),
+        retry_count: count("RetryCount")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0),
+        max_retry_count: count("MaxRetryCount")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(-1),
     })
 }

@@ -146,7 +146,10 @@ mod tests {
     fn entries_keep_their_order_and_types() {
         let bag = properties(r#"{"z":1,"a":null,"m":"text"}"#);
         let expected = [("z", json!(1)), ("a", json!(null)), ("m", json!("text"))];
-        assert_eq!(bag.entries(), expected.map(|(name, value)| (name.to_owned(), value)));
+        assert_eq!(
+            bag.entries(),
+            expected.map(|(name, value)| (name.to_owned(), value))
+        );
         assert!(!bag.is_empty());
     }
 

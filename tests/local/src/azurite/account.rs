@@ -89,7 +89,12 @@ impl StorageAccount {
     }
 
     /// `blob` and `queue` are what Azurite says, without the account.
-    pub(super) fn new(name: &str, key: &str, blob: &str, queue: &str) -> Result<Self, StorageError> {
+    pub(super) fn new(
+        name: &str,
+        key: &str,
+        blob: &str,
+        queue: &str,
+    ) -> Result<Self, StorageError> {
         Self::from_connection_string(&format!(
             "DefaultEndpointsProtocol=http;AccountName={name};AccountKey={key};\
              BlobEndpoint={blob}/{name};QueueEndpoint={queue}/{name};"

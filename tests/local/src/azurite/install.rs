@@ -62,9 +62,15 @@ async fn install(folder: &Path, home: &Path) -> Result<(), AzuriteError> {
         fs::write(work.path().join(name), text).map_err(|error| refused(folder, error))?;
     }
     let mut npm = Command::new(NPM);
-    npm.args(["ci", "--omit=dev", "--ignore-scripts", "--no-audit", "--no-fund"])
-        .arg("--loglevel=error")
-        .current_dir(work.path());
+    npm.args([
+        "ci",
+        "--omit=dev",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+    ])
+    .arg("--loglevel=error")
+    .current_dir(work.path());
     let mut process = spawn(npm, "npm", NPM)?;
     let mut output = Output::of(&mut process);
     output.finish().await;
@@ -101,7 +107,13 @@ fn spawn(command: Command, name: &str, program: &'static str) -> Result<Child, A
 
 /// The 20 of `v20.19.0`.
 fn major(version: &str) -> Option<u32> {
-    version.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
+    version
+        .trim()
+        .strip_prefix('v')?
+        .split('.')
+        .next()?
+        .parse()
+        .ok()
 }
 
 /// `local` in Cargo's target folder, which is where this program was built.
@@ -135,7 +147,10 @@ fn refused(path: &Path, error: io::Error) -> AzuriteError {
     }
 }
 
-#[allow(clippy::print_stderr, reason = "a minute of silence would look like a hang")]
+#[allow(
+    clippy::print_stderr,
+    reason = "a minute of silence would look like a hang"
+)]
 fn say(text: &str) {
     eprintln!("{text}");
 }
@@ -158,7 +173,10 @@ mod tests {
     #[test]
     fn the_lock_file_pins_azurite_and_names_no_host() {
         let lock: serde_json::Value = serde_json::from_str(LOCK).unwrap();
-        assert_eq!(lock["packages"]["node_modules/azurite"]["version"], "3.37.0");
+        assert_eq!(
+            lock["packages"]["node_modules/azurite"]["version"],
+            "3.37.0"
+        );
         assert!(!LOCK.contains("\"resolved\""));
         assert!(lock["packages"]["node_modules/azurite"]["integrity"].is_string());
     }

@@ -177,7 +177,10 @@ fn account_with_key(name: &str) -> Result<NameAndKey, AzuriteError> {
 
 /// `account1:key1;account2:key2`, see "AZURITE_ACCOUNTS" in Azurite's README.
 fn accounts_variable(keys: &[NameAndKey]) -> String {
-    let pairs: Vec<String> = keys.iter().map(|(name, key)| format!("{name}:{key}")).collect();
+    let pairs: Vec<String> = keys
+        .iter()
+        .map(|(name, key)| format!("{name}:{key}"))
+        .collect();
     pairs.join(";")
 }
 

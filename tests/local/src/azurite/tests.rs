@@ -39,17 +39,28 @@ async fn blobs_and_messages_come_back() {
             .await
             .unwrap();
     }
-    assert_eq!(account.blob_names("archive", "hub/0/").await.unwrap(), names[..2]);
+    assert_eq!(
+        account.blob_names("archive", "hub/0/").await.unwrap(),
+        names[..2]
+    );
     assert_eq!(account.blob_names("archive", "").await.unwrap(), names);
     for name in names {
         assert_eq!(account.read_blob("archive", name).await.unwrap(), name);
     }
     let error = account.read_blob("archive", "nothing").await.unwrap_err();
-    assert!(error.to_string().starts_with("cannot read the blob nothing of archive"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("cannot read the blob nothing of archive"),
+        "{error}"
+    );
 
     account.create_queue("letters").await.unwrap();
     account.create_queue("letters").await.unwrap();
-    assert_eq!(account.take_queue_messages("letters").await.unwrap(), Vec::<String>::new());
+    assert_eq!(
+        account.take_queue_messages("letters").await.unwrap(),
+        Vec::<String>::new()
+    );
     // More than one request takes, and as large as the Functions host may send.
     let mut sent: BTreeSet<String> = (0..40).map(|number| format!("<é> & {number}")).collect();
     sent.insert("x".repeat(48 * 1024));
@@ -60,10 +71,19 @@ async fn blobs_and_messages_come_back() {
     let taken = account.take_queue_messages("letters").await.unwrap();
     assert_eq!(taken.len(), 41, "each once");
     assert_eq!(BTreeSet::from_iter(taken), sent);
-    assert!(account.take_queue_messages("letters").await.unwrap().is_empty());
+    assert!(
+        account
+            .take_queue_messages("letters")
+            .await
+            .unwrap()
+            .is_empty()
+    );
 
     let other = azurite.account("other").unwrap();
-    assert!(other.queue_length("letters").await.is_err(), "accounts share nothing");
+    assert!(
+        other.queue_length("letters").await.is_err(),
+        "accounts share nothing"
+    );
     assert!(azurite.account("unknown").is_none());
 }
 
@@ -71,10 +91,13 @@ async fn blobs_and_messages_come_back() {
 async fn a_wrong_key_is_refused() {
     let (_azurite, account) = start().await;
     let (_, key) = account_with_key(ACCOUNT).unwrap();
-    let parts = account.connection_string().split(';').map(|part| match part.split_once('=') {
-        Some(("AccountKey", _)) => format!("AccountKey={key}"),
-        _ => part.to_owned(),
-    });
+    let parts = account
+        .connection_string()
+        .split(';')
+        .map(|part| match part.split_once('=') {
+            Some(("AccountKey", _)) => format!("AccountKey={key}"),
+            _ => part.to_owned(),
+        });
     let stranger =
         StorageAccount::from_connection_string(&Vec::from_iter(parts).join(";")).unwrap();
     let error = stranger.create_container("archive").await.unwrap_err();
@@ -90,7 +113,11 @@ async fn more_blobs_than_a_page_are_all_listed() {
     let names: Vec<String> = (0..5_003).map(|number| format!("{number:05}")).collect();
     for name in &names {
         let content = RequestContent::from(Vec::new());
-        client.blob_client(name).upload(content, None).await.unwrap();
+        client
+            .blob_client(name)
+            .upload(content, None)
+            .await
+            .unwrap();
     }
     assert_eq!(account.blob_names("archive", "").await.unwrap(), names);
 }
@@ -126,7 +153,10 @@ async fn its_death_is_told() {
 #[test]
 fn a_name_that_would_break_the_list_of_accounts_is_refused() {
     for name in ["", "a;b", "a:b", "a/b"] {
-        assert!(matches!(account_with_key(name), Err(AzuriteError::AccountName(_))), "{name}");
+        assert!(
+            matches!(account_with_key(name), Err(AzuriteError::AccountName(_))),
+            "{name}"
+        );
     }
 }
 
@@ -142,7 +172,8 @@ fn neither_key_nor_connection_string_shows_in_debug_output() {
 
 #[test]
 fn what_a_connection_string_lacks_is_named() {
-    let complete = "AccountName=a;AccountKey=a2V5;BlobEndpoint=http://h/a/;QueueEndpoint=http://h/a";
+    let complete =
+        "AccountName=a;AccountKey=a2V5;BlobEndpoint=http://h/a/;QueueEndpoint=http://h/a";
     StorageAccount::from_connection_string(complete).unwrap();
     for name in ["AccountName", "AccountKey", "BlobEndpoint", "QueueEndpoint"] {
         let rest = Vec::from_iter(complete.split(';').filter(|part| !part.starts_with(name)));

@@ -50,7 +50,11 @@ impl Child {
     /// # Errors
     /// Where the program is missing or cannot be started.
     pub fn spawn(mut command: Command, name: &str) -> Result<Self, ChildError> {
-        let program = command.as_std().get_program().to_string_lossy().into_owned();
+        let program = command
+            .as_std()
+            .get_program()
+            .to_string_lossy()
+            .into_owned();
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -93,7 +93,10 @@ async fn a_child_outlives_the_thread_that_asked_for_it() {
     let mut output = lines(&mut child);
     assert_eq!(output.next_line().await.unwrap().unwrap(), "ready");
     kill_process(pid(child.id()), Signal::TERM).unwrap();
-    assert_eq!(output.next_line().await.unwrap().as_deref(), Some("still here"));
+    assert_eq!(
+        output.next_line().await.unwrap().as_deref(),
+        Some("still here")
+    );
 }
 
 /// Not a test by itself: the process that the next one kills.
@@ -110,7 +113,10 @@ async fn holds_a_child_for_ever() {
 async fn a_child_dies_with_a_killed_parent() {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "--ignored", "--nocapture"]);
-    command.arg(format!("{}::holds_a_child_for_ever", module_path!().split_once("::").unwrap().1));
+    command.arg(format!(
+        "{}::holds_a_child_for_ever",
+        module_path!().split_once("::").unwrap().1
+    ));
     let mut parent = Child::spawn(command, "test").unwrap();
     let mut output = lines(&mut parent);
     let grandchild = loop {

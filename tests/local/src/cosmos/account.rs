@@ -210,7 +210,11 @@ fn item_writes(request: &http::Request<()>, body: &[u8], status: u16) -> u64 {
                 0
             } else if says("x-ms-cosmos-is-batch-request") {
                 // A batch that failed answers 207, and then nothing of it was kept.
-                if status == 200 { writes_of_batch(body) } else { 0 }
+                if status == 200 {
+                    writes_of_batch(body)
+                } else {
+                    0
+                }
             } else {
                 1
             }

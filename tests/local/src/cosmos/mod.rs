@@ -106,7 +106,11 @@ impl CosmosEmulator {
     /// Endpoint and key, as an app setting takes them. The key is a new one each time, and a secret only
     /// in form: nobody checks it.
     pub fn connection_string(&self) -> String {
-        format!("AccountEndpoint={};AccountKey={};", self.endpoint(), self.key)
+        format!(
+            "AccountEndpoint={};AccountKey={};",
+            self.endpoint(),
+            self.key
+        )
     }
 
     /// Makes a container and its database, where they are not there yet. The partition key is a path

@@ -105,7 +105,10 @@ async fn replace(
 }
 
 async fn read(container: &ContainerClient, id: &str) -> azure_data_cosmos::Result<Value> {
-    container.read_item(id.to_owned(), id, None).await?.into_model()
+    container
+        .read_item(id.to_owned(), id, None)
+        .await?
+        .into_model()
 }
 
 async fn query(container: &ContainerClient, text: &str, scope: FeedScope) -> Vec<Value> {
@@ -127,9 +130,13 @@ async fn the_sdk_creates_replaces_reads_and_queries_over_both_protocols() {
         let first = create(&container, "drone-1").await.unwrap();
         let again = create(&container, "drone-1").await.unwrap_err();
         assert!(again.status().is_conflict(), "{http:?}");
-        let second = replace(&container, "drone-1", 2.0, first.clone()).await.unwrap();
+        let second = replace(&container, "drone-1", 2.0, first.clone())
+            .await
+            .unwrap();
         assert_ne!(first, second);
-        let stale = replace(&container, "drone-1", 3.0, first).await.unwrap_err();
+        let stale = replace(&container, "drone-1", 3.0, first)
+            .await
+            .unwrap_err();
         assert!(stale.status().is_precondition_failed(), "{http:?}");
         let read_back = read(&container, "drone-1").await.unwrap();
         assert_eq!(read_back["altitude"], 2.0);
@@ -152,12 +159,18 @@ async fn the_sdk_creates_replaces_reads_and_queries_over_both_protocols() {
         assert_eq!(all.await, ["drone-2", "drone-1"]);
 
         assert_eq!(emulator.writes(), 3, "failed writes do not count");
-        container.delete_item("drone-2", "drone-2", None).await.unwrap();
+        container
+            .delete_item("drone-2", "drone-2", None)
+            .await
+            .unwrap();
         let batch = TransactionalBatch::new("drone-1")
             .upsert_item(drone("drone-1", 4.0), None)
             .unwrap()
             .read_item("drone-1", None);
-        container.execute_transactional_batch(batch, None).await.unwrap();
+        container
+            .execute_transactional_batch(batch, None)
+            .await
+            .unwrap();
         assert_eq!(emulator.writes(), 5, "of a batch, what it writes counts");
     }
 }
@@ -171,15 +184,27 @@ async fn items_are_seen_from_outside_without_being_counted() {
         let item = json!({"id": id, "deviceId": key, "altitude": 1.5});
         container.create_item(key, id, &item, None).await.unwrap();
         let seen = emulator.item(DATABASE, CONTAINER, key, id).await.unwrap();
-        assert_eq!((&seen["deviceId"], &seen["altitude"]), (&item["deviceId"], &item["altitude"]));
+        assert_eq!(
+            (&seen["deviceId"], &seen["altitude"]),
+            (&item["deviceId"], &item["altitude"])
+        );
     }
     let units = emulator.request_units();
     assert!(units > 10.0, "two creates cost more than {units} RU");
     emulator.set_fault(Some(CosmosFault::Status(503)));
     assert_eq!(emulator.items(DATABASE, CONTAINER).await.len(), 2);
-    assert!(emulator.item(DATABASE, CONTAINER, "drone-1", "drone-9").await.is_none());
+    assert!(
+        emulator
+            .item(DATABASE, CONTAINER, "drone-1", "drone-9")
+            .await
+            .is_none()
+    );
     assert!(emulator.items(DATABASE, "nothing").await.is_empty());
-    let counted = (emulator.writes(), emulator.request_units(), emulator.faults());
+    let counted = (
+        emulator.writes(),
+        emulator.request_units(),
+        emulator.faults(),
+    );
     assert_eq!(counted, (2, units, 0));
 }
 
@@ -188,7 +213,9 @@ async fn more_items_than_a_page_are_all_seen() {
     let emulator = start().await;
     let container = connect(&emulator, Http::One).await;
     for number in 0..1_050 {
-        create(&container, &format!("drone-{number}")).await.unwrap();
+        create(&container, &format!("drone-{number}"))
+            .await
+            .unwrap();
     }
     let mut ids: Vec<String> = emulator
         .items(DATABASE, CONTAINER)
@@ -222,17 +249,27 @@ async fn an_outage_fails_every_operation_and_ends_without_a_trace() {
             let code = u16::from(failed.status_code());
             match fault {
                 CosmosFault::Status(expected) => assert_eq!(code, expected, "{name}"),
-                _ => assert!(failed.is_transient() || code >= 500 || code == 408, "{name}: {code}"),
+                _ => assert!(
+                    failed.is_transient() || code >= 500 || code == 408,
+                    "{name}: {code}"
+                ),
             }
             read(&container, "drone-1").await.expect_err(&name);
-            replace(&container, "drone-1", 2.0, etag.clone()).await.expect_err(&name);
+            replace(&container, "drone-1", 2.0, etag.clone())
+                .await
+                .expect_err(&name);
             assert!(emulator.faults() >= 3, "{name}");
             assert_eq!(emulator.writes(), 1, "{name}: nothing was stored");
 
             emulator.set_fault(None);
             create(&container, "drone-2").await.expect(&name);
-            replace(&container, "drone-1", 2.0, etag).await.expect(&name);
-            assert_eq!(read(&container, "drone-1").await.expect(&name)["altitude"], 2.0);
+            replace(&container, "drone-1", 2.0, etag)
+                .await
+                .expect(&name);
+            assert_eq!(
+                read(&container, "drone-1").await.expect(&name)["altitude"],
+                2.0
+            );
         }
     }
 }
@@ -246,7 +283,9 @@ async fn throttling_of_a_share_is_ridden_out_by_the_client() {
         one_in: 2,
     }));
     for number in 0..10 {
-        create(&container, &format!("drone-{number}")).await.unwrap();
+        create(&container, &format!("drone-{number}"))
+            .await
+            .unwrap();
     }
     assert_eq!(emulator.writes(), 10);
     assert!(emulator.faults() >= 9, "{}", emulator.faults());

@@ -43,9 +43,9 @@ pub(super) fn check<'a>(
         executable,
         binary: &options.binary,
         local_settings: match options.local_settings {
-            true => Some(
-                fs::read(&local_settings).map_err(StageError::file("read", &local_settings))?,
-            ),
+            true => {
+                Some(fs::read(&local_settings).map_err(StageError::file("read", &local_settings))?)
+            }
             false => None,
         },
     })
@@ -66,7 +66,10 @@ fn check_host(path: &Path, compiled: Compiled<'_>) -> Result<String, StageError>
     };
     // Only the entry with exactly this name gets the execute bit in a published package.
     let is_taken = [HOST_JSON, LOCAL_SETTINGS].contains(&name.as_str())
-        || compiled.functions.iter().any(|function| function.name == name);
+        || compiled
+            .functions
+            .iter()
+            .any(|function| function.name == name);
     if is_taken || name.contains(['/', '\\', ':']) || name == "." || name == ".." {
         return Err(StageError::ExecutableName { path, name });
     }
@@ -89,7 +92,11 @@ fn check_functions(folder: &Path, functions: &[FunctionDefinition]) -> Result<()
             return Err(StageError::FunctionName { name });
         }
         let path = files.remove(&module).ok_or_else(|| {
-            let path = folder.join(&module).join(FUNCTION_JSON).display().to_string();
+            let path = folder
+                .join(&module)
+                .join(FUNCTION_JSON)
+                .display()
+                .to_string();
             StageError::NoFunctionJson { name, path }
         })?;
         check_function(&path, function)?;
@@ -174,9 +181,17 @@ mod tests {
             ("Health", "health"),
             ("Keep2Copies", "keep2_copies"),
         ] {
-            assert_eq!((snake_case(name).as_str(), pascal_case(module).as_str()), (module, name));
+            assert_eq!(
+                (snake_case(name).as_str(), pascal_case(module).as_str()),
+                (module, name)
+            );
         }
-        for odd in ["updateDroneState", "Update_Drone", "update-drone", "Update Drone"] {
+        for odd in [
+            "updateDroneState",
+            "Update_Drone",
+            "update-drone",
+            "Update Drone",
+        ] {
             assert_ne!(pascal_case(&snake_case(odd)), odd);
         }
     }

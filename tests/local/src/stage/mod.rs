@@ -103,7 +103,9 @@ pub enum StageError {
         name: String,
     },
     /// A function.json without code.
-    #[error("{path} belongs to no function: register {name} in drone_delivery::FUNCTIONS or remove the folder")]
+    #[error(
+        "{path} belongs to no function: register {name} in drone_delivery::FUNCTIONS or remove the folder"
+    )]
     UnknownFunction {
         /// Which file.
         path: String,
@@ -147,7 +149,9 @@ pub enum StageError {
         error: DefinitionError,
     },
     /// What is there was never staged, and would be lost.
-    #[error("{0} holds something else than a staged app: name a new or empty folder with --out FOLDER")]
+    #[error(
+        "{0} holds something else than a staged app: name a new or empty folder with --out FOLDER"
+    )]
     Foreign(String),
 }
 
@@ -169,12 +173,12 @@ impl StageError {
 ///
 /// # Errors
 /// Where sources and code do not fit together, or files cannot be read or written.
-pub fn stage(options: StageOptions) -> Result<StagedApp, StageError> {
+pub fn stage(options: &StageOptions) -> Result<StagedApp, StageError> {
     let compiled = Compiled {
         functions: drone_delivery::FUNCTIONS,
         host_json: drone_delivery::HOST_JSON,
     };
-    stage_compiled(&options, compiled)
+    stage_compiled(options, compiled)
 }
 
 /// Lays out an app of other functions than this repository's.

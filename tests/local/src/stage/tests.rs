@@ -81,7 +81,9 @@ impl Bench {
         assert_eq!(files(&self.path("target")), ["app/host.json"], "{error}");
         let old = fs::read_to_string(self.path("target/app/host.json")).unwrap();
         assert_eq!(old, "staged before", "{error}");
-        error.to_string().replace(&format!("{}/", self.folder.path().display()), "")
+        error
+            .to_string()
+            .replace(&format!("{}/", self.folder.path().display()), "")
     }
 }
 
@@ -91,7 +93,11 @@ fn files(folder: &Path) -> Vec<String> {
         let entry = entry.unwrap();
         let name = entry.file_name().into_string().unwrap();
         if entry.path().is_dir() {
-            found.extend(files(&entry.path()).iter().map(|inner| format!("{name}/{inner}")));
+            found.extend(
+                files(&entry.path())
+                    .iter()
+                    .map(|inner| format!("{name}/{inner}")),
+            );
         } else {
             found.insert(name);
         }
@@ -107,16 +113,29 @@ fn the_app_holds_what_the_host_needs_byte_for_byte() {
     assert_eq!(staged.functions, ["SweepUp", "Watch"]);
     assert_eq!(
         files(&staged.root),
-        ["SweepUp/function.json", "Watch/function.json", "drone-delivery", "host.json"]
+        [
+            "SweepUp/function.json",
+            "Watch/function.json",
+            "drone-delivery",
+            "host.json"
+        ]
     );
     for (name, content) in [
         ("host.json", HOST_JSON),
         ("SweepUp/function.json", TIMER),
         ("drone-delivery", "#!"),
     ] {
-        assert_eq!(fs::read_to_string(staged.root.join(name)).unwrap(), content, "{name}");
+        assert_eq!(
+            fs::read_to_string(staged.root.join(name)).unwrap(),
+            content,
+            "{name}"
+        );
     }
-    assert_eq!(files(&bench.path("target")).len(), 4, "no working folder remains");
+    assert_eq!(
+        files(&bench.path("target")).len(),
+        4,
+        "no working folder remains"
+    );
 }
 
 #[cfg(unix)]
@@ -127,7 +146,11 @@ fn the_executable_can_be_run_by_everybody_and_the_folder_read() {
     let bench = Bench::new();
     let root = bench.stage(&[SWEEP, WATCH]).unwrap().root;
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&bench.path("drone-delivery.bin")) & 0o111, 0, "it was not executable before");
+    assert_eq!(
+        mode(&bench.path("drone-delivery.bin")) & 0o111,
+        0,
+        "it was not executable before"
+    );
     assert_eq!(mode(&root.join("drone-delivery")), 0o755);
     // As any other folder: the working folder alone is private.
     assert_eq!(mode(&root), mode(&bench.path("handlers")));
@@ -158,7 +181,10 @@ fn nothing_of_an_earlier_app_remains() {
     bench.put("target/app/Removed/function.json", "{}");
     fs::remove_dir_all(bench.path("handlers/functions/watch")).unwrap();
     let staged = bench.stage(&[SWEEP]).unwrap();
-    assert_eq!(files(&staged.root), ["SweepUp/function.json", "drone-delivery", "host.json"]);
+    assert_eq!(
+        files(&staged.root),
+        ["SweepUp/function.json", "drone-delivery", "host.json"]
+    );
 }
 
 #[test]
@@ -166,15 +192,23 @@ fn a_folder_that_was_never_staged_is_not_replaced() {
     let bench = Bench::new();
     bench.put("target/app/thesis.txt", "ten years of work");
     let error = bench.stage(&[SWEEP, WATCH]).unwrap_err().to_string();
-    assert!(error.ends_with("name a new or empty folder with --out FOLDER"), "{error}");
+    assert!(
+        error.ends_with("name a new or empty folder with --out FOLDER"),
+        "{error}"
+    );
     assert_eq!(files(&bench.path("target")), ["app/thesis.txt"]);
 
     fs::remove_file(bench.path("target/app/thesis.txt")).unwrap();
-    bench.stage(&[SWEEP, WATCH]).expect("an empty folder is fine");
+    bench
+        .stage(&[SWEEP, WATCH])
+        .expect("an empty folder is fine");
 
     fs::remove_dir_all(bench.path("target")).unwrap();
     bench.put("target/app", "a file");
-    assert!(matches!(bench.stage(&[SWEEP, WATCH]), Err(StageError::Foreign(_))));
+    assert!(matches!(
+        bench.stage(&[SWEEP, WATCH]),
+        Err(StageError::Foreign(_))
+    ));
 }
 
 #[test]
@@ -224,7 +258,10 @@ fn a_function_registered_twice_is_refused() {
 #[test]
 fn files_that_changed_since_the_build_are_refused() {
     let bench = Bench::new();
-    bench.put("handlers/functions/watch/function.json", &format!("{TIMER}\n"));
+    bench.put(
+        "handlers/functions/watch/function.json",
+        &format!("{TIMER}\n"),
+    );
     assert_eq!(
         bench.refusal(&[SWEEP, WATCH]),
         "handlers/functions/watch/function.json has changed since the handler was built: build it again"
@@ -235,7 +272,9 @@ fn files_that_changed_since_the_build_are_refused() {
         functions: &[SWEEP, WATCH],
         host_json: "{}",
     };
-    let error = stage_compiled(&bench.options(), compiled).unwrap_err().to_string();
+    let error = stage_compiled(&bench.options(), compiled)
+        .unwrap_err()
+        .to_string();
     assert!(
         error.ends_with("host.json has changed since the handler was built: build it again"),
         "{error}"
@@ -248,10 +287,19 @@ fn a_function_json_that_does_not_fit_the_code_is_refused() {
     let start = "handlers/functions/watch/function.json is wrong: function Watch: ";
     for (definition, named) in [
         (WATCH.with_outputs(&["alerts"]), "alerts"),
-        (FunctionDefinition { trigger: "queueTrigger", ..WATCH }, "timerTrigger"),
+        (
+            FunctionDefinition {
+                trigger: "queueTrigger",
+                ..WATCH
+            },
+            "timerTrigger",
+        ),
     ] {
         let refusal = bench.refusal(&[SWEEP, definition]);
-        assert!(refusal.starts_with(start) && refusal.contains(named), "{refusal}");
+        assert!(
+            refusal.starts_with(start) && refusal.contains(named),
+            "{refusal}"
+        );
     }
     bench.put("handlers/functions/watch/function.json", "{");
     let broken = FunctionDefinition { json: "{", ..WATCH };
@@ -266,13 +314,34 @@ fn a_host_json_that_cannot_be_used_is_refused() {
         ("{".to_owned(), "host.json is wrong: "),
         ("[]".to_owned(), "host.json is wrong: "),
         ("{}".to_owned(), "host.json does not name the executable: "),
-        (with_executable("\"\""), "host.json does not name the executable: "),
-        (with_executable("7"), "host.json does not name the executable: "),
-        (with_executable("\"bin/run\""), "host.json names the executable \"bin/run\": "),
-        (with_executable(r#""bin\\run""#), r#"host.json names the executable "bin\\run": "#),
-        (with_executable("\"..\""), "host.json names the executable \"..\": "),
-        (with_executable("\"Watch\""), "host.json names the executable \"Watch\": "),
-        (with_executable("\"host.json\""), "host.json names the executable \"host.json\": "),
+        (
+            with_executable("\"\""),
+            "host.json does not name the executable: ",
+        ),
+        (
+            with_executable("7"),
+            "host.json does not name the executable: ",
+        ),
+        (
+            with_executable("\"bin/run\""),
+            "host.json names the executable \"bin/run\": ",
+        ),
+        (
+            with_executable(r#""bin\\run""#),
+            r#"host.json names the executable "bin\\run": "#,
+        ),
+        (
+            with_executable("\"..\""),
+            "host.json names the executable \"..\": ",
+        ),
+        (
+            with_executable("\"Watch\""),
+            "host.json names the executable \"Watch\": ",
+        ),
+        (
+            with_executable("\"host.json\""),
+            "host.json names the executable \"host.json\": ",
+        ),
     ] {
         let bench = Bench::new();
         bench.put("host.json", &host_json);

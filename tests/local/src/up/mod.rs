@@ -34,7 +34,7 @@ const REFRESH: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// Where something does not start or dies, or, with `--for`, where an event is not accounted for.
-pub fn run(options: UpOptions) -> Result<(), Box<dyn Error>> {
+pub fn run(options: &UpOptions) -> Result<(), Box<dyn Error>> {
     let source = build::repository()?;
     let binary = match &options.binary {
         Some(binary) => binary.clone(),
@@ -76,7 +76,7 @@ pub fn run(options: UpOptions) -> Result<(), Box<dyn Error>> {
         })
         .await?;
         let interrupted = tokio::select! {
-            outcome = fly(&system, &options, lines) => outcome.map(|()| false)?,
+            outcome = fly(&system, options, lines) => outcome.map(|()| false)?,
             () = azurite.died() => return Err("Azurite has died; run the command again".into()),
             () = stop_requested() => true,
         };
@@ -119,9 +119,11 @@ async fn fly(
     }
 
     let settled = async {
-        system.host.settled(SETTLE).await.map_err(|error| {
-            format!("the functions did not catch up with the hub: {error}")
-        })
+        system
+            .host
+            .settled(SETTLE)
+            .await
+            .map_err(|error| format!("the functions did not catch up with the hub: {error}"))
     };
     tokio::pin!(settled);
     loop {

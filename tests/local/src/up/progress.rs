@@ -89,8 +89,10 @@ impl Progress {
         loop {
             match news.recv().await {
                 Ok(HostEvent::BatchDone(batch)) if &*batch.function == STATE.0 => {
-                    let mut latencies =
-                        self.latencies.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut latencies = self
+                        .latencies
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner);
                     for enqueued_at in &*batch.enqueued_at {
                         let late = (batch.finished_at - *enqueued_at).whole_milliseconds();
                         latencies.saturating_record(u64::try_from(late).unwrap_or(0));

@@ -82,7 +82,10 @@ impl View {
                 bar.set_message(text);
                 bar.tick();
             }
-            None if self.last_line.is_none_or(|last| last.elapsed() >= LINE_EVERY) => {
+            None if self
+                .last_line
+                .is_none_or(|last| last.elapsed() >= LINE_EVERY) =>
+            {
                 self.last_line = Some(Instant::now());
                 println!("{text}");
             }
@@ -102,6 +105,9 @@ impl View {
         let mut shown = 0;
         let mut more = 0;
         while let Ok(line) = self.lines.try_recv() {
+            let Some(line) = worth_showing(&line) else {
+                continue;
+            };
             if shown < LINES_A_REFRESH {
                 shown += 1;
                 self.print(&line);
@@ -122,6 +128,36 @@ impl View {
     }
 }
 
+/// What a person wants to see of the log: the host's own lines, and the handler's warnings and errors in
+/// plain words. The `Logs` of a call repeat what the handler has said on its console.
+fn worth_showing(line: &str) -> Option<String> {
+    let (source, text) = line.strip_prefix('[')?.split_once("] ")?;
+    if drone_delivery::FUNCTIONS
+        .iter()
+        .any(|function| function.name == source)
+    {
+        return None;
+    }
+    let Ok(serde_json::Value::Object(record)) = serde_json::from_str(text) else {
+        return Some(line.to_owned());
+    };
+    let level = record.get("level")?.as_str()?;
+    if !matches!(level, "WARN" | "ERROR") {
+        return None;
+    }
+    let message = record.get("message").and_then(|message| message.as_str());
+    let mut shown = format!("[{source}] {level} {}", message.unwrap_or_default());
+    for (name, value) in &record {
+        if !matches!(
+            name.as_str(),
+            "timestamp" | "level" | "message" | "target" | "span" | "spans"
+        ) {
+            shown.push_str(&format!(" {name}={value}"));
+        }
+    }
+    Some(shown)
+}
+
 /// The outcome of a counted run.
 pub(super) fn report(report: &Report) {
     println!();
@@ -131,7 +167,10 @@ pub(super) fn report(report: &Report) {
         ("dead-lettered", report.dead_lettered.to_string()),
         (
             "archived",
-            format!("{} ({} repeats)", report.archived, report.archive_duplicates),
+            format!(
+                "{} ({} repeats)",
+                report.archived, report.archive_duplicates
+            ),
         ),
         ("drones", report.drones.to_string()),
         ("Cosmos DB writes", report.cosmos_writes.to_string()),
@@ -158,4 +197,28 @@ pub(super) fn report(report: &Report) {
         println!("  FAULT             {fault}");
     }
     println!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::worth_showing;
+
+    #[test]
+    fn warnings_are_shown_once_and_in_words() {
+        let console = r#"[handler] {"timestamp":"t","level":"WARN","message":"events dead-lettered","reason":"out-of-range","events":3,"span":{"name":"call"}}"#;
+        assert_eq!(
+            worth_showing(console).as_deref(),
+            Some(r#"[handler] WARN events dead-lettered events=3 reason="out-of-range""#)
+        );
+        assert_eq!(
+            worth_showing("[UpdateDroneState] WARN events dead-lettered"),
+            None
+        );
+        assert_eq!(
+            worth_showing(r#"[handler] {"level":"INFO","message":"listening"}"#),
+            None
+        );
+        let host = "[host] the handler ended";
+        assert_eq!(worth_showing(host).as_deref(), Some(host));
+    }
 }

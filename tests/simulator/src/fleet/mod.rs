@@ -1,7 +1,7 @@
 //! All drones, and what becomes of their events.
 
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use time::{Duration, UtcDateTime};
 
 use crate::drone::Drone;
@@ -84,7 +84,7 @@ impl Fleet {
         self
     }
 
-    /// Makes one event in so many malformed, each in another way; 0 for none.
+    /// Makes one event in so many malformed, on average, in one way or another; 0 for none.
     #[must_use]
     pub fn with_malformed(mut self, one_in: u32) -> Self {
         self.malformed_one_in = one_in;
@@ -117,22 +117,25 @@ impl Fleet {
     }
 
     fn make(&mut self, report: Report, time: UtcDateTime) -> SimulatedEvent {
-        let drone = &mut self.drones[report.drone as usize];
-        let number = self.made;
+        // Drawn, not counted: a count would meet the same drones again and again. A drone's first
+        // report is always good, so that every drone is seen.
+        let first = self.made < self.drones.len() as u64;
         self.made += 1;
-        let one_in = u64::from(self.malformed_one_in);
-        // Not the first, which may be all that somebody sends.
-        if one_in > 0 && number % one_in == one_in - 1 {
+        let drone = &mut self.drones[report.drone as usize];
+        let one_in = self.malformed_one_in;
+        if one_in > 0 && !first && self.rng.random_ratio(1, one_in) {
             return SimulatedEvent {
                 device_id: drone.id.clone(),
-                body: malformed::body(number / one_in, &drone.id, time),
+                body: malformed::body(self.rng.random_range(0..malformed::KINDS), &drone.id, time),
                 kind: Kind::Malformed,
                 expect_dead_letter: true,
             };
         }
         SimulatedEvent {
             device_id: drone.id.clone(),
-            body: drone.report(report.section, time, &mut self.rng).into_bytes(),
+            body: drone
+                .report(report.section, time, &mut self.rng)
+                .into_bytes(),
             kind: match report.section {
                 Section::Flight => Kind::Flight,
                 Section::Status => Kind::Status,

@@ -28,7 +28,9 @@ fn fields(event: &SimulatedEvent) -> Map<String, Value> {
 }
 
 fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> &'a str {
-    fields[name].as_str().unwrap_or_else(|| panic!("{name} is not a string"))
+    fields[name]
+        .as_str()
+        .unwrap_or_else(|| panic!("{name} is not a string"))
 }
 
 fn in_range(text: &str, range: RangeInclusive<f64>) {
@@ -50,11 +52,20 @@ fn every_event_has_the_fields_of_the_article_as_strings_within_their_ranges() {
     let mut kinds = BTreeMap::new();
     for event in events(Fleet::new(20, 1).at_rate(500.0), Duration::seconds(60)) {
         let fields = fields(&event);
-        let mut names = BTreeSet::from(["occurrenceUtcTime", "deviceId", "sensorType", "deliveryId"]);
+        let mut names =
+            BTreeSet::from(["occurrenceUtcTime", "deviceId", "sensorType", "deliveryId"]);
         assert_eq!(text(&fields, "deviceId"), event.device_id);
-        assert_eq!(text(&fields, "deliveryId").parse::<uuid::Uuid>().unwrap().get_version_num(), 4);
+        assert_eq!(
+            text(&fields, "deliveryId")
+                .parse::<uuid::Uuid>()
+                .unwrap()
+                .get_version_num(),
+            4
+        );
         assert!(!event.expect_dead_letter);
-        *kinds.entry(text(&fields, "sensorType").to_owned()).or_insert(0) += 1;
+        *kinds
+            .entry(text(&fields, "sensorType").to_owned())
+            .or_insert(0) += 1;
         match event.kind {
             Kind::Flight => {
                 assert_eq!(text(&fields, "sensorType"), "drone-event-sensor;v1");
@@ -78,10 +89,19 @@ fn every_event_has_the_fields_of_the_article_as_strings_within_their_ranges() {
             }
             Kind::Malformed => panic!("nobody asked for it"),
         }
-        assert_eq!(fields.keys().map(String::as_str).collect::<BTreeSet<_>>(), names);
+        assert_eq!(
+            fields.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+            names
+        );
     }
-    let (flights, states) = (kinds["drone-event-sensor;v1"], kinds["drone-state-sensor;v1"]);
-    assert!(u32::abs_diff(flights, 4 * states) <= 4, "{flights} flights, {states} states");
+    let (flights, states) = (
+        kinds["drone-event-sensor;v1"],
+        kinds["drone-state-sensor;v1"],
+    );
+    assert!(
+        u32::abs_diff(flights, 4 * states) <= 4,
+        "{flights} flights, {states} states"
+    );
 }
 
 #[test]
@@ -126,15 +146,29 @@ fn a_seed_makes_a_fleet_repeatable_and_another_a_different_one() {
 }
 
 #[test]
-fn one_event_in_so_many_is_malformed_and_only_that_one_expects_a_dead_letter() {
-    let events = events(Fleet::new(10, 1).at_rate(100.0).with_malformed(7), Duration::seconds(20));
-    for (number, event) in events.iter().enumerate() {
-        let malformed = number % 7 == 6;
-        assert_eq!(event.kind == Kind::Malformed, malformed, "event {number}");
-        assert_eq!(event.expect_dead_letter, malformed, "event {number}");
-        assert!(!event.device_id.is_empty());
-    }
-    assert!(events.len() as u64 / 7 > malformed::KINDS, "every kind was seen");
+fn about_one_event_in_so_many_is_malformed_and_only_those_expect_a_dead_letter() {
+    let events = events(
+        Fleet::new(10, 1).at_rate(100.0).with_malformed(7),
+        Duration::seconds(70),
+    );
+    let malformed: Vec<_> = events
+        .iter()
+        .filter(|event| event.kind == Kind::Malformed)
+        .collect();
+    assert!(malformed.iter().all(|event| event.expect_dead_letter));
+    assert!(
+        (700..1300).contains(&malformed.len()),
+        "{} of 7,000",
+        malformed.len()
+    );
+    let devices: BTreeSet<&str> = malformed.iter().map(|event| &*event.device_id).collect();
+    assert_eq!(devices.len(), 10, "malformed events keep to some drones");
+    let bodies = |drones: usize| {
+        events[..drones]
+            .iter()
+            .all(|event| !event.expect_dead_letter)
+    };
+    assert!(bodies(10), "a drone's first report is good");
 }
 
 #[test]
@@ -152,8 +186,9 @@ fn asking_rarely_loses_nothing() {
 #[test]
 fn next_event_follows_the_schedule_without_waiting() {
     let mut fleet = Fleet::new(5, 1).at_rate(1.0);
-    let first: BTreeSet<String> =
-        (0..5).map(|_| fleet.next_event(START).unwrap().device_id).collect();
+    let first: BTreeSet<String> = (0..5)
+        .map(|_| fleet.next_event(START).unwrap().device_id)
+        .collect();
     assert_eq!(first, BTreeSet::from_iter((0..5).map(device_id)));
     assert_eq!(Fleet::new(0, 1).next_event(START), None);
 }

@@ -1,0 +1,12 @@
+//! The crate seen from the Functions host, on payloads as the host writes them
+//! (`tests/fixtures/host` of the repository).
+//!
+//! One binary, because linking each file by itself takes longer than running all of them.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod answers;
+mod app;
+mod event_hub;
+mod process;
+mod support;
+mod triggers;

@@ -1,0 +1,80 @@
+//! What only shows in a process of its own: the two output streams, and the start without a host.
+
+use std::process::{Command, Output};
+
+use azure_functions_sdk::observability;
+use tracing::{error, info, warn};
+
+const CHILD: &str = "SDK_TEST_CHILD";
+
+/// Runs one test of this binary again, as a child that knows that it is one.
+fn run_again(test: &str) -> Output {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(CHILD, "1")
+        .env_remove("RUST_LOG")
+        .env_remove("FUNCTIONS_CUSTOMHANDLER_PORT")
+        .output()
+        .unwrap()
+}
+
+fn json_lines(bytes: &[u8]) -> Vec<serde_json::Value> {
+    let text = String::from_utf8_lossy(bytes);
+    text.lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+#[test]
+fn errors_go_to_stderr_and_the_rest_to_stdout() {
+    if std::env::var_os(CHILD).is_some() {
+        observability::init("info");
+        info!("all is well");
+        warn!("not so well");
+        error!("badly");
+        // A child's panic on purpose, in one line as well.
+        _ = std::thread::spawn(|| panic!("on\npurpose")).join();
+        return;
+    }
+    let output = run_again("process::errors_go_to_stderr_and_the_rest_to_stdout");
+    let messages = |bytes| {
+        let lines = json_lines(bytes).into_iter();
+        let pairs = lines.map(|line| {
+            format!(
+                "{} {}",
+                line["level"].as_str().unwrap(),
+                line["message"].as_str().unwrap()
+            )
+        });
+        pairs.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        messages(&output.stdout),
+        ["INFO all is well", "WARN not so well"]
+    );
+    assert_eq!(messages(&output.stderr), ["ERROR badly", "ERROR panic"]);
+    assert_eq!(
+        json_lines(&output.stderr)[1]["panic.message"],
+        "on\npurpose"
+    );
+    assert!(output.status.success());
+}
+
+#[tokio::test]
+async fn without_the_host_the_start_says_what_to_do() {
+    if std::env::var_os(CHILD).is_some() {
+        let error = crate::support::app().serve().await.unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("start this program through the Functions host, `func start`")
+        );
+        return;
+    }
+    let output = run_again("process::without_the_host_the_start_says_what_to_do");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+}
