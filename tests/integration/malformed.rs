@@ -2,58 +2,16 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::support::{Fleet, fixture, flight};
+use crate::support::{Fleet, flight};
 
-/// One line of `tests/fixtures/telemetry/malformed.json`.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Malformed {
-    name: String,
-    reason: String,
-    body: Option<String>,
-    body_base64: Option<String>,
-    repeat: Option<Repeat>,
-    authenticated_device: Option<String>,
-}
-
-/// A body too long to write down.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Repeat {
-    unit: String,
-    count: usize,
-    #[serde(default)]
-    prefix: String,
-    #[serde(default)]
-    suffix: String,
-}
-
-impl Malformed {
-    fn bytes(&self) -> Vec<u8> {
-        match (&self.body, &self.body_base64, &self.repeat) {
-            (Some(text), None, None) => text.clone().into_bytes(),
-            (None, Some(base64), None) => STANDARD.decode(base64).unwrap(),
-            (None, None, Some(repeat)) => format!(
-                "{}{}{}",
-                repeat.prefix,
-                repeat.unit.repeat(repeat.count),
-                repeat.suffix
-            )
-            .into_bytes(),
-            _ => panic!("{}: exactly one kind of body", self.name),
-        }
-    }
-}
+#[path = "../fixtures/telemetry/malformed.rs"]
+mod table;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_malformed_input_becomes_one_dead_letter_with_its_reason() {
-    let table: Vec<Malformed> =
-        serde_json::from_slice(&fixture("telemetry/malformed.json")).unwrap();
-    assert!(table.len() >= 60, "only {} inputs", table.len());
-
+    let table = table::table();
     // Large batches, so that bad events share theirs with good ones.
     let fleet = Fleet::with_settings(&[
         (

@@ -9,32 +9,6 @@ use local::stage::{StageOptions, stage};
 use crate::support::repository;
 
 #[test]
-fn the_list_of_functions_is_the_list_of_folders() {
-    let folders: BTreeSet<String> = std::fs::read_dir(repository().join("handlers/functions"))
-        .unwrap()
-        .map(|entry| entry.unwrap())
-        .filter(|entry| entry.path().join("function.json").exists())
-        .map(|entry| entry.file_name().into_string().unwrap())
-        .collect();
-    let listed: BTreeSet<String> = FUNCTIONS
-        .iter()
-        .map(|function| snake_case(function.name))
-        .collect();
-    assert_eq!(folders, listed);
-}
-
-fn snake_case(name: &str) -> String {
-    let mut snake = String::new();
-    for letter in name.chars() {
-        if letter.is_ascii_uppercase() && !snake.is_empty() {
-            snake.push('_');
-        }
-        snake.push(letter.to_ascii_lowercase());
-    }
-    snake
-}
-
-#[test]
 fn every_event_hubs_function_reads_binary_batches_and_is_retried_for_ever() {
     let mut groups = BTreeSet::new();
     for function in FUNCTIONS

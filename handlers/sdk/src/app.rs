@@ -32,6 +32,8 @@ const DEFAULT_CONCURRENT_CALLS: usize = 8;
 /// A batch that has not come through in a minute is better begun again.
 const LONGEST_DEFAULT_DEADLINE: Duration = Duration::from_secs(60);
 
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// A custom handler: functions, the state that they share, and the server.
 ///
 /// `S` is what handlers extract with [`State`](axum::extract::State).
@@ -101,10 +103,10 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
     /// Past it the call is answered with a 500, so that the host repeats it: at functionTimeout the
     /// host would restart the process instead, and every other call with it.
     ///
-    /// Work is stopped at an `await`; a handler that computes without one is not interrupted.
+    /// More than a day is taken as a day. Work is stopped at an `await`; a handler that computes without one is not interrupted.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
-        self.deadline = Some(deadline);
+        self.deadline = Some(deadline.min(A_DAY));
         self
     }
 

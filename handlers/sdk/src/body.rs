@@ -69,8 +69,8 @@ async fn collect(mut body: Body, announced: usize, limit: usize) -> Result<Bytes
 
 fn too_long(limit: usize) -> CallError {
     CallError::new(format!(
-        "the body of the call is longer than {limit} bytes, the limit that follows from \
-         extensions.eventHubs.maxEventBatchSize in host.json"
+        "the body of the call is longer than {limit} bytes, more than the host should send for this \
+         trigger; of Event Hubs, lower extensions.eventHubs.maxEventBatchSize in host.json"
     ))
     .with_status(StatusCode::PAYLOAD_TOO_LARGE)
 }

@@ -43,7 +43,9 @@ impl Function {
     pub(crate) async fn call(self: Arc<Self>, request: Request) -> Response {
         self.run(request, |function, outcome, log| match outcome {
             Outcome::Answered(response) => answer::answer(&function.config, response, log),
-            Outcome::Panicked => CallError::new("the function panicked").into_response(),
+            Outcome::Panicked(message) => {
+                CallError::new(format!("the function panicked: {message}")).into_response()
+            }
             Outcome::Late => {
                 let seconds = function.deadline.as_secs_f32();
                 CallError::new(format!("the function did not finish within {seconds} s"))
@@ -64,7 +66,10 @@ impl Function {
                 plain_error(response.status())
             }
             Outcome::Answered(response) => response,
-            Outcome::Panicked => plain_error(StatusCode::INTERNAL_SERVER_ERROR),
+            Outcome::Panicked(message) => {
+                error!(panic.message = message, "the function panicked");
+                plain_error(StatusCode::INTERNAL_SERVER_ERROR)
+            }
             Outcome::Late => {
                 error!("the deadline has passed");
                 plain_error(StatusCode::GATEWAY_TIMEOUT)
@@ -93,13 +98,7 @@ impl Function {
             let work = AssertUnwindSafe(self.take_turn(request)).catch_unwind();
             let outcome = match timeout_at(deadline, work).await {
                 Ok(Ok(response)) => Outcome::Answered(response),
-                Ok(Err(panic)) => {
-                    error!(
-                        panic.message = panic_message(&*panic),
-                        "the function panicked"
-                    );
-                    Outcome::Panicked
-                }
+                Ok(Err(panic)) => Outcome::Panicked(panic_message(&*panic).to_owned()),
                 Err(_) => Outcome::Late,
             };
             conclude(&self, outcome, &log)
@@ -123,7 +122,7 @@ impl Function {
 
 enum Outcome {
     Answered(Response),
-    Panicked,
+    Panicked(String),
     Late,
 }
 

@@ -110,7 +110,7 @@ async fn a_panic_fails_the_call_and_nothing_else() {
         .unwrap();
     let answer = send(&router, call("Tick", fixture!("timer"))).await;
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
-    assert_eq!(answer.error(), "the function panicked");
+    assert_eq!(answer.error(), "the function panicked: the first call");
     // Its turn has been given back as well.
     send(&router, call("Tick", fixture!("timer")))
         .await

@@ -154,6 +154,26 @@ async fn newer_hosts_send_textual_offsets_and_the_other_partition_context() {
 }
 
 #[tokio::test]
+async fn properties_may_hold_what_looks_like_the_end_of_their_object() {
+    for first in [
+        r#"{"a":"},{","b":[{},{}]}"#,
+        r#"{"a":"]}[{"}"#,
+        "{ }",
+        "null",
+    ] {
+        let body = changed(fixture!("event_hub_many_binary"), |call| {
+            call["Metadata"]["PropertiesArray"] =
+                format!(r#"[{first},{{"kind":"status"}}]"#).into();
+        });
+        let batch = received(BINARY, &body).await.unwrap();
+        let expected = if first == "null" { "{}" } else { first };
+        assert_eq!(batch.events[0].properties.as_json(), expected);
+        let kind = batch.events[1].properties.get_str("kind");
+        assert_eq!(kind.as_deref(), Some("status"), "{first}");
+    }
+}
+
+#[tokio::test]
 async fn names_of_metadata_have_no_case() {
     let batch = received(BINARY, fixture!("event_hub_many_other_case"))
         .await

@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 const REGION: &str = "West US";
 
 const PARTITION_KEY: &str = "x-ms-documentdb-partitionkey";
-const CONTINUATION: &str = "x-ms-continuation";
 const REQUEST_CHARGE: &str = "x-ms-request-charge";
 
 /// Request units are counted in hundredths, as finely as the service tells them.
@@ -43,13 +42,6 @@ impl Answer {
 
     pub(super) fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.body).ok()
-    }
-
-    pub(super) fn take_continuation(&mut self) -> Option<String> {
-        self.headers
-            .remove(CONTINUATION)
-            .map(|token| token.as_str().to_owned())
-            .filter(|token| !token.is_empty())
     }
 
     fn request_units(&self) -> Option<f64> {
@@ -137,19 +129,11 @@ impl Account {
         self.execute(&request).await
     }
 
-    /// Reads an item, or a page of a feed. Nobody counts it.
-    pub(super) async fn get(
-        &self,
-        path: &[&str],
-        partition_key: Option<&str>,
-        continuation: Option<&str>,
-    ) -> Answer {
+    /// Reads an item or a feed. Nobody counts it.
+    pub(super) async fn get(&self, path: &[&str], partition_key: Option<&str>) -> Answer {
         let mut request = Request::new(self.url(path), Method::Get);
         if let Some(value) = partition_key {
             request.insert_header(PARTITION_KEY, json!([value]).to_string());
-        }
-        if let Some(token) = continuation {
-            request.insert_header(CONTINUATION, token.to_owned());
         }
         self.execute(&request).await
     }

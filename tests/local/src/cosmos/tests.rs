@@ -209,26 +209,6 @@ async fn items_are_seen_from_outside_without_being_counted() {
 }
 
 #[tokio::test]
-async fn more_items_than_a_page_are_all_seen() {
-    let emulator = start().await;
-    let container = connect(&emulator, Http::One).await;
-    for number in 0..1_050 {
-        create(&container, &format!("drone-{number}"))
-            .await
-            .unwrap();
-    }
-    let mut ids: Vec<String> = emulator
-        .items(DATABASE, CONTAINER)
-        .await
-        .iter()
-        .map(|item| item["id"].as_str().unwrap().to_owned())
-        .collect();
-    ids.sort();
-    ids.dedup();
-    assert_eq!(ids.len(), 1_050);
-}
-
-#[tokio::test]
 async fn an_outage_fails_every_operation_and_ends_without_a_trace() {
     for http in [Http::One, Http::Two] {
         for fault in [
