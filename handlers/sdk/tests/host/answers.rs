@@ -8,12 +8,10 @@ use axum::handler::Handler;
 use axum::http::StatusCode;
 use axum::response::Redirect;
 use azure_functions_sdk::{
-    CallError, CallLogLayer, HttpOutput, Invocation, MAX_QUEUE_MESSAGE_TEXT, Outputs, TimerInfo,
+    CallError, HttpOutput, Invocation, MAX_QUEUE_MESSAGE_TEXT, Outputs, TimerInfo,
 };
 use serde_json::json;
-use tracing::instrument::WithSubscriber;
 use tracing::{error, info, warn};
-use tracing_subscriber::layer::SubscriberExt;
 
 fn router<T: 'static>(handler: impl Handler<T, ()>) -> Router {
     crate::support::app()
@@ -182,10 +180,7 @@ async fn warnings_and_errors_of_a_call_are_in_its_logs() {
         error!("later");
         Outputs::new().log("own line")
     };
-    let router = router(handler);
-    let subscriber = tracing_subscriber::registry().with(CallLogLayer);
-    let answer = async { send(&router, call("Tick", fixture!("timer"))).await };
-    let envelope = answer.with_subscriber(subscriber).await.envelope();
+    let envelope = answer(handler).await.envelope();
     assert_eq!(
         envelope["Logs"],
         json!(["own line", "WARN late drone.id=d-1", "ERROR later"])

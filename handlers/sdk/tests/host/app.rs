@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::support::{TIMER, app, call, fixture, send};
+use crate::support::{TIMER, app, app_with, call, fixture, send};
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{Request, StatusCode};
 use azure_functions_sdk::{
-    ClientPrincipal, EventHubBatch, FunctionApp, FunctionDefinition, HostConfig, Outputs,
-    StartError, TimerInfo,
+    ClientPrincipal, EventHubBatch, FunctionDefinition, HostConfig, Outputs, StartError, TimerInfo,
 };
 use base64::Engine;
 use bytes::Bytes;
@@ -87,7 +86,7 @@ async fn every_wrong_definition_is_reported_at_the_start() {
 
 #[tokio::test]
 async fn an_http_function_that_the_host_forwards_cannot_wait_for_envelopes() {
-    let error = FunctionApp::new((), forwarding())
+    let error = app_with((), forwarding())
         .function(GET_DRONE, async || {})
         .into_router()
         .unwrap_err();
@@ -103,7 +102,7 @@ async fn a_panic_fails_the_call_and_nothing_else() {
     let handler = async |State(calls): State<Arc<AtomicUsize>>| {
         assert!(calls.fetch_add(1, Ordering::Relaxed) > 0, "the first call");
     };
-    let router = FunctionApp::new(calls, HostConfig::default())
+    let router = app_with(calls, HostConfig::default())
         .max_concurrent_calls(1)
         .function(TIMER, handler)
         .into_router()
@@ -169,7 +168,7 @@ async fn a_call_above_the_limit_waits_with_its_body_unread() {
         gate.entered.notify_one();
         gate.open.notified().await;
     };
-    let router = FunctionApp::new(gate.clone(), HostConfig::default())
+    let router = app_with(gate.clone(), HostConfig::default())
         .max_concurrent_calls(1)
         .function(TIMER, handler)
         .into_router()
@@ -242,7 +241,7 @@ async fn a_forwarded_function_answers_at_its_route_and_methods_only() {
     let get_drone = async |id: Option<Path<String>>| id.map_or("all".to_owned(), |Path(id)| id);
     let put_drone =
         async |Path(id): Path<String>, body: String| (StatusCode::CREATED, format!("{id}={body}"));
-    let router = FunctionApp::new((), forwarding())
+    let router = app_with((), forwarding())
         .http(GET_DRONE, get_drone)
         .http(PUT_DRONE, put_drone)
         .into_router()
@@ -276,7 +275,7 @@ async fn a_forwarded_function_answers_at_its_route_and_methods_only() {
 #[tokio::test]
 async fn two_functions_cannot_have_one_path() {
     let other = FunctionDefinition::new("Other", "httpTrigger", PUT_DRONE.json);
-    let error = FunctionApp::new((), forwarding())
+    let error = app_with((), forwarding())
         .http(PUT_DRONE, async || {})
         .http(other, async || {})
         .into_router()
@@ -290,7 +289,7 @@ async fn two_functions_cannot_have_one_path() {
 #[tokio::test]
 async fn a_forwarded_function_tells_a_stranger_nothing_of_its_failure() {
     let panics = async || -> &'static str { panic!("secret") };
-    let router = FunctionApp::new((), forwarding())
+    let router = app_with((), forwarding())
         .http(PUT_DRONE, panics)
         .into_router()
         .unwrap();
@@ -308,7 +307,7 @@ async fn a_forwarded_function_can_ask_who_calls() {
         Some(_) => "known",
     };
     let required = async |_: ClientPrincipal| "known";
-    let router = FunctionApp::new((), forwarding())
+    let router = app_with((), forwarding())
         .http(GET_DRONE, optional)
         .http(PUT_DRONE, required)
         .into_router()

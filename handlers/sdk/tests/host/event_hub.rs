@@ -3,12 +3,11 @@
 use std::sync::{Arc, Mutex};
 
 use crate::support::{
-    BINARY, ONE_BINARY, ONE_STRING, ONE_UNTYPED, STRING, UNTYPED, call, fixture, send,
+    BINARY, ONE_BINARY, ONE_STRING, ONE_UNTYPED, STRING, UNTYPED, app_with, call, fixture, send,
 };
 use axum::extract::State;
 use azure_functions_sdk::{
-    EventHubBatch, EventHubEvent, FunctionApp, FunctionDefinition, HostConfig, PartitionContext,
-    RetryContext,
+    EventHubBatch, EventHubEvent, FunctionDefinition, HostConfig, PartitionContext, RetryContext,
 };
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -26,7 +25,7 @@ async fn received(definition: FunctionDefinition, body: &str) -> Result<EventHub
     let handle = async |State(seen): State<Seen<EventHubBatch>>, batch: EventHubBatch| {
         seen.lock().unwrap().push(batch);
     };
-    let router = FunctionApp::new(Arc::clone(&seen), HostConfig::default())
+    let router = app_with(Arc::clone(&seen), HostConfig::default())
         .function(definition, handle)
         .into_router()
         .unwrap();

@@ -1,13 +1,16 @@
 //! What the tests share: payloads as the host sends them, and a router to send them to.
 
+use std::sync::Once;
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
-use azure_functions_sdk::{FunctionApp, FunctionDefinition, HostConfig};
+use azure_functions_sdk::{CallLogLayer, FunctionApp, FunctionDefinition, HostConfig};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tower::ServiceExt;
+use tracing_subscriber::layer::SubscriberExt;
 
 pub const INVOCATION: &str = "b87a2c4e-6a02-4c44-a9b6-f1d6e4a7a7a5";
 
@@ -56,7 +59,23 @@ pub const TIMER: FunctionDefinition = FunctionDefinition::new(
 );
 
 pub fn app() -> FunctionApp<()> {
-    FunctionApp::new((), HostConfig::default())
+    app_with((), HostConfig::default())
+}
+
+/// Every test makes its app here, so that nothing is called before [`collect_call_logs`].
+pub fn app_with<S: Clone + Send + Sync + 'static>(state: S, host: HostConfig) -> FunctionApp<S> {
+    collect_call_logs();
+    FunctionApp::new(state, host)
+}
+
+/// One subscriber for every thread, and before the first call: `tracing` asks once whether anybody
+/// wants a call's span, and a test without a subscriber would answer no for all the others.
+fn collect_call_logs() {
+    static STARTED: Once = Once::new();
+    STARTED.call_once(|| {
+        let subscriber = tracing_subscriber::registry().with(CallLogLayer);
+        tracing::subscriber::set_global_default(subscriber).expect("set nowhere else");
+    });
 }
 
 pub fn call(function: &str, body: impl Into<Body>) -> Request<Body> {

@@ -3,12 +3,12 @@
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
-use crate::support::{TIMER, call, fixture, send};
+use crate::support::{TIMER, app_with, call, fixture, send};
 use axum::extract::{FromRequest, State};
 use axum::http::StatusCode;
 use azure_functions_sdk::{
-    BlobTrigger, CallError, FunctionApp, FunctionDefinition, HostConfig, HttpOutput, HttpTrigger,
-    Outputs, QueueMessage, TimerInfo,
+    BlobTrigger, CallError, FunctionDefinition, HostConfig, HttpOutput, HttpTrigger, Outputs,
+    QueueMessage, TimerInfo,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -59,7 +59,7 @@ where
     let handle = async |State(seen): State<Seen<T>>, trigger: T| {
         *seen.lock().unwrap() = Some(trigger);
     };
-    let router = FunctionApp::new(Arc::clone(&seen), HostConfig::default())
+    let router = app_with(Arc::clone(&seen), HostConfig::default())
         .function(definition, handle)
         .into_router()
         .unwrap();
