@@ -18,6 +18,12 @@ use crate::stage::{StageError, StageOptions, stage};
 pub const DATABASE: &str = "drone-delivery";
 /// The Cosmos DB container of latest states.
 pub const DRONES: &str = "drones";
+/// The Cosmos DB container of alert episodes.
+pub const ALERTS: &str = "alerts";
+/// The queue of alert transitions.
+pub const ALERT_QUEUE: &str = "drone-alerts";
+/// The Blob container with what the alert rules know of each partition.
+pub const ALERT_STATE: &str = "alert-state";
 /// The Blob container of the raw archive.
 pub const ARCHIVE: &str = "telemetry-archive";
 /// The Blob container for bodies too large for a queue message, and the queue that points at them.
@@ -124,13 +130,19 @@ impl System {
         })?;
 
         let cosmos = CosmosEmulator::start(options.ports.cosmos).await?;
-        cosmos
-            .create_container(DATABASE, DRONES, "/deviceId")
-            .await?;
+        for container in [DRONES, ALERTS] {
+            cosmos
+                .create_container(DATABASE, container, "/deviceId")
+                .await?;
+        }
         let storage = options.storage;
-        storage.create_container(ARCHIVE).await?;
-        storage.create_container(DEAD_LETTERS).await?;
-        storage.create_queue(DEAD_LETTERS).await?;
+        for container in [ARCHIVE, DEAD_LETTERS, ALERT_STATE] {
+            storage.create_container(container).await?;
+        }
+        // Poison queues are the host's to make.
+        for queue in [DEAD_LETTERS, ALERT_QUEUE] {
+            storage.create_queue(queue).await?;
+        }
 
         let hub = Hub::new(HUB, options.partitions);
         let listener = TcpListener::bind(("127.0.0.1", options.ports.hub))
@@ -163,6 +175,11 @@ impl System {
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
         settings.extend(options.settings);
+        if !settings.contains_key("AlertWebhookUrl") {
+            settings
+                .entry("AzureWebJobs.NotifyAlert.Disabled".to_owned())
+                .or_insert_with(|| "true".to_owned());
+        }
 
         let host = Host::start(HostOptions {
             app_root: staged.root,
