@@ -14,6 +14,11 @@ use drone_delivery::stores::latest_state::LatestState;
 use drone_delivery::stores::{BlobStore, DroneStore};
 use tracing::{error, warn};
 
+/// The static build's: musl's own allocator is slow with threads.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The Azure crates log each request at debug and their retries at info.
 const LOG_FILTER: &str = "info,azure_core=warn,azure_data_cosmos=warn,azure_data_cosmos_driver=warn,typespec_client_core=warn";
 

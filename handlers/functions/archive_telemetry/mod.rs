@@ -6,7 +6,7 @@
 
 use axum::extract::State;
 use azure_functions_sdk::{CallError, Event, EventHubBatch, FunctionDefinition, Outputs};
-use tracing::debug;
+use tracing::info;
 
 use super::AppState;
 use crate::capture::{self, CapturedEvent};
@@ -39,8 +39,9 @@ pub async fn handle(
     let file = capture::encode(batch.events.iter().map(captured)).map_err(CallError::from_error)?;
     let bytes = file.len();
     state.archive.put(&name, file.into()).await?;
-    debug!(
+    info!(
         batch.events = batch.events.len(),
+        batch.lag_ms = super::lag_ms(&batch),
         archive.bytes = bytes,
         "batch archived"
     );

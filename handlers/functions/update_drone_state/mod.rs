@@ -7,7 +7,7 @@
 use axum::extract::State;
 use azure_functions_sdk::{CallError, Event, EventHubBatch, FunctionDefinition, Outputs};
 use bytes::Bytes;
-use tracing::{debug, warn};
+use tracing::{info, warn};
 
 use super::AppState;
 use crate::domain::{Changes, DeadLetter, Reason, ReceivedEvent, fold};
@@ -44,8 +44,9 @@ pub async fn handle(
     let applied = state.drones.apply(drones.into_values()).await?;
     let messages = dead_letter_messages(&state, &batch, &dead_letters).await?;
     warn_of(&dead_letters);
-    debug!(
+    info!(
         batch.events = batch.events.len(),
+        batch.lag_ms = super::lag_ms(&batch),
         batch.dead_letters = dead_letters.len(),
         drones.written = applied.written,
         drones.unchanged = applied.unchanged,

@@ -1,0 +1,331 @@
+// Everything that the fleet needs in Azure, in one resource group. The defaults are the size `try`;
+// fleet.bicepparam has 10,000 drones. No key is read, passed on or put out anywhere: the app, the IoT hub and the
+// people who look after them all come in by identity.
+targetScope = 'resourceGroup'
+
+@description('Begins the name of every resource: lower-case letters and digits.')
+@minLength(3)
+@maxLength(10)
+param name string = 'drones'
+
+@description('Where everything goes. Flex Consumption must be offered there.')
+param location string = resourceGroup().location
+
+@description('The environment\'s name in azd, which finds its resources by this tag. Empty without azd.')
+param environmentName string = ''
+
+@description('Further tags for every resource.')
+param tags object = {}
+
+@description('How drones send: through an IoT hub, which knows each of them, or straight to Event Hubs.')
+@allowed(['iotHub', 'eventHubs'])
+param ingress string = 'iotHub'
+
+@description('S1 takes 400,000 messages a day and unit, S2 6 million, S3 300 million.')
+@allowed(['S1', 'S2', 'S3'])
+param iotHubSku string = 'S1'
+
+@minValue(1)
+@maxValue(200)
+param iotHubUnits int = 1
+
+@description('Each takes 1 MB or 1,000 events a second in, and twice the bytes and 4,096 events out.')
+@minValue(1)
+@maxValue(40)
+param throughputUnits int = 1
+
+@description('Event Hubs adds throughput units by itself up to this many; 0 for never.')
+@minValue(0)
+@maxValue(40)
+param maximumThroughputUnits int = 0
+
+@description('How many instances can share the work. It cannot be changed later.')
+@minValue(1)
+@maxValue(32)
+param partitions int = 32
+
+@description('How long the hub keeps events: how long the functions may stand still without losing any.')
+@minValue(1)
+@maxValue(168)
+param retentionHours int = 24
+
+@description('The most RU/s that the drones\' container scales to; 0 for a serverless account.')
+@minValue(0)
+param dronesMaximumThroughput int = 0
+
+@description('The most RU/s that the alerts\' container scales to. Of no effect in a serverless account.')
+@minValue(1000)
+param alertsMaximumThroughput int = 1000
+
+@allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GZRS'])
+param storageSku string = 'Standard_LRS'
+
+@description('Days until an archived file is moved to the cool tier.')
+@minValue(1)
+param archiveCoolAfterDays int = 30
+
+@description('Days until an archived file is deleted.')
+@minValue(2)
+param archiveDeleteAfterDays int = 365
+
+@description('Memory of an instance in MB; its share of a processor grows with it.')
+@allowed([512, 2048, 4096])
+param instanceMemoryMB int = 512
+
+@description('How far the app may scale out; with it, what it may cost.')
+@minValue(40)
+@maxValue(1000)
+param maximumInstances int = 40
+
+@description('Instances that are always there: `name` is `http` or `function:<FunctionName>`.')
+param alwaysReady { name: string, instanceCount: int }[] = []
+
+@description('How long a batch waits for more events. Longer is cheaper and later.')
+param batchWait string = '00:00:02'
+
+@description('Unprocessed events that one instance should cope with. Keep it well above events per second x batchWait.')
+@minValue(1000)
+param eventsPerInstance int = 5000
+
+@description('Where alerts are sent, as CloudEvents. Empty: NotifyAlert is switched off.')
+@secure()
+param alertWebhookUrl string = ''
+
+@description('Thresholds of the alert rules other than the usual: `Alerts__<key>` becomes an app setting.')
+param alertThresholds object = {}
+
+@description('A person or group who may read the data, send test events and register devices. Empty for nobody.')
+param operatorPrincipalId string = ''
+
+@allowed(['User', 'Group', 'ServicePrincipal'])
+param operatorPrincipalType string = 'User'
+
+@description('Who is told when something is wrong with the system.')
+param alertEmail string = ''
+
+@description('Action groups that exist already, beside or instead of the e-mail address.')
+param actionGroupIds string[] = []
+
+@description('Whether silence is worth an alert: the fleet never sleeps.')
+param alertOnSilence bool = false
+
+@description('Keep the data services off the internet: private endpoints, and the app inside a virtual network.')
+param privateNetworking bool = false
+
+@description('Address space of the virtual network; a /22 or larger.')
+param addressSpace string = '10.60.0.0/22'
+
+@minValue(30)
+@maxValue(730)
+param logRetentionDays int = 30
+
+@description('GB of logs a day, after which no more are taken until the next; -1 for no limit.')
+param dailyLogCapGb int = 1
+
+var suffix = uniqueString(resourceGroup().id, name)
+var allTags = union(tags, empty(environmentName) ? {} : { 'azd-env-name': environmentName })
+var hubName = 'telemetry'
+var databaseName = 'drone-delivery'
+var usesIotHub = ingress == 'iotHub'
+
+// The identity of the app. One, user-assigned: its rights are there before the app is.
+resource appIdentity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
+  name: 'id-${name}-app-${suffix}'
+  location: location
+  tags: allTags
+}
+
+module monitoring 'modules/monitoring.bicep' = {
+  name: 'monitoring'
+  params: {
+    name: name
+    suffix: suffix
+    location: location
+    tags: allTags
+    appPrincipalId: appIdentity.properties.principalId
+    retentionDays: logRetentionDays
+    dailyCapGb: dailyLogCapGb
+  }
+}
+
+module network 'modules/network.bicep' = if (privateNetworking) {
+  name: 'network'
+  params: {
+    name: name
+    suffix: suffix
+    location: location
+    tags: allTags
+    addressSpace: addressSpace
+  }
+}
+
+module eventHubs 'modules/event-hubs.bicep' = {
+  name: 'event-hubs'
+  params: {
+    name: name
+    suffix: suffix
+    location: location
+    tags: allTags
+    hubName: hubName
+    partitions: partitions
+    retentionHours: retentionHours
+    throughputUnits: throughputUnits
+    maximumThroughputUnits: maximumThroughputUnits
+    isPublic: !privateNetworking
+    appPrincipalId: appIdentity.properties.principalId
+    operatorPrincipalId: operatorPrincipalId
+    operatorPrincipalType: operatorPrincipalType
+    workspaceId: monitoring.outputs.workspaceId
+  }
+}
+
+module iotHub 'modules/iot-hub.bicep' = if (usesIotHub) {
+  name: 'iot-hub'
+  params: {
+    name: name
+    suffix: suffix
+    location: location
+    tags: allTags
+    sku: iotHubSku
+    units: iotHubUnits
+    namespaceName: eventHubs.outputs.namespaceName
+    hubName: hubName
+    operatorPrincipalId: operatorPrincipalId
+    operatorPrincipalType: operatorPrincipalType
+    workspaceId: monitoring.outputs.workspaceId
+  }
+}
+
+module cosmos 'modules/cosmos.bicep' = {
+  name: 'cosmos'
+  params: {
+    name: name
+    suffix: suffix
+    location: location
+    tags: allTags
+    databaseName: databaseName
+    dronesMaximumThroughput: dronesMaximumThroughput
+    alertsMaximumThroughput: alertsMaximumThroughput
+    isPublic: !privateNetworking
+    appPrincipalId: appIdentity.properties.principalId
+    operatorPrincipalId: operatorPrincipalId
+    workspaceId: monitoring.outputs.workspaceId
+  }
+}
+
+module dataStorage 'modules/data-storage.bicep' = {
+  name: 'data-storage'
+  params: {
+    name: name
+    suffix: suffix
+    location: location
+    tags: allTags
+    sku: storageSku
+    archiveCoolAfterDays: archiveCoolAfterDays
+    archiveDeleteAfterDays: archiveDeleteAfterDays
+    isPublic: !privateNetworking
+    appPrincipalId: appIdentity.properties.principalId
+    operatorPrincipalId: operatorPrincipalId
+    operatorPrincipalType: operatorPrincipalType
+    workspaceId: monitoring.outputs.workspaceId
+  }
+}
+
+module runtimeStorage 'modules/runtime-storage.bicep' = {
+  name: 'runtime-storage'
+  params: {
+    name: name
+    suffix: suffix
+    location: location
+    tags: allTags
+    sku: storageSku
+    isPublic: !privateNetworking
+    appPrincipalId: appIdentity.properties.principalId
+  }
+}
+
+module privateEndpoints 'modules/private-endpoints.bicep' = if (privateNetworking) {
+  name: 'private-endpoints'
+  params: {
+    name: name
+    location: location
+    tags: allTags
+    networkId: network!.outputs.networkId
+    subnetId: network!.outputs.endpointsSubnetId
+    services: [
+      { name: 'data-blob', id: dataStorage.outputs.accountId, group: 'blob' }
+      { name: 'data-queue', id: dataStorage.outputs.accountId, group: 'queue' }
+      { name: 'runtime-blob', id: runtimeStorage.outputs.accountId, group: 'blob' }
+      { name: 'runtime-table', id: runtimeStorage.outputs.accountId, group: 'table' }
+      { name: 'cosmos', id: cosmos.outputs.accountId, group: 'Sql' }
+      { name: 'event-hubs', id: eventHubs.outputs.namespaceId, group: 'namespace' }
+    ]
+  }
+}
+
+module functionApp 'modules/function-app.bicep' = {
+  name: 'function-app'
+  params: {
+    name: name
+    suffix: suffix
+    location: location
+    tags: allTags
+    identityId: appIdentity.id
+    identityClientId: appIdentity.properties.clientId
+    instanceMemoryMB: instanceMemoryMB
+    maximumInstances: maximumInstances
+    alwaysReady: alwaysReady
+    subnetId: privateNetworking ? network!.outputs.appSubnetId : ''
+    deploymentContainerUri: runtimeStorage.outputs.deploymentContainerUri
+    runtimeStorageName: runtimeStorage.outputs.accountName
+    dataStorageName: dataStorage.outputs.accountName
+    eventHubsHost: eventHubs.outputs.host
+    hubName: hubName
+    cosmosEndpoint: cosmos.outputs.endpoint
+    databaseName: databaseName
+    applicationInsightsConnectionString: monitoring.outputs.connectionString
+    batchWait: batchWait
+    eventsPerInstance: eventsPerInstance
+    alertWebhookUrl: alertWebhookUrl
+    alertThresholds: alertThresholds
+  }
+  // Without the way there, the app's first start could not reach its own storage.
+  dependsOn: [privateEndpoints]
+}
+
+module workbook 'modules/workbook.bicep' = {
+  name: 'workbook'
+  params: {
+    location: location
+    tags: allTags
+    workspaceId: monitoring.outputs.workspaceId
+    cosmosAccountId: cosmos.outputs.accountId
+    eventHubsNamespaceId: eventHubs.outputs.namespaceId
+  }
+}
+
+module alertRules 'modules/alert-rules.bicep' = {
+  name: 'alert-rules'
+  params: {
+    name: name
+    location: location
+    tags: allTags
+    workspaceId: monitoring.outputs.workspaceId
+    cosmosAccountId: cosmos.outputs.accountId
+    eventHubsNamespaceId: eventHubs.outputs.namespaceId
+    alertEmail: alertEmail
+    actionGroupIds: actionGroupIds
+    alertOnSilence: alertOnSilence
+  }
+}
+
+@description('For `func azure functionapp publish` and `az functionapp deployment`.')
+output functionAppName string = functionApp.outputs.appName
+output apiUrl string = 'https://${functionApp.outputs.host}/api'
+@description('Empty where drones send straight to Event Hubs.')
+output iotHubHost string = usesIotHub ? iotHub!.outputs.host : ''
+output eventHubsHost string = eventHubs.outputs.host
+output eventHubName string = hubName
+output cosmosEndpoint string = cosmos.outputs.endpoint
+output dataStorageAccount string = dataStorage.outputs.accountName
+output workbookId string = workbook.outputs.workbookId

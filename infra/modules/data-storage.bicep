@@ -1,0 +1,259 @@
+// The archive, the dead letters and the alerts on their way out: the app's own data, apart from what its runtime keeps.
+
+param name string
+param suffix string
+param location string
+param tags object
+param sku string
+param archiveCoolAfterDays int
+param archiveDeleteAfterDays int
+param isPublic bool
+param appPrincipalId string
+param operatorPrincipalId string
+param operatorPrincipalType string
+param workspaceId string
+
+var blobDataContributor = subscriptionResourceId(
+  'Microsoft.Authorization/roleDefinitions',
+  'ba92f5b4-2d11-453d-a403-e96b0029c9fe'
+)
+var blobDataReader = subscriptionResourceId(
+  'Microsoft.Authorization/roleDefinitions',
+  '2a2b9908-6ea1-4ae2-8e65-a410df84e7d1'
+)
+var queueDataContributor = subscriptionResourceId(
+  'Microsoft.Authorization/roleDefinitions',
+  '974c5e8b-45b9-4653-ba55-5f855dd0fb88'
+)
+var queueDataReader = subscriptionResourceId(
+  'Microsoft.Authorization/roleDefinitions',
+  '19e7f393-937e-4f77-808e-94535e297925'
+)
+var queueMessageProcessor = subscriptionResourceId(
+  'Microsoft.Authorization/roleDefinitions',
+  '8a0f0c08-91a1-4084-bc3d-661d67233fed'
+)
+var queueMessageSender = subscriptionResourceId(
+  'Microsoft.Authorization/roleDefinitions',
+  'c6a89b2d-59bc-44d0-9896-0f6e12d7b80a'
+)
+
+resource account 'Microsoft.Storage/storageAccounts@2025-01-01' = {
+  name: take('stdata${name}${suffix}', 24)
+  location: location
+  tags: tags
+  kind: 'StorageV2'
+  sku: { name: sku }
+  properties: {
+    accessTier: 'Hot'
+    allowBlobPublicAccess: false
+    allowSharedKeyAccess: false
+    allowCrossTenantReplication: false
+    defaultToOAuthAuthentication: true
+    minimumTlsVersion: 'TLS1_2'
+    supportsHttpsTrafficOnly: true
+    publicNetworkAccess: isPublic ? 'Enabled' : 'Disabled'
+    networkAcls: {
+      bypass: 'None'
+      defaultAction: isPublic ? 'Allow' : 'Deny'
+    }
+  }
+}
+
+resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-01-01' = {
+  parent: account
+  name: 'default'
+  properties: {
+    deleteRetentionPolicy: { enabled: true, days: 7 }
+    containerDeleteRetentionPolicy: { enabled: true, days: 7 }
+  }
+}
+
+resource telemetryArchive 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' = {
+  parent: blobs
+  name: 'telemetry-archive'
+}
+
+resource deadLetterBodies 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' = {
+  parent: blobs
+  name: 'telemetry-dead-letters'
+}
+
+resource alertState 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' = {
+  parent: blobs
+  name: 'alert-state'
+}
+
+resource queues 'Microsoft.Storage/storageAccounts/queueServices@2025-01-01' = {
+  parent: account
+  name: 'default'
+}
+
+resource deadLetters 'Microsoft.Storage/storageAccounts/queueServices/queues@2025-01-01' = {
+  parent: queues
+  name: 'telemetry-dead-letters'
+}
+
+resource droneAlerts 'Microsoft.Storage/storageAccounts/queueServices/queues@2025-01-01' = {
+  parent: queues
+  name: 'drone-alerts'
+}
+
+// Where the Functions host puts a message that NotifyAlert has failed on five times.
+resource droneAlertsPoison 'Microsoft.Storage/storageAccounts/queueServices/queues@2025-01-01' = {
+  parent: queues
+  name: 'drone-alerts-poison'
+}
+
+resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-01-01' = {
+  parent: account
+  name: 'default'
+  properties: {
+    policy: {
+      rules: [
+        {
+          name: 'archive'
+          type: 'Lifecycle'
+          enabled: true
+          definition: {
+            filters: { blobTypes: ['blockBlob'], prefixMatch: ['telemetry-archive/'] }
+            actions: {
+              baseBlob: {
+                tierToCool: { daysAfterModificationGreaterThan: archiveCoolAfterDays }
+                delete: { daysAfterModificationGreaterThan: archiveDeleteAfterDays }
+              }
+            }
+          }
+        }
+        {
+          // A queue keeps a message for 7 days at most, and the body must outlive it.
+          name: 'dead-letters'
+          type: 'Lifecycle'
+          enabled: true
+          definition: {
+            filters: { blobTypes: ['blockBlob'], prefixMatch: ['telemetry-dead-letters/'] }
+            actions: {
+              baseBlob: { delete: { daysAfterModificationGreaterThan: 30 } }
+            }
+          }
+        }
+      ]
+    }
+  }
+  dependsOn: [blobs]
+}
+
+resource appWritesArchive 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(telemetryArchive.id, appPrincipalId, blobDataContributor)
+  scope: telemetryArchive
+  properties: {
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: blobDataContributor
+  }
+}
+
+resource appWritesDeadLetterBodies 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(deadLetterBodies.id, appPrincipalId, blobDataContributor)
+  scope: deadLetterBodies
+  properties: {
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: blobDataContributor
+  }
+}
+
+resource appWritesAlertState 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(alertState.id, appPrincipalId, blobDataContributor)
+  scope: alertState
+  properties: {
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: blobDataContributor
+  }
+}
+
+resource appSendsDeadLetters 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(deadLetters.id, appPrincipalId, queueMessageSender)
+  scope: deadLetters
+  properties: {
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: queueMessageSender
+  }
+}
+
+resource appSendsAlerts 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(droneAlerts.id, appPrincipalId, queueMessageSender)
+  scope: droneAlerts
+  properties: {
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: queueMessageSender
+  }
+}
+
+resource appSendsPoison 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(droneAlertsPoison.id, appPrincipalId, queueMessageSender)
+  scope: droneAlertsPoison
+  properties: {
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: queueMessageSender
+  }
+}
+
+// The trigger looks how long the queue is, then takes messages off it.
+resource appReadsAlerts 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(droneAlerts.id, appPrincipalId, queueDataReader)
+  scope: droneAlerts
+  properties: {
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: queueDataReader
+  }
+}
+
+resource appTakesAlerts 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(droneAlerts.id, appPrincipalId, queueMessageProcessor)
+  scope: droneAlerts
+  properties: {
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: queueMessageProcessor
+  }
+}
+
+resource operatorReadsBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(operatorPrincipalId)) {
+  name: guid(account.id, operatorPrincipalId, blobDataReader)
+  scope: account
+  properties: {
+    principalId: operatorPrincipalId
+    principalType: operatorPrincipalType
+    roleDefinitionId: blobDataReader
+  }
+}
+
+// Also deletes: somebody has to clear the dead letters away once their cause is mended.
+resource operatorHandlesQueues 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(operatorPrincipalId)) {
+  name: guid(account.id, operatorPrincipalId, queueDataContributor)
+  scope: account
+  properties: {
+    principalId: operatorPrincipalId
+    principalType: operatorPrincipalType
+    roleDefinitionId: queueDataContributor
+  }
+}
+
+// What is put on the queues: the alert rules count it. Takes few lines, for little is put there.
+resource queueDiagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'to-workspace'
+  scope: queues
+  properties: {
+    workspaceId: workspaceId
+    logs: [{ category: 'StorageWrite', enabled: true }]
+  }
+}
+
+output accountId string = account.id
+output accountName string = account.name
