@@ -7,6 +7,8 @@
 //! - **An event that can never succeed** is no error at all here: it is a
 //!   [`DeadLetter`](crate::domain::DeadLetter).
 
+use std::fmt;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use azure_functions_sdk::CallError;
@@ -57,6 +59,17 @@ impl Problem {
     /// 404: there is no such thing.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "Not found", detail)
+    }
+
+    /// 406: none of the answer's forms is acceptable. `forms` names them.
+    pub fn not_acceptable(forms: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_ACCEPTABLE, "Not acceptable", forms)
+    }
+
+    /// 500: a fault of this program. The log is told which.
+    pub fn internal(cause: impl fmt::Display) -> Self {
+        error!(error = %cause, "the answer could not be made");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error", "")
     }
 
     fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {

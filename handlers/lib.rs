@@ -4,13 +4,14 @@
 //! Event Hubs ─┬─ drone-state ───────> UpdateDroneState ─> Cosmos DB `drones`
 //!             │                                        └> queue `telemetry-dead-letters`
 //!             └─ telemetry-archive ─> ArchiveTelemetry ─> Blob storage `telemetry-archive`
-//! HTTP ── GetDrone · Health
+//! HTTP ── GetDrone · ListDrones · GetDelivery · Health
 //! ```
 //!
 //! | where | what |
 //! |---|---|
 //! | [`functions`] | one folder a function: the handler beside its `function.json` |
 //! | [`domain`] | telemetry, drone state, dead letters: pure, without clock or network |
+//! | [`http`] | what the HTTP functions share: access, parameters, forms, ETags |
 //! | [`capture`] | the archive's file format |
 //! | [`stores`] | Cosmos DB and Blob storage behind narrow traits |
 //! | [`settings`], [`error`] | app settings; who is told what when something fails |
@@ -21,6 +22,7 @@ pub mod capture;
 pub mod domain;
 pub mod error;
 pub mod functions;
+pub mod http;
 pub mod settings;
 pub mod stores;
 
@@ -31,6 +33,8 @@ pub const FUNCTIONS: &[FunctionDefinition] = &[
     functions::update_drone_state::FUNCTION,
     functions::archive_telemetry::FUNCTION,
     functions::get_drone::FUNCTION,
+    functions::list_drones::FUNCTION,
+    functions::get_delivery::FUNCTION,
     functions::health::FUNCTION,
 ];
 

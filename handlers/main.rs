@@ -10,6 +10,7 @@ use drone_delivery::functions::{self, AppState, health};
 use drone_delivery::settings::Settings;
 use drone_delivery::stores::blob::BlobService;
 use drone_delivery::stores::cosmos::CosmosDrones;
+use drone_delivery::stores::fleet::FleetReader;
 use drone_delivery::stores::latest_state::LatestState;
 use drone_delivery::stores::{BlobStore, DroneStore};
 use tracing::{error, warn};
@@ -47,6 +48,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let archive: Arc<dyn BlobStore> = Arc::new(blobs.container("telemetry-archive")?);
     let dead_letter_bodies = Arc::new(blobs.container("telemetry-dead-letters")?);
     let drones: Arc<dyn DroneStore> = Arc::clone(&cosmos) as _;
+    let fleet: Arc<dyn FleetReader> = Arc::clone(&cosmos) as _;
 
     // The first connection takes longer than the start may; it is made while the host gets ready.
     tokio::spawn(async move {
@@ -57,6 +59,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     let state = AppState {
         drones: Arc::new(LatestState::new(Arc::clone(&drones))),
+        fleet,
         archive: Arc::clone(&archive),
         dead_letter_bodies,
         health: Arc::new(health::Checks::new(drones, archive)),

@@ -7,12 +7,14 @@
 //! | [`identifier`] | [`DeviceId`] and [`DeliveryId`] |
 //! | [`timestamp`] | the two shapes of time that drones send, and RFC 3339 for what is stored |
 //! | [`drone`] | [`DroneState`], its merge, and [`DroneDocument`], the form it is stored in |
+//! | [`fleet`] | which drones somebody asks for |
 //! | [`dead_letter`] | [`DeadLetter`], an event put aside, and the message that says why |
 //! | [`batch`] | [`fold`]: from the events of one batch to what has to be written |
 
 pub mod batch;
 pub mod dead_letter;
 pub mod drone;
+pub mod fleet;
 pub mod identifier;
 pub mod telemetry;
 pub mod timestamp;

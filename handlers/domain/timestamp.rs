@@ -36,6 +36,14 @@ pub fn parse(text: &str) -> Result<UtcDateTime, TimestampError> {
     }
 }
 
+/// Reads a time of the second shape alone, which is RFC 3339 but for its leap seconds.
+///
+/// # Errors
+/// Where the text has another shape, or names no existing time.
+pub fn parse_rfc3339(text: &str) -> Result<UtcDateTime, TimestampError> {
+    parse_iso(text.as_bytes())
+}
+
 fn parse_american(bytes: &[u8]) -> Result<UtcDateTime, TimestampError> {
     let (date, rest) = split::<11>(bytes)?;
     let (clock, rest) = split::<8>(rest)?;

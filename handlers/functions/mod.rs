@@ -3,16 +3,21 @@
 //! [`stores`](crate::stores).
 
 pub mod archive_telemetry;
+pub mod get_delivery;
 pub mod get_drone;
 pub mod health;
+pub mod list_drones;
 pub mod update_drone_state;
 
 use std::sync::Arc;
 
+use axum::handler::Handler;
 use azure_functions_sdk::{EventHubBatch, FunctionApp, HostConfig};
 use time::UtcDateTime;
+use tower_http::compression::CompressionLayer;
 
 use crate::stores::BlobStore;
+use crate::stores::fleet::FleetReader;
 use crate::stores::latest_state::LatestState;
 
 /// What the functions share. Cheap to clone.
@@ -20,6 +25,8 @@ use crate::stores::latest_state::LatestState;
 pub struct AppState {
     /// The drones' latest state.
     pub drones: Arc<LatestState>,
+    /// The same, for those who ask.
+    pub fleet: Arc<dyn FleetReader>,
     /// The container of the raw archive.
     pub archive: Arc<dyn BlobStore>,
     /// The container for bodies of dead letters that no queue message could hold.
@@ -36,6 +43,8 @@ pub fn app(state: AppState, host: HostConfig) -> FunctionApp<AppState> {
         .function(update_drone_state::FUNCTION, update_drone_state::handle)
         .function(archive_telemetry::FUNCTION, archive_telemetry::handle)
         .http(get_drone::FUNCTION, get_drone::handle)
+        .http(list_drones::FUNCTION, list_drones::handle.layer(gzip()))
+        .http(get_delivery::FUNCTION, get_delivery::handle)
         .http(health::FUNCTION, health::handle)
 }
 
@@ -49,4 +58,9 @@ fn lag_ms(batch: &EventHubBatch) -> i64 {
     let lag = (UtcDateTime::now() - oldest.enqueued_at).whole_milliseconds();
     // Two clocks are compared: a lag below zero is none.
     i64::try_from(lag.max(0)).unwrap_or(i64::MAX)
+}
+
+/// For answers that can be large. The host passes on what is compressed as it is.
+fn gzip() -> CompressionLayer {
+    CompressionLayer::new()
 }

@@ -16,6 +16,7 @@ use azure_functions_sdk::connection::Connection;
 use tokio::sync::OnceCell;
 
 use super::credentials::token_credential;
+use super::fleet::Read;
 use super::{DroneStore, PutError, StoreError, Version, VersionedState};
 use crate::domain::{DeviceId, DroneDocument, DroneState};
 
@@ -83,7 +84,7 @@ impl CosmosDrones {
         self.container().await.map(|_| ())
     }
 
-    async fn container(&self) -> Result<&ContainerClient, StoreError> {
+    pub(super) async fn container(&self) -> Result<&ContainerClient, StoreError> {
         self.container
             .get_or_try_init(|| async {
                 let connecting = self.open();
@@ -99,6 +100,47 @@ impl CosmosDrones {
                 }
             })
             .await
+    }
+
+    /// Reads one drone, and tells what that cost.
+    pub(super) async fn read(
+        &self,
+        drone: &DeviceId,
+    ) -> Result<Read<Option<VersionedState>>, StoreError> {
+        const OPERATION: &str = "read drone from Cosmos DB";
+        let response = self
+            .container()
+            .await?
+            .read_item(
+                drone.as_str().to_owned(),
+                &drone.item_id(),
+                Some(ItemReadOptions::default()),
+            )
+            .await;
+        let response = match response {
+            Ok(response) => response,
+            // A miss costs a request unit, which the error does not tell.
+            Err(error) if error.status().is_not_found() => {
+                return Ok(Read {
+                    value: None,
+                    request_charge: 1.0,
+                });
+            }
+            Err(error) => return Err(store_error(OPERATION, &error)),
+        };
+        let version = version(response.headers().etag(), OPERATION)?;
+        let request_charge = response
+            .headers()
+            .request_charge()
+            .map_or(0.0, |charge| charge.value());
+        let document: DroneDocument = response
+            .into_model()
+            .map_err(|error| store_error(OPERATION, &error))?;
+        let state = drone_state(document, OPERATION)?;
+        Ok(Read {
+            value: Some(VersionedState { state, version }),
+            request_charge,
+        })
     }
 
     async fn open(&self) -> azure_data_cosmos::Result<ContainerClient> {
@@ -133,31 +175,7 @@ impl CosmosDrones {
 #[async_trait]
 impl DroneStore for CosmosDrones {
     async fn get(&self, drone: &DeviceId) -> Result<Option<VersionedState>, StoreError> {
-        const OPERATION: &str = "read drone from Cosmos DB";
-        let response = self
-            .container()
-            .await?
-            .read_item(
-                drone.as_str().to_owned(),
-                &drone.item_id(),
-                Some(ItemReadOptions::default()),
-            )
-            .await;
-        let response = match response {
-            Ok(response) => response,
-            Err(error) if error.status().is_not_found() => return Ok(None),
-            Err(error) => return Err(store_error(OPERATION, &error)),
-        };
-        let version = version(response.headers().etag(), OPERATION)?;
-        let document: DroneDocument = response
-            .into_model()
-            .map_err(|error| store_error(OPERATION, &error))?;
-        let state = DroneState::try_from(document).map_err(|error| StoreError {
-            operation: OPERATION,
-            message: format!("the stored document is not a drone: {error}"),
-            transient: false,
-        })?;
-        Ok(Some(VersionedState { state, version }))
+        Ok(self.read(drone).await?.value)
     }
 
     async fn put(
@@ -226,9 +244,20 @@ fn version(etag: Option<&Etag>, operation: &'static str) -> Result<Version, Stor
         })
 }
 
+pub(super) fn drone_state(
+    document: DroneDocument,
+    operation: &'static str,
+) -> Result<DroneState, StoreError> {
+    DroneState::try_from(document).map_err(|error| StoreError {
+        operation,
+        message: format!("the stored document is not a drone: {error}"),
+        transient: false,
+    })
+}
+
 /// Only the status is kept: the error's own text carries request details, and a backtrace where
 /// `RUST_BACKTRACE` is set.
-fn store_error(operation: &'static str, error: &CosmosError) -> StoreError {
+pub(super) fn store_error(operation: &'static str, error: &CosmosError) -> StoreError {
     let status = error.status();
     let code = status.status_code();
     StoreError {

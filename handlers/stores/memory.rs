@@ -1,18 +1,21 @@
 //! In-memory twins of the stores, for unit tests.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::fleet::{DronePage, FleetReader, Read};
 use super::{BlobStore, DroneStore, PutError, StoreError, Version, VersionedState};
+use crate::domain::fleet::DroneFilter;
 use crate::domain::{DeviceId, DroneState};
 
-/// A [`DroneStore`] in a map.
+/// A [`DroneStore`] and [`FleetReader`] in a map.
 #[derive(Default)]
 pub struct MemoryDrones {
-    items: Mutex<HashMap<DeviceId, (DroneState, u64)>>,
+    items: Mutex<BTreeMap<DeviceId, (DroneState, u64)>>,
 }
 
 /// A [`BlobStore`] in a map.
@@ -68,6 +71,43 @@ impl DroneStore for MemoryDrones {
 
     async fn check(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+}
+
+#[async_trait]
+impl FleetReader for MemoryDrones {
+    async fn find(&self, drone: &DeviceId) -> Result<Read<Option<DroneState>>, StoreError> {
+        Ok(Read {
+            value: lock(&self.items).get(drone).map(|(state, _)| state.clone()),
+            request_charge: 0.0,
+        })
+    }
+
+    async fn list(
+        &self,
+        filter: &DroneFilter,
+        after: Option<&DeviceId>,
+        limit: u16,
+    ) -> Result<Read<DronePage>, StoreError> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let limit = usize::from(limit);
+        let mut drones: Vec<DroneState> = lock(&self.items)
+            .range::<DeviceId, _>((start, Bound::Unbounded))
+            .map(|(_, (state, _))| state)
+            .filter(|state| filter.matches(state))
+            .take(limit + 1)
+            .cloned()
+            .collect();
+        let more = drones.len() > limit;
+        drones.truncate(limit);
+        let last = drones.last().map(|drone| drone.device_id.clone());
+        Ok(Read {
+            value: DronePage {
+                drones,
+                next: last.filter(|_| more),
+            },
+            request_charge: 0.0,
+        })
     }
 }
 

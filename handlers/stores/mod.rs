@@ -4,15 +4,18 @@
 //! |---|---|
 //! | [`latest_state`] | applies a batch's changes to a [`DroneStore`]: cache, merge, bounded writes |
 //! | [`cosmos`] | the [`DroneStore`] in Cosmos DB |
+//! | [`fleet`], `cosmos_fleet` | the reading side: [`FleetReader`](fleet::FleetReader), and in Cosmos DB |
 //! | [`blob`] | the [`BlobStore`] in Blob storage |
-//! | [`memory`] | both, in memory; held to the same contract tests as the real ones |
+//! | [`memory`] | all of them, in memory; held to the same contract tests as the real ones |
 //! | [`credentials`] | from a Functions connection to an Azure credential |
 //!
 //! The SDK crates' errors end here: everything above sees [`StoreError`].
 
 pub mod blob;
 pub mod cosmos;
+mod cosmos_fleet;
 pub mod credentials;
+pub mod fleet;
 pub mod latest_state;
 pub mod memory;
 pub mod shared_key;

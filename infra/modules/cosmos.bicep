@@ -61,9 +61,10 @@ resource drones 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@2
           { path: '/deliveryId/?' }
           { path: '/lastSeenAt/?' }
           { path: '/flight/status/?' }
+          // A box is asked for by its two ranges: the edges of a spatial polygon are great circles.
+          { path: '/flight/position/coordinates/[]/?' }
         ]
         excludedPaths: [{ path: '/*' }]
-        spatialIndexes: [{ path: '/flight/position/*', types: ['Point'] }]
       }
     }
     options: isServerless ? {} : { autoscaleSettings: { maxThroughput: dronesMaximumThroughput } }

@@ -64,6 +64,7 @@ fn router() -> Router {
     let archive = Arc::new(MemoryBlobs::default());
     let state = AppState {
         drones: Arc::new(LatestState::new(Arc::clone(&drones) as _)),
+        fleet: Arc::clone(&drones) as _,
         archive: Arc::clone(&archive) as _,
         dead_letter_bodies: Arc::clone(&archive) as _,
         health: Arc::new(health::Checks::new(drones, archive)),

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use azure_functions_sdk::connection::{Connection, ConnectionString};
 use bytes::Bytes;
-use drone_delivery::domain::{DroneDocument, DroneState};
+use drone_delivery::domain::fleet::{Area, DroneFilter};
+use drone_delivery::domain::{DeviceId, DroneDocument, DroneState, FlightStatus};
 use drone_delivery::stores::blob::BlobService;
 use drone_delivery::stores::cosmos::CosmosDrones;
+use drone_delivery::stores::fleet::FleetReader;
 use drone_delivery::stores::latest_state::{Applied, LatestState};
 use drone_delivery::stores::memory::{MemoryBlobs, MemoryDrones};
 use drone_delivery::stores::{BlobStore, DroneStore, PutError};
@@ -95,6 +97,143 @@ async fn keeps_the_drone_store_contract(store: &dyn DroneStore) {
     );
 }
 
+/// A fleet around the world; some drones have only flown, some have only reported their condition.
+fn fleet() -> Vec<DroneState> {
+    let statuses = ["departedStation", "inFlight", "arrivedAtStation"];
+    (0..40_u32)
+        .map(|number| {
+            // Ids in another order than numbers, with characters that item ids may not have.
+            let device = format!("drone#{}?{number}", number % 7);
+            let id = device.parse::<DeviceId>().unwrap().item_id();
+            // Whole seconds and fractions, which order otherwise as texts than as times.
+            let second = ["00", "00.5", "00.25", "01", "01.75"][number as usize % 5];
+            let mut document = json!({
+                "id": id,
+                "deviceId": device,
+                "lastSeenAt": format!("2024-05-01T12:00:{second}Z"),
+            });
+            let delivery = format!("delivery-{}", number % 4);
+            if number % 5 != 4 {
+                document["flight"] = json!({
+                    "occurredAt": "2024-05-01T12:00:00Z",
+                    "deliveryId": delivery,
+                    "position": {
+                        "type": "Point",
+                        "coordinates": [f64::from(number) * 9.0 - 180.0, f64::from(number) - 20.0],
+                    },
+                    "altitude": 120.5,
+                    "velocity": 10.0,
+                    "acceleration": -2.52,
+                    "status": statuses[number as usize % 3],
+                });
+            }
+            if number % 3 != 0 || number % 5 == 4 {
+                document["operating"] = json!({
+                    "occurredAt": "2024-05-01T11:59:00Z",
+                    "deliveryId": delivery,
+                    "temperature": 74.74,
+                    "batteryStatus": "low",
+                    "batteryLevel": 0.25,
+                });
+            }
+            let document: DroneDocument = serde_json::from_value(document).unwrap();
+            DroneState::try_from(document).unwrap()
+        })
+        .collect()
+}
+
+/// Every kind of filter, alone and together.
+fn filters() -> Vec<DroneFilter> {
+    let all = DroneFilter::default();
+    let area = |west, south, east, north| Some(Area::new(west, south, east, north).unwrap());
+    let time = |text| Some(drone_delivery::domain::timestamp::parse(text).unwrap());
+    vec![
+        all.clone(),
+        DroneFilter {
+            status: Some(FlightStatus::InFlight),
+            ..all.clone()
+        },
+        DroneFilter {
+            status: Some(FlightStatus::DroppedOffPackage),
+            ..all.clone()
+        },
+        DroneFilter {
+            delivery_id: Some("delivery-2".parse().unwrap()),
+            ..all.clone()
+        },
+        DroneFilter {
+            area: area(-30.0, -10.0, 60.0, 10.0),
+            ..all.clone()
+        },
+        DroneFilter {
+            area: area(150.0, -90.0, -150.0, 90.0),
+            ..all.clone()
+        },
+        DroneFilter {
+            seen_since: time("2024-05-01T12:00:00Z"),
+            ..all.clone()
+        },
+        DroneFilter {
+            seen_since: time("2024-05-01T12:00:00.26Z"),
+            ..all.clone()
+        },
+        DroneFilter {
+            seen_since: time("2024-05-01T12:00:01Z"),
+            ..all.clone()
+        },
+        DroneFilter {
+            seen_since: time("2024-05-01T12:00:02Z"),
+            ..all
+        },
+        DroneFilter {
+            status: Some(FlightStatus::InFlight),
+            delivery_id: Some("delivery-1".parse().unwrap()),
+            area: area(170.0, -90.0, 0.0, 90.0),
+            seen_since: time("2024-05-01T12:00:00.5Z"),
+        },
+    ]
+}
+
+async fn keeps_the_fleet_reader_contract(store: &(impl DroneStore + FleetReader)) {
+    let empty = store.list(&DroneFilter::default(), None, 10).await.unwrap();
+    assert_eq!((empty.value.drones, empty.value.next), (vec![], None));
+    let mut fleet = fleet();
+    for drone in &fleet {
+        assert_eq!(store.find(&drone.device_id).await.unwrap().value, None);
+        store.put(drone, None).await.unwrap();
+        let found = store.find(&drone.device_id).await.unwrap();
+        assert_eq!(found.value.as_ref(), Some(drone), "every field comes back");
+    }
+    fleet.sort_by(|one, other| one.device_id.cmp(&other.device_id));
+    for filter in filters() {
+        let expected: Vec<&DroneState> =
+            fleet.iter().filter(|drone| filter.matches(drone)).collect();
+        for limit in [1, 7, 39, 40, 1_000] {
+            let mut listed = Vec::new();
+            let mut after = None;
+            loop {
+                let page = store
+                    .list(&filter, after.as_ref(), limit)
+                    .await
+                    .unwrap()
+                    .value;
+                assert!(page.drones.len() <= usize::from(limit));
+                listed.extend(page.drones);
+                assert!(after < page.next || page.next.is_none(), "no way back");
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(
+                listed.iter().collect::<Vec<_>>(),
+                expected,
+                "{filter:?} {limit} at a time"
+            );
+        }
+    }
+}
+
 async fn keeps_the_blob_store_contract(store: &dyn BlobStore, read: impl AsyncFn(&str) -> Bytes) {
     store.check().await.unwrap();
     let name = "telemetry/0/2024/05/01/12/00000000000000000041.avro";
@@ -111,6 +250,7 @@ async fn keeps_the_blob_store_contract(store: &dyn BlobStore, read: impl AsyncFn
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_keeps_the_contracts() {
     keeps_the_drone_store_contract(&MemoryDrones::default()).await;
+    keeps_the_fleet_reader_contract(&MemoryDrones::default()).await;
     let blobs = MemoryBlobs::default();
     keeps_the_blob_store_contract(&blobs, async |name| blobs.snapshot()[name].clone()).await;
 }
@@ -119,6 +259,19 @@ async fn memory_keeps_the_contracts() {
 async fn cosmos_db_keeps_the_contract() {
     let (_emulator, drones) = cosmos().await;
     keeps_the_drone_store_contract(drones.as_ref()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cosmos_db_lists_as_the_contract_says_and_tells_what_it_cost() {
+    let (_emulator, drones) = cosmos().await;
+    keeps_the_fleet_reader_contract(drones.as_ref()).await;
+    let page = drones
+        .list(&DroneFilter::default(), None, 10)
+        .await
+        .unwrap();
+    assert!(page.request_charge > 0.0);
+    let drone = &page.value.drones[0].device_id;
+    assert!(drones.find(drone).await.unwrap().request_charge > 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -14,6 +14,7 @@
 mod contract;
 mod delivery;
 mod faults;
+mod listing;
 mod malformed;
 mod package;
 mod reads;

@@ -93,7 +93,6 @@ async fn with_authentication_on_a_read_needs_the_app_role() {
     use base64::Engine;
 
     let fleet = Fleet::with_settings(&[("WEBSITE_AUTH_ENABLED", "True")]).await;
-    let url = format!("{}/drones/drone-1", fleet.system.api_url());
     let principal = |role: &str| {
         base64::engine::general_purpose::STANDARD.encode(
             json!({
@@ -106,17 +105,23 @@ async fn with_authentication_on_a_read_needs_the_app_role() {
         )
     };
     let client = reqwest::Client::new();
-    for (header, expected) in [
-        (None, 401),
-        (Some("garbage".to_owned()), 401),
-        (Some(principal("Other")), 403),
-        (Some(principal("GetStatus")), 404),
+    for (path, allowed) in [
+        ("drones/drone-1", 404),
+        ("drones", 200),
+        ("deliveries/delivery-1", 404),
     ] {
-        let mut request = client.get(&url);
-        if let Some(value) = &header {
-            request = request.header("X-MS-CLIENT-PRINCIPAL", value);
+        for (header, expected) in [
+            (None, 401),
+            (Some("garbage".to_owned()), 401),
+            (Some(principal("Other")), 403),
+            (Some(principal("GetStatus")), allowed),
+        ] {
+            let mut request = client.get(format!("{}/{path}", fleet.system.api_url()));
+            if let Some(value) = &header {
+                request = request.header("X-MS-CLIENT-PRINCIPAL", value);
+            }
+            let status = request.send().await.unwrap().status().as_u16();
+            assert_eq!(status, expected, "{path} {header:?}");
         }
-        let status = request.send().await.unwrap().status().as_u16();
-        assert_eq!(status, expected, "{header:?}");
     }
 }

@@ -51,8 +51,8 @@ struct OperatingSection {
     battery_level: f64,
 }
 
-/// A GeoJSON point (RFC 7946). The altitude is beside it and not in it, because Cosmos DB's spatial index
-/// takes two coordinates.
+/// A GeoJSON point (RFC 7946). The altitude is beside it and not in it: GeoJSON's is above the ellipsoid,
+/// and drones do not say above what theirs is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type")]
 enum Point {

@@ -105,6 +105,12 @@ impl FlightStatus {
         Self::DroppedOffPackage,
         Self::ArrivedAtStation,
     ];
+
+    /// The status of this name, as it is stored and shown: `inFlight`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let name = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(name);
+        Self::deserialize(name).ok()
+    }
 }
 
 /// How the drone's body does. Every number is finite and within its range in [`ranges`].
