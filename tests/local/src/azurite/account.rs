@@ -10,21 +10,10 @@ use azure_core::http::{
 use azure_core::time::Duration;
 use azure_storage_blob::models::BlobContainerClientListBlobsOptions;
 use azure_storage_blob::{BlobContainerClient, BlobContainerClientOptions};
-use azure_storage_queue::models::{
-    QueueClientGetPropertiesResultHeaders, QueueClientReceiveMessagesOptions, QueueMessage,
-};
 use azure_storage_queue::{QueueClient, QueueClientOptions};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use drone_delivery::stores::shared_key::SharedKeyPolicy;
 use futures_util::TryStreamExt;
-
-/// The most that one request takes off a queue.
-const MESSAGES_A_REQUEST: i32 = 32;
-
-/// How long taken messages stay hidden, the longest that the service allows: 7 days, in seconds.
-const HIDDEN: i32 = 7 * 24 * 3600;
 
 /// A storage account with its key. Clones share their connections.
 #[derive(Clone)]
@@ -186,87 +175,6 @@ impl StorageAccount {
             .map_err(|error| failed(operation(), error))
     }
 
-    /// Makes a queue, if it is not there yet.
-    ///
-    /// # Errors
-    /// Where the request fails.
-    pub async fn create_queue(&self, queue: &str) -> Result<(), StorageError> {
-        self.queue(queue)?
-            .create(None)
-            .await
-            .map(|_| ())
-            .map_err(|error| failed(format!("create the queue {queue}"), error))
-    }
-
-    /// Sends a message in base64, as the Functions host does.
-    ///
-    /// # Errors
-    /// Where the request fails; a text of more than 48 KiB is too large for a queue.
-    pub async fn send_queue_message(&self, queue: &str, text: &str) -> Result<(), StorageError> {
-        let operation = || format!("send a message to the queue {queue}");
-        let message = QueueMessage {
-            message_text: Some(STANDARD.encode(text)),
-        };
-        let content = message
-            .try_into()
-            .map_err(|error| failed(operation(), error))?;
-        self.queue(queue)?
-            .send_message(content, None)
-            .await
-            .map(|_| ())
-            .map_err(|error| failed(operation(), error))
-    }
-
-    /// Takes every message that is there, decoded. They stay in the queue but hidden, so that the next
-    /// call does not see them: the service has no other way to read more than 32.
-    ///
-    /// Azurite sorts the whole queue for each 32, so the time grows with the square: about 7 s for 5,000
-    /// messages, minutes for 20,000.
-    ///
-    /// # Errors
-    /// Where a request fails, or a message is not as the Functions host writes it.
-    pub async fn take_queue_messages(&self, queue: &str) -> Result<Vec<String>, StorageError> {
-        let client = self.queue(queue)?;
-        let mut texts = Vec::new();
-        loop {
-            let options = QueueClientReceiveMessagesOptions {
-                number_of_messages: Some(MESSAGES_A_REQUEST),
-                visibility_timeout: Some(HIDDEN),
-                ..Default::default()
-            };
-            let received = async { client.receive_messages(Some(options)).await?.into_model() }
-                .await
-                .map_err(|error| failed(format!("read the queue {queue}"), error))?;
-            let messages = received.items.unwrap_or_default();
-            if messages.is_empty() {
-                return Ok(texts);
-            }
-            for message in messages {
-                texts.push(
-                    decode(message.message_text.as_deref().unwrap_or_default())
-                        .ok_or_else(|| StorageError::Message(queue.to_owned()))?,
-                );
-            }
-        }
-    }
-
-    /// How many messages are in a queue, hidden ones included; Azurite counts exactly.
-    ///
-    /// # Errors
-    /// Where the request fails, or there is no such queue.
-    pub async fn queue_length(&self, queue: &str) -> Result<u64, StorageError> {
-        let client = self.queue(queue)?;
-        async {
-            client
-                .get_properties(None)
-                .await?
-                .approximate_messages_count()
-        }
-        .await
-        .map(|count| count.map_or(0, |count| count.max(0).unsigned_abs()))
-        .map_err(|error| failed(format!("count the messages of the queue {queue}"), error))
-    }
-
     pub(super) fn container(&self, name: &str) -> Result<BlobContainerClient, StorageError> {
         let options = BlobContainerClientOptions {
             client_options: self.client_options(),
@@ -276,7 +184,7 @@ impl StorageAccount {
             .map_err(|error| failed(format!("use the container {name}"), error))
     }
 
-    fn queue(&self, name: &str) -> Result<QueueClient, StorageError> {
+    pub(super) fn queue(&self, name: &str) -> Result<QueueClient, StorageError> {
         let options = QueueClientOptions {
             client_options: self.client_options(),
             ..Default::default()
@@ -326,10 +234,6 @@ fn below(endpoint: &Url, name: &str) -> Url {
     url
 }
 
-fn decode(text: &str) -> Option<String> {
-    String::from_utf8(STANDARD.decode(text).ok()?).ok()
-}
-
-fn failed(operation: String, error: azure_core::Error) -> StorageError {
+pub(super) fn failed(operation: String, error: azure_core::Error) -> StorageError {
     StorageError::Request { operation, error }
 }

@@ -5,13 +5,14 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | `account` | a storage account, for looking at what is in it |
+//! | `account`, `queues` | a storage account, for looking at what is in it, and for the host's queues |
 //! | `install` | puts Azurite into the target folder on first use |
 //! | `output` | what a process says, kept short |
 
 mod account;
 mod install;
 mod output;
+mod queues;
 
 use std::time::Duration;
 

@@ -11,6 +11,8 @@ pub(crate) enum Zone {
     Unspecified,
     /// `Z`: a DateTime in UTC.
     Z,
+    /// `+00:00`: a DateTimeOffset, or a local DateTime where local time is UTC.
+    Offset,
 }
 
 /// Whole seconds, as a DateTime or DateTimeOffset at the top of `Metadata` is written.
@@ -52,6 +54,7 @@ fn write_zone(out: &mut String, zone: Zone) {
     out.push_str(match zone {
         Zone::Unspecified => "",
         Zone::Z => "Z",
+        Zone::Offset => "+00:00",
     });
 }
 
@@ -101,6 +104,10 @@ mod tests {
         assert_eq!(
             written(|out| write_fraction(out, time, Zone::Z)),
             "2024-05-01T12:00:00.5Z"
+        );
+        assert_eq!(
+            written(|out| write_seconds(out, time, Zone::Offset)),
+            "2024-05-01T12:00:00+00:00"
         );
         assert_eq!(
             written(|out| write_seconds(out, time, Zone::Unspecified)),

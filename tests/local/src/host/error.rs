@@ -60,6 +60,14 @@ pub enum HostError {
         /// The last lines that it wrote to stderr.
         last_lines: Vec<String>,
     },
+    /// A queue trigger's connection leads nowhere.
+    #[error("the queue trigger of {function}: {problem}")]
+    Storage {
+        /// The function.
+        function: String,
+        /// What is wrong with its connection.
+        problem: String,
+    },
     /// Something of the operating system, such as no free port.
     #[error("the host cannot start: {0}")]
     Io(#[from] std::io::Error),
@@ -122,9 +130,20 @@ impl CallFailure {
     }
 }
 
+/// A timer's function was not run to a good end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RunTimerError {
+    /// No function of this name has a timer, or it is disabled.
+    #[error("there is no timer function {0}, or it is disabled")]
+    NoTimer(String),
+    /// The call failed, and the retry policy allows no other.
+    #[error(transparent)]
+    Failed(CallFailure),
+}
+
 /// Not every event was dealt with in time.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("not settled after {} s: {calls_in_flight} calls in flight; events not checkpointed: {}{}", .waited.as_secs_f64(), listed(.lag), last(.last_failure))]
+#[error("not settled after {} s: {calls_in_flight} calls in flight; events not checkpointed: {}; messages in queues: {}{}", .waited.as_secs_f64(), listed(.lag), listed(.queued), last(.last_failure))]
 pub struct NotSettled {
     /// How long the host was given.
     pub waited: Duration,
@@ -132,6 +151,8 @@ pub struct NotSettled {
     pub calls_in_flight: usize,
     /// Consumer groups, and the events that each has not checkpointed.
     pub lag: Vec<(String, u64)>,
+    /// Queues that trigger a function, and the messages in each; the largest number for one that could not be asked.
+    pub queued: Vec<(String, u64)>,
     /// The function that failed last, and why.
     pub last_failure: Option<(String, String)>,
 }
@@ -141,7 +162,10 @@ fn listed(lag: &[(String, u64)]) -> String {
         .iter()
         .map(|(group, events)| format!("{group} {events}"))
         .collect();
-    parts.join(", ")
+    match parts.is_empty() {
+        true => "none".to_owned(),
+        false => parts.join(", "),
+    }
 }
 
 fn last(failure: &Option<(String, String)>) -> String {

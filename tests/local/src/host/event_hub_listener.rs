@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use time::UtcDateTime;
-use uuid::Uuid;
 
+use super::attempts::Attempts;
 use super::envelope::event_hub::PartitionEnvelope;
-use super::envelope::{CallContext, RetryContext};
 use super::error::CallFailure;
 use super::function_json::{EventHubTrigger, Function};
 use super::host_json::EventHubsOptions;
 use super::invoker::{Call, Invoker};
-use super::journal::{BatchDone, CallFailed, HostEvent};
+use super::journal::{BatchDone, HostEvent};
 use super::partition_reader::PartitionReader;
 use crate::hub::{Hub, StoredEvent};
 
@@ -66,57 +65,23 @@ impl EventHubListener {
 
     /// Calls until it succeeds or the retry policy gives up.
     async fn call(&self, events: &[Arc<StoredEvent>]) {
-        let mut attempt = 1;
-        let mut last_failure: Option<String> = None;
+        let mut attempts = Attempts::new(&self.function, Some(self.partition), &self.invoker);
         loop {
-            let invocation_id = Uuid::new_v4();
-            let failure = match self
-                .attempt(events, invocation_id, attempt, last_failure.as_deref())
-                .await
-            {
-                Ok(()) => return self.succeeded(events, attempt),
-                Err(failure) => failure,
+            let Err(failure) = self.attempt(events, &attempts).await else {
+                return self.succeeded(events, attempts.number);
             };
-            last_failure = Some(failure.to_string());
-            self.invoker.journal().failed(CallFailed {
-                function: Arc::clone(&self.name),
-                invocation_id,
-                partition: Some(self.partition),
-                attempt,
-                failure,
-            });
-            let delay = self
-                .function
-                .retry
-                .as_ref()
-                .and_then(|policy| policy.delay(attempt, rand::random_range(0.0..1.0)));
-            let Some(delay) = delay else {
+            if !attempts.again_after(failure).await {
                 return self.lost(events);
-            };
-            tokio::time::sleep(delay).await;
-            attempt += 1;
-            self.invoker
-                .journal()
-                .update(&self.name, |stats| stats.retries += 1);
+            }
         }
     }
 
     async fn attempt(
         &self,
         events: &[Arc<StoredEvent>],
-        invocation_id: Uuid,
-        attempt: u32,
-        last_failure: Option<&str>,
+        attempts: &Attempts<'_>,
     ) -> Result<(), CallFailure> {
-        let context = CallContext {
-            function: &self.name,
-            now: UtcDateTime::now(),
-            retry: self.function.retry.as_ref().map(|policy| RetryContext {
-                retry_count: attempt - 1,
-                max_retry_count: policy.max_retry_count(),
-                last_failure,
-            }),
-        };
+        let context = attempts.context();
         let envelope = match events {
             [event] if !self.many => self.envelope.one(event, &context),
             _ => self
@@ -125,7 +90,7 @@ impl EventHubListener {
                 .map_err(CallFailure::Input)?,
         };
         let call = Call {
-            invocation_id,
+            invocation_id: attempts.invocation_id,
             envelope,
         };
         self.invoker.invoke(&self.function, call).await.map(drop)

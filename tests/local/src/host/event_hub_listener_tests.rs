@@ -2,76 +2,26 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Mutex;
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use serde_json::{Value, json};
-use tokio::sync::{mpsc, watch};
+use uuid::Uuid;
 
 use super::*;
-use crate::host::function_json::Connection;
-use crate::host::journal::Journal;
-use crate::host::link::{HandlerLink, HandlerState, Kill, Reached};
-use crate::host::log::LogSink;
-use crate::host::queue_output::QueueOutputs;
-use crate::host::queue_store::memory::MemoryQueues;
-use crate::host::settings::Settings;
+use crate::host::fake_handler::{FakeHandler, Seen, envelope, function};
+use crate::host::function_json::{Connection, Trigger};
+use crate::host::link::{HandlerState, Kill};
 use crate::hub::NewEvent;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-type Reply = Box<dyn Fn(usize, &Value) -> Response + Send + Sync>;
-
-#[derive(Clone, Debug)]
-struct Seen {
-    headers: HeaderMap,
-    body: Value,
-}
-
-#[derive(Clone)]
-struct FakeHandler {
-    seen: Arc<Mutex<Vec<Seen>>>,
-    reply: Arc<Reply>,
-}
-
-async fn answer(State(fake): State<FakeHandler>, headers: HeaderMap, body: Bytes) -> Response {
-    let body: Value = serde_json::from_slice(&body).unwrap();
-    let count = {
-        let mut seen = fake.seen.lock().unwrap();
-        seen.push(Seen {
-            headers,
-            body: body.clone(),
-        });
-        seen.len()
-    };
-    (fake.reply)(count, &body)
-}
-
-fn envelope(value: &Value) -> Response {
-    (
-        [(header::CONTENT_TYPE, "application/json")],
-        value.to_string(),
-    )
-        .into_response()
-}
-
 /// One function, one partition, one fake handler.
 struct Rig {
     hub: Hub,
-    seen: Arc<Mutex<Vec<Seen>>>,
-    journal: Arc<Journal>,
-    queues: Arc<MemoryQueues>,
-    kills: mpsc::UnboundedReceiver<Kill>,
-    state: watch::Sender<HandlerState>,
-    reached: Reached,
-    log: Arc<Mutex<Vec<String>>>,
+    fake: FakeHandler,
     listener: tokio::task::JoinHandle<()>,
 }
 
@@ -101,46 +51,13 @@ async fn rig(
         ("Store", "secret"),
         ("Queue", "dead"),
     ];
-    let settings = Settings::new(
-        settings
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect(),
-    );
-    let function = Arc::new(Function::parse("Fly", &text, &settings).unwrap().unwrap());
-    let fake = FakeHandler {
-        seen: Arc::default(),
-        reply: Arc::new(Box::new(reply)),
-    };
-    let seen = Arc::clone(&fake.seen);
-    let socket = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .await
-        .unwrap();
-    let address: SocketAddr = socket.local_addr().unwrap();
-    let router = Router::new().fallback(answer).with_state(fake);
-    tokio::spawn(async move { axum::serve(socket, router).await });
-
-    let reached = Reached {
-        address,
-        generation: 1,
-    };
-    let (state, watched) = watch::channel(HandlerState::Ready(reached));
-    let (kill, kills) = mpsc::unbounded_channel();
-    let log = Arc::new(Mutex::new(Vec::new()));
-    let sink = {
-        let log = Arc::clone(&log);
-        LogSink::new(move |line| log.lock().unwrap().push(line))
-    };
-    let journal = Arc::new(Journal::new([function.name.clone()].iter(), sink));
-    let queues = Arc::new(MemoryQueues::default());
-    let invoker = Arc::new(Invoker::new(
-        HandlerLink::new(watched, kill),
-        timeout,
-        Arc::clone(&journal),
-        QueueOutputs::new(queues.accounts()),
-    ));
+    let function = function("Fly", &text, &settings);
+    let fake = FakeHandler::start("Fly", timeout, move |count, body| {
+        std::future::ready(reply(count, &body))
+    })
+    .await;
     let hub = Hub::new("telemetry", 1);
-    let crate::host::function_json::Trigger::EventHub(trigger) = &function.trigger else {
+    let Trigger::EventHub(trigger) = &function.trigger else {
         panic!("the trigger is of Event Hubs");
     };
     let options = EventHubsOptions {
@@ -149,17 +66,12 @@ async fn rig(
         max_wait: PATIENCE,
         checkpoint_every: 1,
     };
-    let listener = EventHubListener::new(&function, trigger, 0, &hub, options, &invoker).unwrap();
+    let listener =
+        EventHubListener::new(&function, trigger, 0, &hub, options, &fake.invoker).unwrap();
     Rig {
         listener: tokio::spawn(listener.run()),
         hub,
-        seen,
-        journal,
-        queues,
-        kills,
-        state,
-        reached,
-        log,
+        fake,
     }
 }
 
@@ -183,7 +95,7 @@ impl Rig {
     }
 
     fn calls(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+        self.fake.calls()
     }
 }
 
@@ -207,7 +119,7 @@ async fn a_call_has_the_hosts_headers_and_its_outputs_and_logs_arrive() {
         envelope(&json!({"Outputs": {"deadLetters": ["one", "two"], "other": 1}, "Logs": ["said"]}))
     })
     .await;
-    let mut news = rig.journal.subscribe();
+    let mut news = rig.fake.journal.subscribe();
     rig.send(&["a"]);
     rig.settled().await;
     let calls = rig.calls();
@@ -227,8 +139,8 @@ async fn a_call_has_the_hosts_headers_and_its_outputs_and_logs_arrive() {
         calls[0].body["Metadata"].get("RetryContext").is_none(),
         "there is no policy"
     );
-    assert_eq!(rig.queues.texts("dead"), ["one", "two"]);
-    let log = rig.log.lock().unwrap().clone();
+    assert_eq!(rig.fake.queues.texts("dead"), ["one", "two"]);
+    let log = rig.fake.log.lock().unwrap().clone();
     assert!(log.contains(&"[Fly] said".to_owned()), "{log:?}");
     assert!(log.iter().any(|line| line.contains("'other'")), "{log:?}");
     let HostEvent::BatchDone(done) = news.try_recv().unwrap() else {
@@ -255,7 +167,7 @@ async fn without_a_policy_a_failed_batch_is_checkpointed_and_lost() {
         rig.calls().iter().map(bodies).collect::<Vec<_>>(),
         [["a"], ["b"]]
     );
-    let stats = rig.journal.stats().remove("Fly").unwrap();
+    let stats = rig.fake.journal.stats().remove("Fly").unwrap();
     assert_eq!(
         (stats.calls, stats.failures, stats.events, stats.lost_events),
         (2, 1, 1, 1)
@@ -295,7 +207,7 @@ async fn a_policy_repeats_the_same_batch_under_new_invocation_ids() {
     );
     assert_eq!(context(2)["RetryCount"], 2);
     assert!(context(2)["Exception"].to_string().contains("503"));
-    assert_eq!(rig.journal.stats()["Fly"].lost_events, 0);
+    assert_eq!(rig.fake.journal.stats()["Fly"].lost_events, 0);
 }
 
 #[tokio::test]
@@ -306,7 +218,7 @@ async fn exhausted_retries_lose_the_batch() {
     .await;
     rig.send(&["a"]);
     rig.settled().await;
-    let stats = rig.journal.stats().remove("Fly").unwrap();
+    let stats = rig.fake.journal.stats().remove("Fly").unwrap();
     assert_eq!((stats.calls, stats.retries, stats.lost_events), (3, 2, 1));
 }
 
@@ -316,13 +228,14 @@ async fn an_output_that_cannot_be_delivered_fails_the_call_and_is_sent_again() {
         envelope(&json!({"Outputs": {"deadLetters": ["x"]}}))
     })
     .await;
-    rig.queues
+    rig.fake
+        .queues
         .failing
         .store(1, std::sync::atomic::Ordering::SeqCst);
     rig.send(&["a"]);
     rig.settled().await;
     assert_eq!(rig.calls().len(), 2);
-    assert_eq!(rig.queues.texts("dead"), ["x"]);
+    assert_eq!(rig.fake.queues.texts("dead"), ["x"]);
 }
 
 #[tokio::test]
@@ -336,8 +249,11 @@ async fn an_answer_without_an_envelope_hangs_until_function_timeout_and_the_hand
     rig.send(&["a"]);
     rig.settled().await;
     assert!(started.elapsed() >= timeout, "{:?}", started.elapsed());
-    assert_eq!(rig.kills.try_recv(), Ok(Kill::Timeout { generation: 1 }));
-    let log = rig.log.lock().unwrap().clone();
+    assert_eq!(
+        rig.fake.kills.try_recv(),
+        Ok(Kill::Timeout { generation: 1 })
+    );
+    let log = rig.fake.log.lock().unwrap().clone();
     assert!(
         log.iter()
             .any(|line| line.contains("hangs until functionTimeout")),
@@ -351,12 +267,12 @@ async fn a_hanging_call_fails_when_the_handler_dies_before() {
         StatusCode::NO_CONTENT.into_response()
     })
     .await;
-    let mut news = rig.journal.subscribe();
+    let mut news = rig.fake.journal.subscribe();
     rig.send(&["a"]);
     while rig.calls().is_empty() {
         tokio::task::yield_now().await;
     }
-    rig.state.send_replace(HandlerState::Starting);
+    rig.fake.state.send_replace(HandlerState::Starting);
     let HostEvent::CallFailed(failed) = news.recv().await.unwrap() else {
         panic!("the call failed");
     };
@@ -370,16 +286,18 @@ async fn a_hanging_call_fails_when_the_handler_dies_before() {
 #[tokio::test]
 async fn calls_wait_for_a_handler_that_is_being_restarted_and_fail_when_it_refuses() {
     let rig = rig(MANY, "", None, |_, _| envelope(&json!({}))).await;
-    rig.state.send_replace(HandlerState::Starting);
+    rig.fake.state.send_replace(HandlerState::Starting);
     rig.send(&["a"]);
     tokio::task::yield_now().await;
     assert_eq!(rig.hub.lag("g"), 1);
-    rig.state.send_replace(HandlerState::Ready(rig.reached));
+    rig.fake
+        .state
+        .send_replace(HandlerState::Ready(rig.fake.reached));
     rig.settled().await;
-    rig.state.send_replace(HandlerState::Refusing);
+    rig.fake.state.send_replace(HandlerState::Refusing);
     rig.send(&["b"]);
     rig.settled().await;
-    let stats = rig.journal.stats().remove("Fly").unwrap();
+    let stats = rig.fake.journal.stats().remove("Fly").unwrap();
     assert_eq!((stats.calls, stats.failures, stats.lost_events), (1, 1, 1));
 }
 
@@ -392,7 +310,7 @@ async fn untyped_events_that_are_not_json_fail_the_batch_before_the_handler_sees
     rig.send(&["{}", "not json"]);
     rig.settled().await;
     assert!(rig.calls().is_empty());
-    assert_eq!(rig.journal.stats()["Fly"].lost_events, 2);
+    assert_eq!(rig.fake.journal.stats()["Fly"].lost_events, 2);
 }
 
 #[tokio::test]
@@ -422,7 +340,7 @@ async fn an_aborted_listener_leaves_its_batch_without_a_checkpoint() {
         tokio::task::yield_now().await;
     }
     rig.listener.abort();
-    let mut in_flight = rig.journal.watch_in_flight();
+    let mut in_flight = rig.fake.journal.watch_in_flight();
     tokio::time::timeout(PATIENCE, in_flight.wait_for(|calls| *calls == 0))
         .await
         .unwrap()

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::retry::RetryPolicy;
+use super::schedule::Schedule;
 use super::settings::{Settings, is_true};
 use super::timespan;
 
@@ -21,6 +22,25 @@ pub(crate) struct Function {
 pub(crate) enum Trigger {
     EventHub(EventHubTrigger),
     Http(HttpTrigger),
+    Queue(QueueTrigger),
+    Timer(TimerTrigger),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct QueueTrigger {
+    pub binding: String,
+    pub queue: String,
+    pub connection: Connection,
+    pub data_type: DataType,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct TimerTrigger {
+    pub binding: String,
+    pub schedule: Schedule,
+    pub run_on_startup: bool,
+    /// `useMonitor`: whether runs may be written down at all.
+    pub use_monitor: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -101,6 +121,9 @@ struct Binding {
     route: Option<String>,
     methods: Option<Vec<String>>,
     queue_name: Option<String>,
+    schedule: Option<String>,
+    run_on_startup: Option<bool>,
+    use_monitor: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -162,6 +185,12 @@ impl Function {
         if let Trigger::Http(trigger) = &mut trigger {
             trigger.output = http_outputs.next().map(|output| output.binding.clone());
         }
+        if matches!(trigger, Trigger::Queue(_)) && file.retry.is_some() {
+            return Err(
+                "a queue trigger has no retry policy: host.json says how often a message comes again"
+                    .to_owned(),
+            );
+        }
         let forwardable = matches!(trigger, Trigger::Http(_))
             && outputs.len() == 1
             && matches!(outputs[0].kind, OutputKind::Http);
@@ -186,6 +215,8 @@ impl Binding {
         let binding = self.name.clone();
         match self.kind.to_lowercase().as_str() {
             "eventhubtrigger" => self.event_hub(settings).map(Trigger::EventHub),
+            "queuetrigger" => self.queue(settings).map(Trigger::Queue),
+            "timertrigger" => self.timer(settings).map(Trigger::Timer),
             "httptrigger" => Ok(Trigger::Http(HttpTrigger {
                 binding,
                 route: self
@@ -223,15 +254,44 @@ impl Binding {
                 }
                 _ => false,
             },
-            data_type: match self.data_type.as_deref().map(str::to_lowercase).as_deref() {
-                None | Some("") => DataType::Untyped,
-                Some("binary") => DataType::Binary,
-                Some("string") => DataType::String,
-                Some(other) => {
-                    return Err(format!("binding '{}': dataType '{other}' is not supported here", self.name));
-                }
-            },
+            data_type: self.data_type()?,
         })
+    }
+
+    fn queue(&self, settings: &Settings) -> Result<QueueTrigger, String> {
+        Ok(QueueTrigger {
+            binding: self.name.clone(),
+            queue: self.required(settings, "queueName", self.queue_name.as_deref())?,
+            connection: self.storage(settings)?,
+            data_type: self.data_type()?,
+        })
+    }
+
+    fn timer(&self, settings: &Settings) -> Result<TimerTrigger, String> {
+        let text = self.required(settings, "schedule", self.schedule.as_deref())?;
+        Ok(TimerTrigger {
+            binding: self.name.clone(),
+            schedule: Schedule::parse(&text).ok_or_else(|| {
+                format!(
+                    "binding '{}': schedule '{text}' is neither a cron expression of six fields, seconds first, nor a time span",
+                    self.name
+                )
+            })?,
+            run_on_startup: self.run_on_startup.unwrap_or(false),
+            use_monitor: self.use_monitor.unwrap_or(true),
+        })
+    }
+
+    fn data_type(&self) -> Result<DataType, String> {
+        match self.data_type.as_deref().map(str::to_lowercase).as_deref() {
+            None | Some("") => Ok(DataType::Untyped),
+            Some("binary") => Ok(DataType::Binary),
+            Some("string") => Ok(DataType::String),
+            Some(other) => Err(format!(
+                "binding '{}': dataType '{other}' is not supported here",
+                self.name
+            )),
+        }
     }
 
     fn output(&self, settings: &Settings) -> Result<Output, String> {

@@ -13,6 +13,9 @@ const DEFAULT_INITIALIZATION_TIMEOUT: Duration = Duration::from_secs(30);
 /// The default of the Flex Consumption plan.
 const DEFAULT_FUNCTION_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 
+/// The most messages that the Queue service hands out at a time.
+const MAX_QUEUE_BATCH: usize = 32;
+
 #[derive(Debug, Clone)]
 pub(crate) struct HostJson {
     pub executable: String,
@@ -25,6 +28,7 @@ pub(crate) struct HostJson {
     /// `api` unless said otherwise; may be empty.
     pub route_prefix: String,
     pub event_hubs: EventHubsOptions,
+    pub queues: QueuesOptions,
 }
 
 /// `extensions.eventHubs`.
@@ -35,6 +39,21 @@ pub(crate) struct EventHubsOptions {
     /// Counts only where `min_batch` is more than 1.
     pub max_wait: Duration,
     pub checkpoint_every: u64,
+}
+
+/// `extensions.queues`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct QueuesOptions {
+    /// Messages taken at a time, 1 to 32.
+    pub batch_size: usize,
+    /// The next batch is taken when no more calls than this are in flight.
+    pub new_batch_threshold: usize,
+    /// The last attempt at a message.
+    pub max_dequeue_count: u32,
+    /// How long a message is hidden between two attempts.
+    pub visibility_timeout: Duration,
+    /// The longest time between two looks at a queue that is empty.
+    pub max_polling_interval: Duration,
 }
 
 impl HostJson {
@@ -63,7 +82,19 @@ impl HostJson {
             _ => Some(root.span("functionTimeout", DEFAULT_FUNCTION_TIMEOUT)?),
         };
         let event_hubs = root.at("extensions").at("eventHubs");
+        let queues = root.at("extensions").at("queues");
+        let batch_size = queues.count("batchSize", 16)?;
         let parsed = Self {
+            queues: QueuesOptions {
+                batch_size,
+                new_batch_threshold: match queues.text("newBatchThreshold") {
+                    Some(_) => queues.count("newBatchThreshold", 1)?,
+                    None => batch_size / 2,
+                },
+                max_dequeue_count: queues.count("maxDequeueCount", 5)?,
+                visibility_timeout: queues.span("visibilityTimeout", Duration::ZERO)?,
+                max_polling_interval: queues.span("maxPollingInterval", Duration::from_secs(60))?,
+            },
             executable,
             arguments: description.texts("arguments"),
             working_directory: description.text("workingDirectory").unwrap_or_default(),
@@ -86,6 +117,12 @@ impl HostJson {
             },
         };
         parsed.check()?;
+        if queues
+            .text("messageEncoding")
+            .is_some_and(|encoding| !encoding.eq_ignore_ascii_case("base64"))
+        {
+            return Err("a messageEncoding other than base64 is not supported here".to_owned());
+        }
         if event_hubs
             .at("initialOffsetOptions")
             .text("type")
@@ -107,6 +144,12 @@ impl HostJson {
         if min_batch > max_batch {
             return Err(format!(
                 "minEventBatchSize ({min_batch}) must not be more than maxEventBatchSize ({max_batch})"
+            ));
+        }
+        if self.queues.batch_size > MAX_QUEUE_BATCH {
+            return Err(format!(
+                "batchSize ({}) must not be more than {MAX_QUEUE_BATCH}",
+                self.queues.batch_size
             ));
         }
         Ok(())
@@ -229,6 +272,10 @@ mod tests {
         assert_eq!(host.event_hubs.min_batch, 1);
         assert_eq!(host.event_hubs.max_wait, Duration::from_secs(60));
         assert_eq!(host.event_hubs.checkpoint_every, 1);
+        assert_eq!(host.queues.batch_size, 16);
+        assert_eq!(host.queues.new_batch_threshold, 8);
+        assert_eq!(host.queues.max_dequeue_count, 5);
+        assert_eq!(host.queues.visibility_timeout, Duration::ZERO);
         assert_eq!(host.route_prefix, "api");
         assert!(!host.forward_http);
     }
@@ -286,6 +333,17 @@ mod tests {
                 "must not be more",
             ),
             ("functionTimeout", "soon", "functionTimeout"),
+            ("extensions__queues__batchSize", "33", "batchSize"),
+            (
+                "extensions__queues__visibilityTimeout",
+                "-1",
+                "visibilityTimeout",
+            ),
+            (
+                "extensions__queues__messageEncoding",
+                "none",
+                "messageEncoding",
+            ),
         ] {
             let name = format!("AzureFunctionsJobHost__{name}");
             let problem = HostJson::parse(MINIMAL, &settings(&[(&name, value)])).unwrap_err();

@@ -1,11 +1,12 @@
-//! HTTP triggers: requests from outside, forwarded to the handler or put into an envelope.
+//! HTTP triggers: requests from outside, forwarded to the handler or put into an envelope. Also the host's own way to run a timer's
+//! function: `POST /admin/functions/{name}`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
 use serde_json::Value;
@@ -20,6 +21,10 @@ use super::invoker::{Call, HOST_VERSION, Invoker, output_value, uri};
 use super::journal::CallFailed;
 use super::link::{HandlerState, Reached};
 use super::routes::{Routes, percent_decoded};
+use super::timer::Timer;
+
+/// Below it are the functions' names.
+const ADMIN: &str = "/admin/functions/";
 
 /// The largest request that the host takes, in bytes: 100 MB as in Azure.
 const MAX_REQUEST_BYTES: usize = 100 * 1000 * 1000;
@@ -37,12 +42,16 @@ pub(crate) struct HttpFront {
     pub routes: Routes,
     pub forward: bool,
     pub invoker: Arc<Invoker>,
+    pub timers: Vec<Arc<Timer>>,
 }
 
 /// Answers any request.
 pub(crate) async fn serve(State(front): State<Arc<HttpFront>>, request: Request) -> Response {
     if request.uri().path() == "/" {
         return "The local Functions host is running.\n".into_response();
+    }
+    if let Some(name) = request.uri().path().strip_prefix(ADMIN) {
+        return front.run_timer(request.method(), name);
     }
     let found = front
         .routes
@@ -83,6 +92,25 @@ fn unavailable(text: &'static str) -> Response {
 }
 
 impl HttpFront {
+    /// 202 and no more: the call's outcome is in the log. The real host takes any function that is not of HTTP, and asks for a key.
+    fn run_timer(&self, method: &Method, name: &str) -> Response {
+        let timer = self
+            .timers
+            .iter()
+            .find(|timer| timer.name().eq_ignore_ascii_case(name));
+        match timer {
+            None => (StatusCode::NOT_FOUND, "No timer function has this name.\n").into_response(),
+            Some(_) if method != Method::POST => {
+                (StatusCode::METHOD_NOT_ALLOWED, "Run it with POST.\n").into_response()
+            }
+            Some(timer) => {
+                let timer = Arc::clone(timer);
+                tokio::spawn(async move { timer.run(false).await });
+                StatusCode::ACCEPTED.into_response()
+            }
+        }
+    }
+
     /// Path, query, headers and body as they came; the answer as it comes, with any status.
     async fn forward(
         &self,

@@ -76,6 +76,10 @@ impl Invoker {
         &self.client
     }
 
+    pub(crate) fn queues(&self) -> &QueueOutputs {
+        &self.queues
+    }
+
     pub(crate) fn journal(&self) -> &Arc<Journal> {
         &self.journal
     }

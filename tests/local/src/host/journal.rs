@@ -57,6 +57,13 @@ pub enum HostEvent {
     BatchDone(BatchDone),
     /// A call failed; it may be made again.
     CallFailed(CallFailed),
+    /// A queue message was moved to the poison queue.
+    MessagePoisoned {
+        /// The function that it triggered.
+        function: Arc<str>,
+        /// The poison queue.
+        queue: String,
+    },
     /// Events were checkpointed although their last call failed.
     EventsLost {
         /// The function that missed them.

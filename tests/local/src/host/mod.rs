@@ -1,7 +1,7 @@
 //! The Functions host as a custom handler sees it: it starts the handler, calls it for events and HTTP requests, delivers its
 //! outputs, and kills and restarts it as the real host does, quirks included.
 //!
-//! The facts behind it are those of host 4.1037 and the Event Hubs extension. The host reads host.json and function.json by
+//! The facts behind it are those of host 4.1037 and of its Event Hubs, Storage and Timer extensions. The host reads host.json and function.json by
 //! itself, without the SDK that the handler uses, so that the two cannot share a mistake.
 //!
 //! | module | what it is |
@@ -9,19 +9,27 @@
 //! | `app`, `host_json`, `function_json`, `settings`, `timespan` | the configuration |
 //! | `handler_process`, `supervisor`, `restart_policy`, `usage` | the handler's process |
 //! | `link` | what calls know of it |
-//! | `event_hub_listener`, `partition_reader`, `retry` | the Event Hubs trigger |
+//! | `platform` | the listeners of all triggers, and a new host after one that gave up |
+//! | `event_hub_listener`, `partition_reader` | the Event Hubs trigger |
+//! | `queue_listener` | the queue trigger |
+//! | `timer`, `schedule` | the timer trigger |
+//! | `attempts`, `retry` | calls made again |
 //! | `http_front`, `routes` | HTTP triggers |
 //! | `envelope`, `clock`, `json_text` | what a call looks like |
 //! | `invoker`, `answer` | a call, and what its answer amounts to |
-//! | `queue_output`, `queue_store` | queue outputs |
+//! | `queue_output` | queue outputs |
+//! | `queue_store` | queue storage, for outputs and triggers |
 //! | `journal`, `log`, `error` | what happened |
 
 mod answer;
 mod app;
+mod attempts;
 mod clock;
 mod envelope;
 mod error;
 mod event_hub_listener;
+#[cfg(test)]
+mod fake_handler;
 mod function_json;
 mod handler_process;
 mod host_json;
@@ -31,14 +39,20 @@ mod journal;
 mod json_text;
 mod link;
 mod log;
+#[cfg(test)]
+mod memory_queues;
 mod partition_reader;
+mod platform;
+mod queue_listener;
 mod queue_output;
 mod queue_store;
 mod restart_policy;
 mod retry;
 mod routes;
+mod schedule;
 mod settings;
 mod supervisor;
+mod timer;
 mod timespan;
 mod usage;
 
@@ -51,32 +65,32 @@ use std::time::Duration;
 use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
 use self::app::App;
-use self::event_hub_listener::EventHubListener;
-use self::function_json::{Function, Trigger};
-use self::handler_process::{HandlerProcess, HandlerSpec};
-use self::host_json::EventHubsOptions;
+use self::function_json::Function;
+use self::handler_process::HandlerSpec;
 use self::http_front::HttpFront;
 use self::invoker::Invoker;
 use self::journal::Journal;
 use self::link::{HandlerLink, HandlerState, Kill};
+use self::platform::{Platform, TriggerQueue};
 use self::queue_output::QueueOutputs;
 use self::queue_store::QueueAccounts;
 use self::routes::Routes;
 use self::settings::Settings;
 use self::supervisor::{HandlerStatus, Supervisor};
+use self::timer::Timer;
 use crate::hub::Hub;
 
-pub use self::error::{CallFailure, HostError, NotSettled};
+pub use self::error::{CallFailure, HostError, NotSettled, RunTimerError};
 pub use self::journal::{BatchDone, CallFailed, FunctionStats, HostEvent};
 pub use self::log::LogSink;
 
 pub(crate) use self::envelope::event_hub::EncodedEvent;
 
-/// Between the third error, which stops the host, and the platform's new one.
-const PLATFORM_RESTART_DELAY: Duration = Duration::from_secs(1);
+/// How often the length of a triggering queue is asked for while somebody waits for it.
+const LOOK_AT_QUEUES: Duration = Duration::from_millis(100);
 
 /// A time as annotations hold it.
 pub(crate) fn write_time(out: &mut String, time: time::UtcDateTime) {
@@ -124,6 +138,8 @@ pub struct Host {
     journal: Arc<Journal>,
     link: HandlerLink,
     status: Arc<HandlerStatus>,
+    timers: Vec<Arc<Timer>>,
+    queues: Vec<TriggerQueue>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -170,15 +186,20 @@ impl Host {
         let first = supervisor.start().await?;
 
         let functions: Vec<Arc<Function>> = app.functions.into_values().map(Arc::new).collect();
+        let timers = platform::timers(&functions, &invoker);
+        let queues = platform::trigger_queues(&functions, &invoker)?;
         let front = Arc::new(HttpFront {
             routes: Routes::new(&app.host.route_prefix, functions.iter()),
             forward: app.host.forward_http,
             invoker: Arc::clone(&invoker),
+            timers: timers.clone(),
         });
         let platform = Platform {
             functions,
             hub: options.hub.clone(),
             event_hubs: app.host.event_hubs,
+            queues: app.host.queues,
+            timers: timers.clone(),
             invoker,
             supervisor,
             unlimited_restarts: options.unlimited_restarts,
@@ -201,6 +222,8 @@ impl Host {
             journal,
             link,
             status,
+            timers,
+            queues,
             tasks,
         })
     }
@@ -242,7 +265,19 @@ impl Host {
         self.link.kill(Kill::Crash);
     }
 
-    /// Waits until every consumer group has checkpointed everything that the hub has taken, and no call is in flight.
+    /// Runs a timer's function now, as `POST /admin/functions/{name}` of the real host does, and waits for the end of the call. A call
+    /// that is in flight comes first.
+    ///
+    /// # Errors
+    /// Where there is no such timer, or the call failed.
+    pub async fn run_timer(&self, function: &str) -> Result<(), RunTimerError> {
+        let timer = self.timers.iter().find(|timer| timer.name() == function);
+        let timer = timer.ok_or_else(|| RunTimerError::NoTimer(function.to_owned()))?;
+        timer.run(false).await.map_err(RunTimerError::Failed)
+    }
+
+    /// Waits until there is nothing left to do: every consumer group has checkpointed everything that the hub has taken, every queue
+    /// that triggers a function is empty, and no call is in flight. Timers go on.
     ///
     /// # Errors
     /// Where that is not so within `timeout`; the error says what is left.
@@ -252,14 +287,25 @@ impl Host {
         let wait = async {
             loop {
                 progress.borrow_and_update();
-                let calls = *in_flight.borrow_and_update();
-                if calls == 0 && self.lag().is_empty() {
+                in_flight.borrow_and_update();
+                let idle =
+                    || *self.journal.watch_in_flight().borrow() == 0 && self.lag().is_empty();
+                // A message is in its queue until its call has succeeded, so the queues are looked at last, and then whether their
+                // messages have led to more.
+                if idle() && self.queued().await.is_empty() && idle() {
                     return;
                 }
+                let look_again = async {
+                    match self.queues.is_empty() {
+                        true => std::future::pending().await,
+                        false => tokio::time::sleep(LOOK_AT_QUEUES).await,
+                    }
+                };
                 // Neither channel closes while the host is there.
                 tokio::select! {
                     _ = progress.changed() => {}
                     _ = in_flight.changed() => {}
+                    () = look_again => {}
                 }
             }
         };
@@ -270,8 +316,22 @@ impl Host {
             waited: timeout,
             calls_in_flight: *self.journal.watch_in_flight().borrow(),
             lag: self.lag(),
+            queued: self.queued().await,
             last_failure: self.journal.last_failure(),
         })
+    }
+
+    /// The triggering queues that are not known to be empty.
+    async fn queued(&self) -> Vec<(String, u64)> {
+        let mut queued = Vec::new();
+        for TriggerQueue { store, name } in &self.queues {
+            // A queue that cannot be asked may hold anything.
+            let length = store.length(name).await.unwrap_or(u64::MAX);
+            if length > 0 {
+                queued.push((name.clone(), length));
+            }
+        }
+        queued
     }
 
     /// The groups that lag behind.
@@ -309,69 +369,6 @@ async fn sample_usage(status: Arc<HandlerStatus>) {
     loop {
         tokio::time::sleep(usage::SAMPLE_EVERY).await;
         status.usage.sample();
-    }
-}
-
-/// Runs one host after the other. Checkpoints are the hub's, so they outlive a host; calls do not.
-struct Platform {
-    functions: Vec<Arc<Function>>,
-    hub: Hub,
-    event_hubs: EventHubsOptions,
-    invoker: Arc<Invoker>,
-    supervisor: Supervisor,
-    unlimited_restarts: bool,
-}
-
-impl Platform {
-    async fn run(mut self, first: HandlerProcess) {
-        let mut started: Result<_, HostError> = Ok(first);
-        loop {
-            match started {
-                Ok(process) => {
-                    let listeners = self.listen();
-                    self.supervisor.run(process, self.unlimited_restarts).await;
-                    drop(listeners);
-                    let journal = self.invoker.journal();
-                    journal.log.host("the handler crashed for the third time: the host stops, and a new one starts soon");
-                    journal.tell(HostEvent::HostStopped);
-                }
-                Err(error) => self.invoker.journal().log.host(&error.to_string()),
-            }
-            tokio::time::sleep(PLATFORM_RESTART_DELAY).await;
-            started = self.supervisor.start().await;
-        }
-    }
-
-    /// Makes the consumer groups known before the first event can be appended, so that none is forgotten before it was read.
-    fn join_groups(&self) {
-        for function in &self.functions {
-            if let Trigger::EventHub(trigger) = &function.trigger {
-                self.hub.join(&trigger.consumer_group);
-            }
-        }
-    }
-
-    /// Starts every listener; dropping the set ends them.
-    fn listen(&self) -> JoinSet<()> {
-        let mut listeners = JoinSet::new();
-        for function in &self.functions {
-            if let Trigger::EventHub(trigger) = &function.trigger {
-                for partition in 0..self.hub.partitions() {
-                    let listener = EventHubListener::new(
-                        function,
-                        trigger,
-                        partition,
-                        &self.hub,
-                        self.event_hubs,
-                        &self.invoker,
-                    );
-                    if let Some(listener) = listener {
-                        listeners.spawn(listener.run());
-                    }
-                }
-            }
-        }
-        listeners
     }
 }
 

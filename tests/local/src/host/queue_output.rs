@@ -8,6 +8,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::value::RawValue;
 
+use tokio::sync::Notify;
+
 use super::function_json::Connection;
 use super::json_text::indented;
 use super::queue_store::{QueueAccounts, QueueStore};
@@ -23,6 +25,14 @@ pub(crate) struct QueueOutputs {
     accounts: QueueAccounts,
     open: Mutex<BTreeMap<Connection, Arc<dyn QueueStore>>>,
     created: Mutex<Vec<(Connection, String)>>,
+    watched: Mutex<Vec<Watched>>,
+}
+
+/// A queue that a function listens to.
+struct Watched {
+    connection: Connection,
+    queue: String,
+    filled: Arc<Notify>,
 }
 
 impl QueueOutputs {
@@ -31,7 +41,22 @@ impl QueueOutputs {
             accounts,
             open: Mutex::default(),
             created: Mutex::default(),
+            watched: Mutex::default(),
         }
+    }
+
+    /// Told whenever an output has filled the queue: the listener of a queue in the same host need not wait for its next look.
+    pub(crate) fn watch(&self, connection: &Connection, queue: &str) -> Arc<Notify> {
+        let filled = Arc::new(Notify::new());
+        let mut watched = self.watched();
+        // Those of a host that has stopped.
+        watched.retain(|watched| Arc::strong_count(&watched.filled) > 1);
+        watched.push(Watched {
+            connection: connection.clone(),
+            queue: queue.to_owned(),
+            filled: Arc::clone(&filled),
+        });
+        filled
     }
 
     /// Sends the messages that a value stands for, and makes the queue first where it is missing.
@@ -62,10 +87,16 @@ impl QueueOutputs {
             // The queue may have been deleted under the host.
             self.created().retain(|(_, created)| created != queue);
         }
+        for watched in self.watched().iter() {
+            if watched.queue == queue && watched.connection == *connection {
+                watched.filled.notify_one();
+            }
+        }
         sent
     }
 
-    fn store(&self, connection: &Connection) -> Result<Arc<dyn QueueStore>, String> {
+    /// The account's queues.
+    pub(crate) fn store(&self, connection: &Connection) -> Result<Arc<dyn QueueStore>, String> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(store) = open.get(connection) {
             return Ok(Arc::clone(store));
@@ -90,6 +121,10 @@ impl QueueOutputs {
         Ok(())
     }
 
+    fn watched(&self) -> std::sync::MutexGuard<'_, Vec<Watched>> {
+        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn created(&self) -> std::sync::MutexGuard<'_, Vec<(Connection, String)>> {
         self.created.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -102,7 +137,7 @@ async fn send(store: &dyn QueueStore, queue: &str, message: &[u8]) -> Result<(),
             "a message for queue '{queue}' has {encoded} bytes in base64; a queue message holds {MAX_ENCODED_BYTES}"
         ));
     }
-    store.send(queue, message).await
+    store.send(queue, BASE64.encode(message)).await
 }
 
 /// The messages that the host makes of an output's JSON text.
@@ -162,7 +197,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::host::queue_store::memory::MemoryQueues;
+    use crate::host::memory_queues::MemoryQueues;
 
     fn texts(json: &str) -> Vec<String> {
         messages(json)

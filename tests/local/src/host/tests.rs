@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::queue_store::memory::MemoryQueues;
+use super::memory_queues::MemoryQueues;
 use super::*;
 use crate::hub::NewEvent;
 
@@ -29,6 +29,10 @@ const HTTP: &str = r#"{"bindings":[{"type":"httpTrigger","direction":"in","name"
 const HTTP_AND_QUEUE: &str = r#"{"bindings":[{"type":"httpTrigger","direction":"in","name":"req"},
     {"type":"http","direction":"out","name":"res"},
     {"type":"queue","direction":"out","name":"q","connection":"Store","queueName":"orders"}]}"#;
+
+/// Due once a year.
+const TIMER: &str = r#"{"bindings":[{"type":"timerTrigger","direction":"in","name":"timer","schedule":"0 0 0 1 1 *"}]}"#;
+const QUEUE: &str = r#"{"bindings":[{"type":"queueTrigger","direction":"in","name":"q","connection":"Store","queueName":"orders"}]}"#;
 
 /// The handler. Its first calls do what the file `misdeeds` in the app's root says, one line each: `exit N` or `hang`.
 #[test]
@@ -48,6 +52,11 @@ fn acts_as_a_handler() {
                 post(async || misdeed().unwrap_or_else(|| envelope(&json!({})))),
             )
             .route("/Order", post(order))
+            .route("/Sweep", post(async || envelope(&json!({}))))
+            .route(
+                "/Take",
+                post(async || misdeed().unwrap_or_else(|| envelope(&json!({})))),
+            )
             .route("/api/{*path}", any(echo));
         axum::serve(listener, router).await.unwrap();
     });
@@ -442,6 +451,63 @@ async fn what_is_no_function_is_not_found() {
         head.starts_with("http/1.1 200") && body.contains("host"),
         "{head}\n{body}"
     );
+}
+
+#[tokio::test]
+async fn a_timer_is_run_by_hand_and_over_http() {
+    let rig = Rig::new(&[("Sweep", TIMER), ("Things", HTTP)]);
+    let host = rig.start().await.unwrap();
+    host.run_timer("Sweep").await.unwrap();
+    assert_eq!(host.stats()["Sweep"].calls, 1);
+    assert_eq!(
+        host.run_timer("Things").await,
+        Err(RunTimerError::NoTimer("Things".to_owned()))
+    );
+
+    let mut in_flight = host.journal.watch_in_flight();
+    for (request, status) in [
+        ("POST /admin/functions/sweep", "202"),
+        ("GET /admin/functions/Sweep", "405"),
+        ("POST /admin/functions/Things", "404"),
+    ] {
+        let text = format!("{request} HTTP/1.1\nhost: x\ncontent-length: 0\nconnection: close\n\n");
+        let (head, _) = http(&host, &text).await;
+        assert!(head.starts_with(&format!("http/1.1 {status}")), "{head}");
+    }
+    let called = async {
+        while host.stats()["Sweep"].calls < 2 {
+            in_flight.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(PATIENCE, called).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_queue_that_triggers_a_function_is_part_of_being_settled() {
+    let rig = Rig::new(&[("Order", HTTP_AND_QUEUE), ("Take", QUEUE)]);
+    // The handler dies of the first message and is started again.
+    rig.misdeeds("exit 3\n");
+    let host = rig.start().await.unwrap();
+    let (head, _) = http(
+        &host,
+        "POST /api/order?what=parts HTTP/1.1\nhost: x\ncontent-length: 4\nconnection: close\n\nbody",
+    )
+    .await;
+    assert!(head.starts_with("http/1.1 202"), "{head}");
+    host.settled(PATIENCE).await.unwrap();
+    assert!(rig.queues.texts("orders").is_empty());
+    let stats = host.stats().remove("Take").unwrap();
+    assert_eq!((stats.calls, stats.failures), (2, 1));
+}
+
+#[tokio::test]
+async fn what_a_queue_still_holds_is_told() {
+    let rig = Rig::new(&[("Take", QUEUE)]);
+    rig.misdeeds(&"hang\n".repeat(3));
+    rig.queues.put("orders", "parts");
+    let host = rig.start().await.unwrap();
+    let unsettled = host.settled(Duration::from_millis(300)).await.unwrap_err();
+    assert!(unsettled.to_string().contains("orders 1"), "{unsettled}");
 }
 
 #[tokio::test]

@@ -2,6 +2,8 @@
 
 pub(crate) mod event_hub;
 pub(crate) mod http;
+pub(crate) mod queue;
+pub(crate) mod timer;
 
 use time::UtcDateTime;
 use uuid::Uuid;
