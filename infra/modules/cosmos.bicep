@@ -61,6 +61,7 @@ resource drones 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@2
           { path: '/deliveryId/?' }
           { path: '/lastSeenAt/?' }
           { path: '/flight/status/?' }
+          { path: '/flight/position/coordinates/[]/?' }
           // A box is asked for by its two ranges: the edges of a spatial polygon are great circles.
           { path: '/flight/position/coordinates/[]/?' }
         ]

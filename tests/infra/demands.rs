@@ -1,0 +1,324 @@
+//! What the code and the functions' files need, against what Bicep provides.
+//!
+//! Demands are read from `FUNCTIONS`, host.json, the settings that the code asks for, and the names that
+//! the local system makes for the tests, so that a new function cannot be forgotten here. Each demand
+//! is then taken away from what is provided, once, to see that somebody would notice.
+
+use std::collections::BTreeSet;
+
+use azure_functions_sdk::FunctionDefinition;
+use drone_delivery::FUNCTIONS;
+use local::system::{
+    ALERT_QUEUE, ALERT_STATE, ALERTS, ARCHIVE, DATABASE, DEAD_LETTERS, DRONES, HUB,
+};
+
+use crate::provided::{
+    ACCOUNTS, CONTAINERS, COSMOS_CONTAINERS, HUBS, Need, Provided, QUEUES, provided, satisfies,
+};
+use crate::sources;
+
+/// What the platform sets by itself, or only a developer would.
+const NOT_DEPLOYED: [&str; 2] = ["WEBSITE_AUTH_ENABLED", "RUST_LOG"];
+
+/// Who needs it, and what.
+#[derive(Debug, Clone)]
+struct Demand {
+    by: String,
+    need: Need,
+}
+
+#[test]
+fn what_the_code_and_its_functions_need_is_provided() {
+    let provided = provided(&sources::template());
+    let unmet = unmet(&demands(FUNCTIONS), &provided);
+    assert!(unmet.is_empty(), "infra/ lacks:\n{}", unmet.join("\n"));
+}
+
+#[test]
+fn each_thing_taken_away_is_missed_by_name() {
+    let demands = demands(FUNCTIONS);
+    let complete = provided(&sources::template());
+    for Demand { by, need } in &demands {
+        let mut poorer = complete.clone();
+        poorer.needs.remove(need);
+        poorer.grants.retain(|grant| !satisfies(grant, need));
+        let unmet = unmet(&demands, &poorer);
+        assert!(
+            unmet.iter().any(|line| line.contains(need.name())),
+            "{by} would not miss {need:?}: {unmet:?}"
+        );
+    }
+    for kind in [
+        "Setting",
+        "ConsumerGroup",
+        "Queue",
+        "BlobContainer",
+        "CosmosContainer",
+        "Role",
+    ] {
+        assert!(
+            demands
+                .iter()
+                .any(|demand| format!("{:?}", demand.need).starts_with(kind)),
+            "nothing demands a {kind}: the demands are no longer read"
+        );
+    }
+}
+
+#[test]
+fn a_function_that_nothing_is_provided_for_is_named() {
+    let stranger = FunctionDefinition::new(
+        "CountParcels",
+        "queueTrigger",
+        r#"{"bindings":[
+            {"type":"queueTrigger","direction":"in","name":"parcel","connection":"ParcelStore","queueName":"parcels"}
+        ]}"#,
+    );
+    let unmet = unmet(&demands(&[stranger]), &provided(&sources::template()));
+    for word in [
+        "CountParcels",
+        "ParcelStore__queueServiceUri",
+        "parcels",
+        "parcels-poison",
+    ] {
+        assert!(
+            unmet.iter().any(|line| line.contains(word)),
+            "{word}: {unmet:?}"
+        );
+    }
+}
+
+#[test]
+fn the_hub_and_the_containers_have_the_names_and_keys_that_the_code_expects() {
+    let template = sources::template();
+    let hubs: Vec<_> = template.of(HUBS).collect();
+    assert_eq!(hubs.len(), 1);
+    let name = template.resolve(&hubs[0].module, hubs[0].body.get("name").unwrap());
+    assert_eq!(name.text(), Some(HUB));
+    for container in template.of(COSMOS_CONTAINERS) {
+        let name = container.name().unwrap();
+        let resource = container.body.at("properties.resource").unwrap();
+        assert_eq!(resource.get("id").and_then(|id| id.text()), Some(name));
+        let paths = resource.at("partitionKey.paths").unwrap().list();
+        assert_eq!(paths[0].text(), Some("/deviceId"), "{name}");
+    }
+    let database = template
+        .variables
+        .get(&("main".into(), "databaseName".into()));
+    assert_eq!(database.and_then(|name| name.text()), Some(DATABASE));
+}
+
+fn demands(functions: &[FunctionDefinition]) -> Vec<Demand> {
+    let mut demands = Vec::new();
+    let mut demand = |by: &str, need| {
+        demands.push(Demand {
+            by: by.to_owned(),
+            need,
+        });
+    };
+    for function in functions {
+        for need in function_needs(function) {
+            demand(function.name, need);
+        }
+    }
+
+    for setting in settings_in_code() {
+        for need in setting_needs(&setting) {
+            demand("handlers/settings.rs", need);
+        }
+    }
+    for name in names_in_host_json() {
+        demand("host.json", Need::Setting(name));
+    }
+
+    let local = "the local system";
+    for name in [DRONES, ALERTS] {
+        demand(local, Need::CosmosContainer(name.to_owned()));
+    }
+    for name in [ARCHIVE, DEAD_LETTERS, ALERT_STATE] {
+        demand(local, Need::BlobContainer(name.to_owned()));
+        demand(
+            local,
+            Need::Role("Storage Blob Data Contributor", CONTAINERS, name.to_owned()),
+        );
+    }
+    for name in [DEAD_LETTERS, ALERT_QUEUE] {
+        demand(local, Need::Queue(name.to_owned()));
+    }
+    for action in ["create", "read", "replace", "upsert"] {
+        demand(
+            "handlers/stores",
+            Need::CosmosAction(format!("items/{action}")),
+        );
+    }
+    demand("handlers/stores", Need::CosmosAction("readMetadata".into()));
+    demand("handlers/stores", Need::CosmosAction("executeQuery".into()));
+    if sources::code().contains(".delete_item(") {
+        demand("handlers/stores", Need::CosmosAction("items/delete".into()));
+    }
+
+    // Not in any file of ours, but what the Functions host asks for to start at all.
+    let host = "the Functions host";
+    for name in ["blobServiceUri", "credential", "clientId"] {
+        demand(host, Need::Setting(format!("AzureWebJobsStorage__{name}")));
+    }
+    demand(
+        host,
+        Need::Setting("APPLICATIONINSIGHTS_CONNECTION_STRING".into()),
+    );
+    demand(
+        host,
+        Need::Setting("APPLICATIONINSIGHTS_AUTHENTICATION_STRING".into()),
+    );
+    demand(
+        host,
+        Need::Role("Storage Blob Data Owner", ACCOUNTS, String::new()),
+    );
+    demand(
+        host,
+        Need::Role("Storage Table Data Contributor", ACCOUNTS, String::new()),
+    );
+    demand(
+        host,
+        Need::Role(
+            "Monitoring Metrics Publisher",
+            "Microsoft.Insights/components",
+            String::new(),
+        ),
+    );
+    demand(
+        "the IoT hub",
+        Need::Role("Azure Event Hubs Data Sender", HUBS, HUB.to_owned()),
+    );
+    demands
+}
+
+fn function_needs(function: &FunctionDefinition) -> Vec<Need> {
+    let config = function.config().unwrap();
+    let mut needs = Vec::new();
+    let bindings = config.inputs.iter().chain(&config.outputs);
+    for binding in std::iter::once(&config.trigger).chain(bindings) {
+        let property = |name: &str| binding.get(name).unwrap_or_default().to_owned();
+        let connection = property("connection");
+        let by_identity = |service: &str| {
+            [service, "credential", "clientId"]
+                .map(|part| Need::Setting(format!("{connection}__{part}")))
+        };
+        match binding.kind.to_ascii_lowercase().as_str() {
+            "eventhubtrigger" => {
+                needs.extend(by_identity("fullyQualifiedNamespace"));
+                needs.push(Need::ConsumerGroup(property("consumerGroup")));
+                needs.push(Need::Role(
+                    "Azure Event Hubs Data Receiver",
+                    HUBS,
+                    HUB.to_owned(),
+                ));
+            }
+            "queuetrigger" => {
+                let queue = property("queueName");
+                let poison = format!("{queue}-poison");
+                needs.extend(by_identity("queueServiceUri"));
+                for role in [
+                    "Storage Queue Data Reader",
+                    "Storage Queue Data Message Processor",
+                ] {
+                    needs.push(Need::Role(role, QUEUES, queue.clone()));
+                }
+                needs.push(Need::Role(
+                    "Storage Queue Data Message Sender",
+                    QUEUES,
+                    poison.clone(),
+                ));
+                needs.push(Need::Queue(queue));
+                needs.push(Need::Queue(poison));
+            }
+            "queue" => {
+                let queue = property("queueName");
+                needs.extend(by_identity("queueServiceUri"));
+                needs.push(Need::Role(
+                    "Storage Queue Data Message Sender",
+                    QUEUES,
+                    queue.clone(),
+                ));
+                needs.push(Need::Queue(queue));
+            }
+            "httptrigger" | "http" | "timertrigger" => {}
+            other => panic!(
+                "{}: say here what a binding of type {other} needs",
+                function.name
+            ),
+        }
+    }
+    needs.extend(percent_names(function.json).into_iter().map(Need::Setting));
+    needs
+}
+
+/// The connections and plain settings that the code asks for, by the names in its strings.
+fn settings_in_code() -> BTreeSet<String> {
+    let text = sources::read("handlers/settings.rs");
+    let text = text.split("#[cfg(test)]").next().unwrap();
+    let mut names = BTreeSet::new();
+    for word in text.split('"').skip(1).step_by(2) {
+        let is_name = word.starts_with(|letter: char| letter.is_ascii_uppercase())
+            && word
+                .chars()
+                .all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
+        if is_name && !word.starts_with("Alerts__") && !NOT_DEPLOYED.contains(&word) {
+            names.insert(word.to_owned());
+        }
+    }
+    assert!(
+        names.contains("CosmosDb"),
+        "settings are no longer read as they were: {names:?}"
+    );
+    names
+}
+
+/// A connection asks for an address and an identity; anything else is one setting.
+fn setting_needs(name: &str) -> Vec<Need> {
+    let services: &[&str] = match name {
+        "CosmosDb" => &["accountEndpoint"],
+        "FleetStorage" => &["blobServiceUri", "queueServiceUri"],
+        _ => return vec![Need::Setting(name.to_owned())],
+    };
+    services
+        .iter()
+        .chain(&["credential", "clientId"])
+        .map(|part| Need::Setting(format!("{name}__{part}")))
+        .collect()
+}
+
+fn names_in_host_json() -> Vec<String> {
+    percent_names(drone_delivery::HOST_JSON)
+}
+
+/// `%Name%`: the host puts the setting of that name in.
+fn percent_names(json: &str) -> Vec<String> {
+    json.split('%')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+fn unmet(demands: &[Demand], provided: &Provided) -> Vec<String> {
+    demands
+        .iter()
+        .filter(|demand| {
+            let granted = provided
+                .grants
+                .iter()
+                .any(|grant| satisfies(grant, &demand.need));
+            !provided.needs.contains(&demand.need) && !granted
+        })
+        .map(|Demand { by, need }| match need {
+            Need::Role(role, kind, on) => format!("{by} needs the role {role} on {kind} {on}"),
+            Need::CosmosAction(action) => format!("{by} needs the Cosmos DB action {action}"),
+            Need::Setting(name) => format!("{by} needs the app setting {name}"),
+            Need::ConsumerGroup(name) => format!("{by} needs the consumer group {name}"),
+            Need::Queue(name) => format!("{by} needs the queue {name}"),
+            Need::BlobContainer(name) => format!("{by} needs the blob container {name}"),
+            Need::CosmosContainer(name) => format!("{by} needs the Cosmos DB container {name}"),
+        })
+        .collect()
+}

@@ -1,0 +1,21 @@
+//! What is deployed, held against what the code and the functions' files ask for.
+//!
+//! Nothing here needs Azure: Bicep, workflows and queries are read as files.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    missing_docs
+)]
+
+mod access;
+mod bicep;
+mod demands;
+mod flex;
+mod parameters;
+mod provided;
+mod queries;
+mod secrets;
+mod sources;
+mod workflows;

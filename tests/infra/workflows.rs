@@ -1,0 +1,187 @@
+//! The workflows and azure.yaml say what they should, and name what exists.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::sources;
+
+/// A workflow, as far as this repository uses the format: a key that is not here is a slip.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Workflow {
+    name: String,
+    on: Value,
+    permissions: BTreeMap<String, String>,
+    #[serde(default)]
+    #[allow(dead_code, reason = "only its form matters")]
+    concurrency: Option<Concurrency>,
+    jobs: BTreeMap<String, Job>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[allow(dead_code, reason = "only its form matters")]
+struct Concurrency {
+    group: String,
+    cancel_in_progress: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Job {
+    runs_on: String,
+    timeout_minutes: u32,
+    #[serde(default)]
+    needs: Option<String>,
+    #[serde(default, rename = "if")]
+    #[allow(dead_code, reason = "only its form matters")]
+    condition: Option<String>,
+    #[serde(default)]
+    environment: Option<String>,
+    #[serde(default)]
+    permissions: BTreeMap<String, String>,
+    steps: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[allow(dead_code, reason = "only its form matters")]
+struct Step {
+    name: Option<String>,
+    id: Option<String>,
+    uses: Option<String>,
+    #[serde(default)]
+    with: BTreeMap<String, Value>,
+    #[serde(default)]
+    env: BTreeMap<String, String>,
+    run: Option<String>,
+}
+
+fn workflows() -> Vec<(String, Workflow, String)> {
+    sources::files(".github/workflows")
+        .into_iter()
+        .map(|(path, text)| {
+            let workflow = serde_saphyr::from_str(&text).unwrap_or_else(|e| panic!("{path}: {e}"));
+            (path, workflow, text)
+        })
+        .collect()
+}
+
+#[test]
+fn workflows_have_the_form_that_github_reads() {
+    let workflows = workflows();
+    assert_eq!(workflows.len(), 3);
+    for (path, workflow, _) in workflows {
+        assert!(
+            !workflow.name.is_empty() && !workflow.on.is_null(),
+            "{path}"
+        );
+        for (name, job) in &workflow.jobs {
+            assert!(job.runs_on.starts_with("ubuntu-"), "{path}: {name}");
+            assert!(
+                job.timeout_minutes <= 90,
+                "{path}: {name} may hang for hours"
+            );
+            if let Some(needed) = &job.needs {
+                assert!(
+                    workflow.jobs.contains_key(needed),
+                    "{path}: {name} needs {needed}"
+                );
+            }
+            for step in &job.steps {
+                assert!(
+                    step.uses.is_some() != step.run.is_some(),
+                    "{path}: {name}: {step:?}",
+                    step = step.name
+                );
+                if let Some(action) = &step.uses {
+                    assert!(action.contains("@v"), "{path}: {action} has no version");
+                }
+            }
+        }
+    }
+}
+
+/// A token is for the job that signs in; nobody else gets one, and no secret is kept at all.
+#[test]
+fn only_the_jobs_that_sign_in_get_a_token_and_none_keeps_a_secret() {
+    let mut signed_in = 0;
+    for (path, workflow, text) in workflows() {
+        assert!(!text.contains("secrets."), "{path} reads a secret");
+        assert_eq!(
+            workflow.permissions,
+            BTreeMap::from([("contents".into(), "read".into())]),
+            "{path}"
+        );
+        for (name, job) in &workflow.jobs {
+            let login = job.steps.iter().find(|step| {
+                step.uses
+                    .as_deref()
+                    .is_some_and(|action| action.starts_with("azure/login@"))
+            });
+            let token = job.permissions.get("id-token").map(String::as_str);
+            match login {
+                Some(login) => {
+                    signed_in += 1;
+                    assert_eq!(token, Some("write"), "{path}: {name}");
+                    for input in ["client-id", "tenant-id", "subscription-id"] {
+                        assert!(login.with.contains_key(input), "{path}: {name}: {input}");
+                    }
+                }
+                None => assert_eq!(token, None, "{path}: {name} does not sign in"),
+            }
+        }
+        // Whoever may start it, a deployment goes through an environment, which can ask for a second person.
+        if let Some(job) = workflow.jobs.get("deploy") {
+            assert_eq!(job.environment.as_deref(), Some("azure"));
+        }
+    }
+    assert_eq!(signed_in, 2);
+}
+
+/// Text that others can choose (a branch's name, a title) must not become part of a script.
+#[test]
+fn scripts_take_what_others_choose_from_the_environment_only() {
+    for (path, workflow, _) in workflows() {
+        for step in workflow.jobs.values().flat_map(|job| &job.steps) {
+            let script = step.run.as_deref().unwrap_or_default();
+            assert!(!script.contains("${{"), "{path}: {script}");
+        }
+    }
+}
+
+#[test]
+fn what_workflows_run_is_there() {
+    for (path, _, text) in workflows() {
+        for word in text.split(|letter: char| letter.is_whitespace() || letter == '"') {
+            let file = word.replace("$SIZE", "fleet");
+            let ours = [".ci/", "infra/"]
+                .iter()
+                .any(|folder| file.starts_with(folder));
+            if ours && !file.contains('*') {
+                assert!(
+                    sources::repository().join(&file).exists(),
+                    "{path} names {file}"
+                );
+            }
+        }
+    }
+}
+
+/// azd finds the app by a tag that Bicep sets, and sends what the staging lays out.
+#[test]
+fn azd_and_bicep_agree_on_the_service() {
+    let azd: Value = serde_saphyr::from_str(&sources::read("infra/azure.yaml")).unwrap();
+    let services = azd["services"].as_object().unwrap();
+    let (name, service) = services.iter().next().unwrap();
+    let app = sources::read("infra/modules/function-app.bicep");
+    assert!(
+        app.contains(&format!("'azd-service-name': '{name}'")),
+        "{name}"
+    );
+    assert_eq!(service["host"], "function");
+    assert_eq!(service["dist"], "../target/app");
+    assert_eq!(azd["infra"]["module"], "main");
+}
