@@ -4,10 +4,10 @@
 //! with event bodies in the drones' wire format; the same seed and the same times give the same bytes.
 //!
 //! ```
-//! use simulator::{Fleet, Kind};
+//! use simulator::{Fleet, Kind, Plan};
 //! use time::{Duration, UtcDateTime};
 //!
-//! let mut fleet = Fleet::new(100, 7);
+//! let mut fleet = Fleet::new(&Plan::new(100, 7));
 //! let start = UtcDateTime::UNIX_EPOCH;
 //! assert_eq!(fleet.due(start).count(), 1, "the first drone's first event");
 //! let first_five_seconds = fleet.due(start + Duration::milliseconds(4_999));
@@ -16,16 +16,27 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | `fleet` | all drones, and what becomes of their events |
+//! | `fleet` | all drones, and what becomes of their events on the way |
+//! | `scenario` | what goes wrong, and how often |
 //! | `schedule` | who reports what next, and when |
-//! | `drone` | one drone's flight, battery and temperature |
+//! | `drone` | one drone, from delivery to delivery |
+//! | `mission`, `ramp`, `geo` | one delivery: where a drone is, how fast, how hot and how full |
+//! | `options` | what every program with drones lets its user choose |
 //! | `malformed` | events that nobody can apply |
 //! | `wire` | the two messages, and times in both shapes |
 
 mod drone;
 mod fleet;
+mod geo;
 mod malformed;
+mod mission;
+mod options;
+mod ramp;
+mod scenario;
 mod schedule;
 mod wire;
 
-pub use fleet::{Fleet, Kind, SimulatedEvent, device_id};
+pub use fleet::{Cadence, Fleet, Kind, Plan, SimulatedEvent, device_id};
+pub use geo::{Area, Point};
+pub use options::FleetOptions;
+pub use scenario::{Scenario, ScenarioError};

@@ -22,10 +22,7 @@ pub(super) async fn fly(hub: Hub, options: &UpOptions) {
             None => future::pending().await,
         }
     }
-    let mut fleet = Fleet::new(options.drones, options.seed).with_malformed(options.malformed);
-    if let Some(rate) = options.rate {
-        fleet = fleet.at_rate(rate);
-    }
+    let mut fleet = Fleet::new(&options.fleet.plan(options.drones, options.rate));
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     while end.is_none_or(|end| Instant::now() < end) {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use simulator::FleetOptions;
 
 /// See `cargo local up --help`.
 #[derive(Debug, Clone, Args)]
@@ -21,12 +22,9 @@ pub struct UpOptions {
     /// Write the count to this file as JSON. Needs --for.
     #[arg(long, value_name = "FILE", requires = "duration")]
     pub report: Option<PathBuf>,
-    /// One event in this many is malformed and ends as a dead letter; 0 for none.
-    #[arg(long, value_name = "ONE_IN", default_value_t = 200)]
-    pub malformed: u32,
-    /// Makes the drones' flights repeatable.
-    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
-    pub seed: u64,
+    /// Where the drones fly, and what goes wrong.
+    #[command(flatten)]
+    pub fleet: FleetOptions,
     /// Partitions of the hub.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub partitions: u16,
