@@ -25,6 +25,7 @@ pub mod functions;
 pub mod http;
 pub mod settings;
 pub mod stores;
+pub mod webhook;
 
 use azure_functions_sdk::FunctionDefinition;
 
@@ -36,6 +37,7 @@ pub const FUNCTIONS: &[FunctionDefinition] = &[
     functions::list_drones::FUNCTION,
     functions::get_delivery::FUNCTION,
     functions::health::FUNCTION,
+    functions::notify_alert::FUNCTION,
 ];
 
 /// The `host.json` that this build was made with; app settings may override parts of it.

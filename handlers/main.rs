@@ -13,6 +13,7 @@ use drone_delivery::stores::cosmos::CosmosDrones;
 use drone_delivery::stores::fleet::FleetReader;
 use drone_delivery::stores::latest_state::LatestState;
 use drone_delivery::stores::{BlobStore, DroneStore};
+use drone_delivery::webhook::Webhook;
 use tracing::{error, warn};
 
 /// The static build's: musl's own allocator is slow with threads.
@@ -57,7 +58,13 @@ async fn run() -> Result<(), Box<dyn Error>> {
         }
     });
 
+    let webhook = settings
+        .webhook
+        .map(|url| Webhook::new(url, settings.webhook_timeout))
+        .transpose()?
+        .map(Arc::new);
     let state = AppState {
+        webhook,
         drones: Arc::new(LatestState::new(Arc::clone(&drones))),
         fleet,
         archive: Arc::clone(&archive),

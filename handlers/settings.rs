@@ -1,6 +1,14 @@
 //! The app settings, read once at the start. A bad one ends the start with one message that names it.
 
+use std::time::Duration;
+
 use azure_functions_sdk::connection::{Connection, ConnectionError};
+
+use crate::webhook::WebhookUrl;
+
+const WEBHOOK_URL: &str = "AlertWebhookUrl";
+const WEBHOOK_TIMEOUT: &str = "AlertWebhookTimeoutSeconds";
+const DEFAULT_WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The settings that the handler itself reads. `TelemetryHub` and `TelemetryHubName` belong to the host.
 #[derive(Debug)]
@@ -11,6 +19,10 @@ pub struct Settings {
     pub database: String,
     /// `FleetStorage`: the account with the archive, the dead letters' bodies and the queues.
     pub storage: Connection,
+    /// `AlertWebhookUrl`: where alerts are posted; `None` where NotifyAlert is switched off.
+    pub webhook: Option<WebhookUrl>,
+    /// `AlertWebhookTimeoutSeconds`: how long one post may take.
+    pub webhook_timeout: Duration,
     /// `WEBSITE_AUTH_ENABLED`, set by App Service where its authentication is on.
     pub authentication: bool,
 }
@@ -24,6 +36,9 @@ pub enum SettingsError {
     /// A plain setting is absent or empty.
     #[error("the app setting {0} is missing: {1}")]
     Missing(&'static str, &'static str),
+    /// A setting holds what cannot be used.
+    #[error("the app setting {0} cannot be used: {1}")]
+    Unusable(&'static str, &'static str),
 }
 
 impl Settings {
@@ -39,9 +54,28 @@ impl Settings {
                 "set it to the name of the Cosmos DB database with the container `drones`",
             ))?,
             storage: Connection::from_env("FleetStorage")?,
+            webhook: plain(WEBHOOK_URL)
+                .map(|text| WebhookUrl::parse(&text))
+                .transpose()
+                .map_err(|wrong| SettingsError::Unusable(WEBHOOK_URL, wrong))?,
+            webhook_timeout: webhook_timeout()?,
             authentication: plain("WEBSITE_AUTH_ENABLED")
                 .is_some_and(|value| value.eq_ignore_ascii_case("true")),
         })
+    }
+}
+
+fn webhook_timeout() -> Result<Duration, SettingsError> {
+    let Some(text) = plain(WEBHOOK_TIMEOUT) else {
+        return Ok(DEFAULT_WEBHOOK_TIMEOUT);
+    };
+    // Less than functionTimeout, or the host would kill the process and every other call with it.
+    match text.trim().parse() {
+        Ok(seconds @ 1..=120) => Ok(Duration::from_secs(seconds)),
+        _ => Err(SettingsError::Unusable(
+            WEBHOOK_TIMEOUT,
+            "it must be a whole number of seconds from 1 to 120",
+        )),
     }
 }
 

@@ -7,6 +7,7 @@ pub mod get_delivery;
 pub mod get_drone;
 pub mod health;
 pub mod list_drones;
+pub mod notify_alert;
 pub mod update_drone_state;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tower_http::compression::CompressionLayer;
 use crate::stores::BlobStore;
 use crate::stores::fleet::FleetReader;
 use crate::stores::latest_state::LatestState;
+use crate::webhook::Webhook;
 
 /// What the functions share. Cheap to clone.
 #[derive(Clone)]
@@ -33,6 +35,8 @@ pub struct AppState {
     pub dead_letter_bodies: Arc<dyn BlobStore>,
     /// When the stores were last seen working, for [`health`].
     pub health: Arc<health::Checks>,
+    /// Where alerts are posted; `None` where NotifyAlert is switched off.
+    pub webhook: Option<Arc<Webhook>>,
     /// Whether App Service Authentication guards this app (`WEBSITE_AUTH_ENABLED`).
     pub authentication: bool,
 }
@@ -42,6 +46,7 @@ pub fn app(state: AppState, host: HostConfig) -> FunctionApp<AppState> {
     FunctionApp::new(state, host)
         .function(update_drone_state::FUNCTION, update_drone_state::handle)
         .function(archive_telemetry::FUNCTION, archive_telemetry::handle)
+        .function(notify_alert::FUNCTION, notify_alert::handle)
         .http(get_drone::FUNCTION, get_drone::handle)
         .http(list_drones::FUNCTION, list_drones::handle.layer(gzip()))
         .http(get_delivery::FUNCTION, get_delivery::handle)

@@ -68,6 +68,7 @@ fn router() -> Router {
         archive: Arc::clone(&archive) as _,
         dead_letter_bodies: Arc::clone(&archive) as _,
         health: Arc::new(health::Checks::new(drones, archive)),
+        webhook: None,
         authentication: false,
     };
     let host = HostConfig::parse(HOST_JSON).expect("host.json");

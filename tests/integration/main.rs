@@ -16,6 +16,7 @@ mod delivery;
 mod faults;
 mod listing;
 mod malformed;
+mod notify;
 mod package;
 mod reads;
 mod support;

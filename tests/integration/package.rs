@@ -112,6 +112,11 @@ fn a_missing_setting_stops_the_start_and_is_named() {
         ),
         ("CosmosDbDatabase", "drone-delivery"),
         ("FleetStorage", "UseDevelopmentStorage=true"),
+        (
+            "AlertWebhookUrl",
+            "https://alerts.example.com/?code=c2VjcmV0",
+        ),
+        ("AlertWebhookTimeoutSeconds", "10"),
     ];
     for (name, bad) in [
         ("CosmosDb", ""),
@@ -119,6 +124,10 @@ fn a_missing_setting_stops_the_start_and_is_named() {
         ("CosmosDbDatabase", ""),
         ("FleetStorage", ""),
         ("FleetStorage", "AccountName=fleet"),
+        ("AlertWebhookUrl", "http://alerts.example.com/c2VjcmV0"),
+        ("AlertWebhookUrl", "c2VjcmV0"),
+        ("AlertWebhookTimeoutSeconds", "0"),
+        ("AlertWebhookTimeoutSeconds", "soon"),
         ("FUNCTIONS_CUSTOMHANDLER_PORT", ""),
         ("FUNCTIONS_CUSTOMHANDLER_PORT", "many"),
     ] {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -83,6 +83,12 @@ impl Fleet {
 
     /// The same, with app settings on top.
     pub async fn with_settings(extra: &[(&str, &str)]) -> Self {
+        Self::logging(extra, &Arc::default()).await
+    }
+
+    /// The same; what the host and the handler log is kept.
+    pub async fn logging(extra: &[(&str, &str)], lines: &Arc<Mutex<Vec<String>>>) -> Self {
+        let lines = Arc::clone(lines);
         let mut settings: BTreeMap<String, String> = [
             (
                 "AzureFunctionsJobHost__extensions__eventHubs__maxWaitTime",
@@ -107,7 +113,10 @@ impl Fleet {
             partitions: 4,
             ports: Default::default(),
             settings,
-            log: LogSink::new(|line| eprintln!("{line}")),
+            log: LogSink::new(move |line| {
+                eprintln!("{line}");
+                lines.lock().unwrap().push(line);
+            }),
             unlimited_restarts: true,
         })
         .await

@@ -1,0 +1,108 @@
+//! NotifyAlert: posts each alert of the queue `drone-alerts` to a webhook.
+//!
+//! A post that fails, for whatever reason, fails the call. The host then shows the message again after
+//! `visibilityTimeout` and moves it to `drone-alerts-poison` after `maxDequeueCount` attempts (both in
+//! host.json). A receiver may see an alert more than once, always under the same CloudEvents `id`.
+//!
+//! Without `AlertWebhookUrl` the function is switched off, with the app setting
+//! `AzureWebJobs.NotifyAlert.Disabled`, so that messages stay in the queue for whoever reads it.
+
+use axum::extract::State;
+use azure_functions_sdk::{CallError, FunctionDefinition, Outputs, QueueMessage};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use tracing::info;
+
+use super::AppState;
+
+/// The function, for registration and staging.
+pub const FUNCTION: FunctionDefinition =
+    FunctionDefinition::new("NotifyAlert", "queueTrigger", include_str!("function.json"));
+
+/// The version of CloudEvents that is passed on.
+const SPEC_VERSION: &str = "1.0";
+
+/// Posts one alert.
+///
+/// # Errors
+/// Where there is no webhook, the message is not a CloudEvent, or the webhook did not take it. The
+/// message stays, and is posted again or put aside by the host.
+pub async fn handle(
+    State(state): State<AppState>,
+    // Anything is read here, so that what is wrong with it is said below.
+    message: QueueMessage<IgnoredAny>,
+) -> Result<Outputs, CallError> {
+    let Some(webhook) = &state.webhook else {
+        return Err(CallError::new(
+            "there is no webhook to post to: set AlertWebhookUrl, or switch this function off with \
+             AzureWebJobs.NotifyAlert.Disabled=true",
+        ));
+    };
+    let event = CloudEvent::parse(&message.text)?;
+    webhook
+        .post(message.text.clone())
+        .await
+        .map_err(CallError::from_error)?;
+    info!(event.id = %event.id, event.r#type = %event.kind, "alert posted");
+    Ok(Outputs::new())
+}
+
+/// The attributes that every CloudEvent has.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct CloudEvent {
+    specversion: String,
+    id: String,
+    source: String,
+    #[serde(rename = "type")]
+    kind: String,
+}
+
+impl CloudEvent {
+    /// The message is passed on as it is; this only keeps what no receiver could read from going out.
+    fn parse(text: &str) -> Result<Self, CallError> {
+        let wrong = |what: &str| CallError::new(format!("the message is not a CloudEvent: {what}"));
+        // The parser's own words may quote the message.
+        let event: Self = serde_json::from_str(text)
+            .map_err(|_| wrong("not a JSON object with the attributes of CloudEvents"))?;
+        if event.specversion != SPEC_VERSION {
+            return Err(wrong("its specversion is not 1.0"));
+        }
+        for (name, value) in [
+            ("id", &event.id),
+            ("source", &event.source),
+            ("type", &event.kind),
+        ] {
+            if value.is_empty() {
+                return Err(wrong(&format!("it has no {name}")));
+            }
+        }
+        Ok(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn what_lacks_an_attribute_is_no_cloud_event() {
+        let whole = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{"x":1}}"#;
+        CloudEvent::parse(whole).unwrap();
+        for (from, to, reason) in [
+            ("{", "", "not a JSON object"),
+            ("\"1.0\"", "\"0.3\"", "specversion"),
+            ("\"specversion\":\"1.0\",", "", "specversion"),
+            ("\"id\":\"1\",", "", "no id"),
+            ("\"1\"", "\"\"", "no id"),
+            ("\"id\":\"1\"", "\"id\":1", "not a JSON object"),
+            ("source", "from", "no source"),
+            ("type", "kind", "no type"),
+        ] {
+            let error = CloudEvent::parse(&whole.replacen(from, to, 1)).unwrap_err();
+            assert!(error.to_string().contains(reason), "{from}: {error}");
+        }
+    }
+}
