@@ -17,8 +17,12 @@ use crate::provided::{
 };
 use crate::sources;
 
-/// What the platform sets by itself, or only a developer would.
-const NOT_DEPLOYED: [&str; 2] = ["WEBSITE_AUTH_ENABLED", "RUST_LOG"];
+/// What the platform sets by itself, only a developer would, or has a value of its own that is good for most.
+const NOT_DEPLOYED: [&str; 3] = [
+    "WEBSITE_AUTH_ENABLED",
+    "RUST_LOG",
+    "AlertWebhookTimeoutSeconds",
+];
 
 /// Who needs it, and what.
 #[derive(Debug, Clone)]
