@@ -1,5 +1,6 @@
 //! `cargo local up`: builds, starts everything, flies drones, shows what happens, and ends it all.
 
+mod alerts;
 mod drones;
 mod options;
 mod progress;
@@ -99,7 +100,7 @@ async fn fly(
     }
     view::addresses(system, options.drones);
     let progress = Progress::new();
-    let following = progress.follow(system.host.events(), &system.storage);
+    let following = progress.follow(system.host.events(), system);
     let mut view = View::new(lines);
     let started = Instant::now();
     let flight = drones::fly(system.hub.clone(), options);
@@ -111,7 +112,10 @@ async fn fly(
         tokio::select! {
             () = &mut flight, if flying => flying = false,
             never = &mut following => match never {},
-            _ = refresh.tick() => view.show(&progress.snapshot(system, started.elapsed())),
+            _ = refresh.tick() => {
+                view.tell(&progress.take_alert_news());
+                view.show(&progress.snapshot(system, started.elapsed()));
+            }
         }
         if !flying && counted {
             break;
@@ -133,9 +137,13 @@ async fn fly(
                 break;
             }
             never = &mut following => match never {},
-            _ = refresh.tick() => view.show(&progress.snapshot(system, started.elapsed())),
+            _ = refresh.tick() => {
+                view.tell(&progress.take_alert_news());
+                view.show(&progress.snapshot(system, started.elapsed()));
+            }
         }
     }
+    view.tell(&progress.take_alert_news());
     view.show(&progress.snapshot(system, started.elapsed()));
     view.finish();
     view::say("Counting what is in Azurite and Cosmos DB");

@@ -3,17 +3,19 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
+use super::alerts::Alerts;
 use crate::azurite::StorageAccount;
+use crate::cosmos::CosmosEmulator;
 use crate::host::HostEvent;
 use crate::report::latency_histogram;
-use crate::system::{DEAD_LETTERS, System};
+use crate::system::{ALERTS, DATABASE, DEAD_LETTERS, System};
 
 /// The function whose calls bring events into the drones' state, and its consumer group.
 const STATE: (&str, &str) = ("UpdateDroneState", "drone-state");
@@ -23,10 +25,14 @@ const ARCHIVE: (&str, &str) = ("ArchiveTelemetry", "telemetry-archive");
 /// How often the dead-letter queue is asked for its length.
 const ASK_QUEUE: Duration = Duration::from_secs(1);
 
+/// How often the alerts in Cosmos DB are looked at.
+const LOOK_AT_ALERTS: Duration = Duration::from_secs(1);
+
 /// Figures that the host itself does not keep.
 pub(super) struct Progress {
     dead_lettered: AtomicU64,
     latencies: Mutex<Histogram<u64>>,
+    alerts: Mutex<(Alerts, Vec<String>)>,
 }
 
 /// The figures at one moment; its text is the live view.
@@ -39,6 +45,8 @@ pub(super) struct Snapshot {
     lag: u64,
     per_second: f64,
     failures: u64,
+    /// Raised, and cleared.
+    alerts: (u64, u64),
 }
 
 impl Progress {
@@ -46,6 +54,7 @@ impl Progress {
         Self {
             dead_lettered: AtomicU64::new(0),
             latencies: Mutex::new(latency_histogram()),
+            alerts: Mutex::default(),
         }
     }
 
@@ -62,26 +71,41 @@ impl Progress {
             lag: system.hub.lag(STATE.1).max(system.hub.lag(ARCHIVE.1)),
             per_second: sent as f64 / elapsed.as_secs_f64().max(0.001),
             failures: stats.values().map(|function| function.failures).sum(),
+            alerts: {
+                let (alerts, _) = &*lock(&self.alerts);
+                (alerts.raised, alerts.cleared)
+            },
         }
     }
 
     /// From the moment the hub took an event to the end of the call that applied it, in milliseconds.
     pub(super) fn latencies(&self) -> Histogram<u64> {
-        self.latencies
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.latencies).clone()
     }
 
     /// Keeps the figures up to date, for ever.
-    pub(super) async fn follow(
-        &self,
-        news: Receiver<HostEvent>,
-        storage: &StorageAccount,
-    ) -> Infallible {
+    pub(super) async fn follow(&self, news: Receiver<HostEvent>, system: &System) -> Infallible {
         tokio::select! {
             never = self.follow_calls(news) => never,
-            never = self.follow_dead_letters(storage) => never,
+            never = self.follow_dead_letters(&system.storage) => never,
+            never = self.follow_alerts(&system.cosmos) => never,
+        }
+    }
+
+    /// What there is to say of alerts since it was last asked.
+    pub(super) fn take_alert_news(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.alerts).1)
+    }
+
+    async fn follow_alerts(&self, cosmos: &CosmosEmulator) -> Infallible {
+        loop {
+            // Not over the socket: this costs no request units and no outage stops it.
+            let documents = cosmos.items(DATABASE, ALERTS).await;
+            {
+                let (alerts, news) = &mut *lock(&self.alerts);
+                news.extend(alerts.news(&documents));
+            }
+            tokio::time::sleep(LOOK_AT_ALERTS).await;
         }
     }
 
@@ -89,10 +113,7 @@ impl Progress {
         loop {
             match news.recv().await {
                 Ok(HostEvent::BatchDone(batch)) if &*batch.function == STATE.0 => {
-                    let mut latencies = self
-                        .latencies
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner);
+                    let mut latencies = lock(&self.latencies);
                     for enqueued_at in &*batch.enqueued_at {
                         let late = (batch.finished_at - *enqueued_at).whole_milliseconds();
                         latencies.saturating_record(u64::try_from(late).unwrap_or(0));
@@ -116,6 +137,10 @@ impl Progress {
     }
 }
 
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl fmt::Display for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -126,12 +151,16 @@ impl fmt::Display for Snapshot {
             lag,
             per_second,
             failures,
+            alerts: (raised, cleared),
         } = self;
         write!(
             f,
             "{sent} in ({per_second:.0}/s)  {applied} applied  {archived} archived  \
              {dead_lettered} dead-lettered  lag {lag}"
         )?;
+        if *raised > 0 {
+            write!(f, "  {raised} alerts, {cleared} cleared")?;
+        }
         if *failures > 0 {
             write!(f, "  {failures} calls failed and repeated")?;
         }

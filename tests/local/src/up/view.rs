@@ -93,6 +93,13 @@ impl View {
         }
     }
 
+    /// Lines between the figures.
+    pub(super) fn tell(&self, lines: &[String]) {
+        for line in lines {
+            self.print(line);
+        }
+    }
+
     /// Leaves the last figures on the terminal.
     pub(super) fn finish(&mut self) {
         self.show_log();
@@ -173,6 +180,13 @@ pub(super) fn report(report: &Report) {
             ),
         ),
         ("drones", report.drones.to_string()),
+        (
+            "alerts",
+            format!(
+                "{} raised, {} cleared ({} repeated messages)",
+                report.alerts.raised, report.alerts.cleared, report.alerts.duplicate_messages
+            ),
+        ),
         ("Cosmos DB writes", report.cosmos_writes.to_string()),
         (
             "event to state",

@@ -2,7 +2,10 @@
 //!
 //! No counter of the handler is believed. An event counts as archived when an archive file holds its
 //! very bytes, as dead-lettered when the queue holds a message with its id, and as applied when it is
-//! not dead-lettered and its drone's document is at least as new as the event in every respect.
+//! not dead-lettered and its drone's document is at least as new as the event in every respect. An alert
+//! counts as raised or cleared when the alert queue holds a message that says so.
+
+mod alerts;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -15,10 +18,15 @@ use serde::Serialize;
 
 use crate::azurite::StorageError;
 use crate::hub::StoredEvent;
-use crate::system::{ARCHIVE, DATABASE, DEAD_LETTERS, DRONES, System};
+use crate::system::{ALERT_QUEUE, ALERTS, ARCHIVE, DATABASE, DEAD_LETTERS, DRONES, System};
+
+pub use alerts::AlertReport;
 
 /// How many blobs are read at once; Azurite is one thread.
 const CONCURRENT_READS: usize = 8;
+
+/// The function that takes messages off the alert queue, where it is switched on.
+const NOTIFY: &str = "NotifyAlert";
 
 /// The outcome of a run; the JSON of `--report`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -36,6 +44,8 @@ pub struct Report {
     pub archive_duplicates: u64,
     /// Documents in the drones' container.
     pub drones: u64,
+    /// The messages of the alert queue.
+    pub alerts: AlertReport,
     /// Successful item writes that Cosmos DB saw.
     pub cosmos_writes: u64,
     /// From the moment the hub took an event to the end of the call that applied it, in milliseconds.
@@ -93,7 +103,7 @@ pub enum ReportError {
 
 impl Report {
     /// Reads the stores of a settled system and counts. The hub must have kept every event. Takes the
-    /// messages off the dead-letter queue.
+    /// messages off the dead-letter queue and the alert queue.
     ///
     /// # Errors
     /// Where a store cannot be read. What does not add up is no error but a line of [`Report::faults`].
@@ -122,6 +132,7 @@ impl Report {
                 "{sent} events were sent, but {applied} applied and {dead_lettered} dead-lettered"
             ));
         }
+        let alerts = alert_messages(system, &mut faults).await?;
         let usage = system.host.handler();
         Ok(Self {
             sent,
@@ -130,6 +141,7 @@ impl Report {
             archived,
             archive_duplicates: archived - distinct,
             drones,
+            alerts,
             cosmos_writes: system.cosmos.writes(),
             event_to_state_millis: Percentiles {
                 p50: latencies.value_at_quantile(0.5),
@@ -250,6 +262,20 @@ async fn dead_letter_ids(
         }
     }
     Ok(ids)
+}
+
+async fn alert_messages(
+    system: &System,
+    faults: &mut Vec<String>,
+) -> Result<AlertReport, ReportError> {
+    let messages = system.storage.take_queue_messages(ALERT_QUEUE).await?;
+    let report = alerts::count(&messages, faults);
+    // Where NotifyAlert runs, it has taken what it posted.
+    if !system.host.stats().contains_key(NOTIFY) {
+        let documents = system.cosmos.items(DATABASE, ALERTS).await;
+        alerts::compare(&documents, &report, faults);
+    }
+    Ok(report)
 }
 
 fn states(
