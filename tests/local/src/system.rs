@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use crate::azurite::StorageAccount;
 use crate::cosmos::CosmosEmulator;
 use crate::host::{Host, HostError, HostOptions, LogSink};
-use crate::hub::Hub;
+use crate::hub::{Hub, MqttListener};
 use crate::stage::{StageError, StageOptions, stage};
 
 /// The database and the containers that the handler expects to exist, as the infrastructure makes them.
@@ -44,7 +44,7 @@ pub struct SystemOptions {
     pub storage: StorageAccount,
     /// How many partitions the hub has.
     pub partitions: u16,
-    /// Ports of the HTTP functions, the hub and Cosmos DB; 0 for any free one.
+    /// Ports of the HTTP functions, the hub, its MQTT side and Cosmos DB; 0 for any free one.
     pub ports: Ports,
     /// App settings beside or instead of the usual ones.
     pub settings: BTreeMap<String, String>,
@@ -61,6 +61,8 @@ pub struct Ports {
     pub http: u16,
     /// The hub.
     pub hub: u16,
+    /// The hub's MQTT side.
+    pub mqtt: u16,
     /// Cosmos DB.
     pub cosmos: u16,
 }
@@ -77,6 +79,7 @@ pub struct System {
     pub storage: StorageAccount,
     hub_address: SocketAddr,
     hub_server: JoinHandle<()>,
+    mqtt: MqttListener,
     _staging: Option<TempDir>,
 }
 
@@ -152,6 +155,11 @@ impl System {
                 option: "--hub-port",
             })?;
         let hub_address = listener.local_addr()?;
+        let mqtt =
+            MqttListener::start(&hub, options.ports.mqtt).map_err(|_| SystemError::Port {
+                port: options.ports.mqtt,
+                option: "--mqtt-port",
+            })?;
         let router = hub.router();
         let hub_server = tokio::spawn(async move {
             // Only a broken listener ends this; sends then fail, which nobody can overlook.
@@ -197,6 +205,7 @@ impl System {
             storage,
             hub_address,
             hub_server,
+            mqtt,
             _staging: staging,
         })
     }
@@ -204,6 +213,11 @@ impl System {
     /// Where events are sent: `http://127.0.0.1:7072/telemetry/messages`.
     pub fn hub_url(&self) -> String {
         format!("http://{}/{HUB}/messages", self.hub_address)
+    }
+
+    /// Where devices connect: `127.0.0.1:1883`.
+    pub fn mqtt_address(&self) -> SocketAddr {
+        self.mqtt.address()
     }
 
     /// Where the HTTP functions are: `http://127.0.0.1:7071/api`.

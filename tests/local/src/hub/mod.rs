@@ -7,6 +7,7 @@
 //! | `groups` | consumer groups: checkpoints, and what a lost lease does to them |
 //! | `http` | the send API: `POST /{hub}/messages` |
 //! | `batch` | the body of a batch send |
+//! | `mqtt` | what a device would say to IoT Hub |
 //!
 //! The host reads partitions through [`Hub`] in process; nothing here speaks AMQP.
 
@@ -14,6 +15,7 @@ mod batch;
 mod event;
 mod groups;
 mod http;
+mod mqtt;
 mod partition;
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,6 +26,7 @@ use tokio::sync::watch;
 
 pub use event::{NewEvent, Position, StoredEvent};
 use groups::Groups;
+pub use mqtt::{MAX_MESSAGE_BYTES, MqttListener};
 use partition::Partition;
 
 /// The largest event that the send API takes, in bytes: Event Hubs' own limit outside the Basic tier.

@@ -69,6 +69,7 @@ pub fn run(options: &UpOptions) -> Result<(), Box<dyn Error>> {
             ports: Ports {
                 http: options.http_port,
                 hub: options.hub_port,
+                mqtt: options.mqtt_port,
                 cosmos: options.cosmos_port,
             },
             settings: options.settings.iter().cloned().collect(),

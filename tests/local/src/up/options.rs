@@ -34,6 +34,9 @@ pub struct UpOptions {
     /// Port of the hub; 0 for any free one.
     #[arg(long, value_name = "PORT", default_value_t = 7072)]
     pub hub_port: u16,
+    /// Port of the hub's MQTT side, where devices connect as to IoT Hub; 0 for any free one.
+    #[arg(long, value_name = "PORT", default_value_t = 1883)]
+    pub mqtt_port: u16,
     /// Port of Cosmos DB; 0 for any free one.
     #[arg(long, value_name = "PORT", default_value_t = 8081)]
     pub cosmos_port: u16,

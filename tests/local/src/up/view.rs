@@ -32,6 +32,10 @@ pub(super) fn addresses(system: &System, drones: u32) {
     let (hub, api) = (system.hub_url(), system.api_url());
     println!();
     println!("  Send an event   POST {hub}");
+    println!(
+        "  As a device     mqtt://{}  devices/{{deviceId}}/messages/events/",
+        system.mqtt_address()
+    );
     println!("  One drone       {api}/drones/{{deviceId}}");
     println!("  Health          {api}/health");
     println!("  Cosmos DB       {}", system.cosmos.endpoint());

@@ -1,0 +1,185 @@
+//! The hub's MQTT side: what a device would say to IoT Hub, over plain TCP and without a password.
+//!
+//! MQTT 3.1.1. The client id is the device id, and stands for the identity that IoT Hub would have
+//! checked: it becomes `iothub-connection-device-id`, whatever the payload says. Events go to
+//! `devices/{deviceId}/messages/events/`, with a property bag if there is one, at QoS 0 or 1; an
+//! acknowledged event is in the log. As with IoT Hub, QoS 2, another device's topic or a topic that is
+//! none close the connection. Subscriptions are accepted, and nothing comes of them.
+
+mod topic;
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use bytes::Bytes;
+use drone_delivery::domain::DeviceId;
+use ntex_mqtt::v3::{Connect, ConnectAck, MqttServer, ProtocolMessage, Publish, Session};
+use ntex_mqtt::{MqttServiceConfig, QoS};
+use ntex_net::Reactor as _;
+use ntex_net::tokio::Reactor;
+use ntex_service::Pipeline;
+use ntex_service::cfg::SharedCfg;
+use time::UtcDateTime;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use super::{Hub, NewEvent};
+use topic::TopicError;
+
+/// The largest event that IoT Hub takes from a device, with its properties: 256 KB.
+pub const MAX_MESSAGE_BYTES: u32 = 256 * 1024;
+
+/// Accepts devices until it is dropped.
+#[derive(Debug)]
+pub struct MqttListener {
+    address: SocketAddr,
+    /// Closing it ends the thread and every connection.
+    _stop: oneshot::Sender<Infallible>,
+}
+
+impl MqttListener {
+    /// Listens on 127.0.0.1; 0 for any free port.
+    ///
+    /// # Errors
+    /// Where the port is in use, or no thread can be started.
+    pub fn start(hub: &Hub, port: u16) -> std::io::Result<Self> {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let (stop, stopped) = oneshot::channel();
+        let hub = hub.clone();
+        // The MQTT library's connections stay on the thread that made them; one is enough, and it has
+        // nothing else to do.
+        std::thread::Builder::new()
+            .name("mqtt".to_owned())
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build();
+                let Ok(runtime) = runtime else { return };
+                let system = ntex_rt::System::build()
+                    .name("mqtt")
+                    .signals(false)
+                    .build(ntex_net::DefaultRuntime);
+                runtime.block_on(system.run_local(async move {
+                    tokio::select! {
+                        _ = stopped => {}
+                        _ = accept(listener, hub) => {}
+                    }
+                }));
+            })?;
+        Ok(Self {
+            address,
+            _stop: stop,
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+async fn accept(listener: std::net::TcpListener, hub: Hub) -> std::io::Result<Infallible> {
+    let listener = TcpListener::from_std(listener)?;
+    let settings: SharedCfg = SharedCfg::new("mqtt")
+        .add(
+            MqttServiceConfig::new()
+                .set_max_qos(QoS::AtLeastOnce)
+                .set_max_size(MAX_MESSAGE_BYTES)
+                .set_max_receive_size(MAX_MESSAGE_BYTES as usize),
+        )
+        .into();
+    let server = MqttServer::new(take)
+        .protocol(answer)
+        .build(async move |connect: Connect| Ok::<_, TakeError>(greet(connect, &hub)));
+    let server = std::rc::Rc::new(Pipeline::new((), server));
+    loop {
+        // What fails here is one connection, such as for want of file handles; the next may not.
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        let io = stream
+            .into_std()
+            .and_then(|stream| Reactor.from_tcp_stream(stream, settings.clone()));
+        let Ok(io) = io else { continue };
+        let server = std::rc::Rc::clone(&server);
+        tokio::task::spawn_local(async move {
+            // A device that breaks the protocol or goes away is its own affair.
+            _ = server.call(ntex_io::IoBoxed::from(io)).await;
+        });
+    }
+}
+
+/// A connected device.
+struct Device {
+    id: String,
+    hub: Hub,
+}
+
+/// Why a connection is closed.
+#[derive(Debug, thiserror::Error)]
+enum TakeError {
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    #[error("the payload did not come: {0:?}")]
+    Payload(ntex_mqtt::error::PayloadError),
+}
+
+/// The client id is the device's. A user name, where there is one, is IoT Hub's
+/// `{host}/{deviceId}/?api-version=…`, and says the same.
+fn greet(connect: Connect, hub: &Hub) -> ConnectAck<Device> {
+    let packet = connect.packet();
+    let id = packet.client_id.to_string();
+    if id.parse::<DeviceId>().is_err() {
+        return connect.identifier_rejected();
+    }
+    let named = packet
+        .username
+        .as_ref()
+        .and_then(|name| name.split('/').nth(1));
+    if named.is_some_and(|named| named != id) {
+        return connect.not_authorized();
+    }
+    let hub = hub.clone();
+    connect.ack(Device { id, hub }, false)
+}
+
+async fn take(device: &Session<Device>, publish: Publish) -> Result<(), TakeError> {
+    let properties = topic::properties(&device.id, publish.publish_topic())?;
+    let payload = match publish.payload_size() {
+        0 => Bytes::new(),
+        _ => {
+            let payload = publish.read_all().await.map_err(TakeError::Payload)?;
+            Bytes::copy_from_slice(&payload)
+        }
+    };
+    let mut event = NewEvent::new(payload).with_iot_hub_device(&device.id, UtcDateTime::now());
+    properties.put_into(&mut event);
+    if publish.retain() {
+        // IoT Hub keeps nothing, and tells the reader that it was asked to.
+        event
+            .properties
+            .insert("mqtt-retain".to_owned(), "true".into());
+    }
+    event.partition = Some(device.hub.partition_for_key(&device.id));
+    device.hub.append(event);
+    Ok(())
+}
+
+async fn answer(message: ProtocolMessage) -> Result<ntex_mqtt::v3::ProtocolMessageAck, TakeError> {
+    Ok(match message {
+        ProtocolMessage::Subscribe(mut subscribe) => {
+            for mut subscription in &mut subscribe {
+                subscription.confirm(QoS::AtMostOnce);
+            }
+            subscribe.ack()
+        }
+        other => other.ack(),
+    })
+}
+
+#[cfg(test)]
+mod tests;
