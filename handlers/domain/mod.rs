@@ -10,11 +10,15 @@
 //! | [`fleet`] | which drones somebody asks for |
 //! | [`dead_letter`] | [`DeadLetter`], an event put aside, and the message that says why |
 //! | [`batch`] | [`fold`]: from the events of one batch to what has to be written |
+//! | [`alerts`] | the rules, the alerts that they raise and clear, and the messages that tell of it |
+//! | [`geojson`] | points, as they are stored and shown |
 
+pub mod alerts;
 pub mod batch;
 pub mod dead_letter;
 pub mod drone;
 pub mod fleet;
+pub mod geojson;
 pub mod identifier;
 pub mod telemetry;
 pub mod timestamp;

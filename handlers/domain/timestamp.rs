@@ -202,6 +202,28 @@ impl fmt::Display for Rfc3339 {
     }
 }
 
+/// Shows a time as RFC 3339 in UTC with nine decimals: `2018-04-17T20:25:09.500000000Z`.
+///
+/// Such texts sort as their times do, which those of [`Rfc3339`] do not: where a database has to
+/// compare times, this is the form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rfc3339Nanos(
+    /// The time to show.
+    pub UtcDateTime,
+);
+
+impl fmt::Display for Rfc3339Nanos {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = self.0.to_calendar_date();
+        let (hour, minute, second, nanosecond) = self.0.as_hms_nano();
+        let month = u8::from(month);
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanosecond:09}Z"
+        )
+    }
+}
+
 /// For `#[serde(with = "rfc3339")]`.
 pub mod rfc3339 {
     use serde::{Deserialize, Deserializer, Serializer, de};
@@ -227,6 +249,56 @@ pub mod rfc3339 {
         let text = String::deserialize(deserializer)?;
         super::parse_iso(text.as_bytes())
             .map_err(|_| de::Error::custom("expected an RFC 3339 time"))
+    }
+}
+
+/// For `#[serde(with = "rfc3339_nanos")]`: texts that sort as their times do.
+pub mod rfc3339_nanos {
+    use serde::Serializer;
+    use time::UtcDateTime;
+
+    use super::Rfc3339Nanos;
+    pub use super::rfc3339::deserialize;
+
+    /// Writes a time as [`Rfc3339Nanos`] does.
+    ///
+    /// # Errors
+    /// Where the serializer fails.
+    pub fn serialize<S: Serializer>(time: &UtcDateTime, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&Rfc3339Nanos(*time))
+    }
+
+    /// The same for times that may be absent.
+    pub mod option {
+        use serde::{Deserialize, Deserializer, Serializer};
+        use time::UtcDateTime;
+
+        /// Writes a time, or null.
+        ///
+        /// # Errors
+        /// Where the serializer fails.
+        pub fn serialize<S: Serializer>(
+            time: &Option<UtcDateTime>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            match time {
+                Some(time) => super::serialize(time, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        /// Reads a time, or null.
+        ///
+        /// # Errors
+        /// Where the value is something else.
+        pub fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<UtcDateTime>, D::Error> {
+            #[derive(Deserialize)]
+            struct Time(#[serde(with = "super::super::rfc3339")] UtcDateTime);
+
+            Option::<Time>::deserialize(deserializer).map(|time| time.map(|Time(time)| time))
+        }
     }
 }
 
@@ -337,6 +409,19 @@ mod tests {
             prop_assert_eq!(parse(&text), Ok(time), "{}", text);
             let shown = time.format(&time::format_description::well_known::Rfc3339).unwrap();
             prop_assert_eq!(text, shown);
+        }
+
+        #[test]
+        fn with_nine_decimals_texts_sort_as_their_times_do(
+            times in prop::collection::vec((-62_135_596_800_i64..=253_402_300_799, 0..1_000_000_000_u32), 2),
+        ) {
+            let [one, other] = [0, 1].map(|index: usize| {
+                let (seconds, nanosecond) = times[index];
+                UtcDateTime::from_unix_timestamp(seconds).unwrap().replace_nanosecond(nanosecond).unwrap()
+            });
+            let (one_text, other_text) = (Rfc3339Nanos(one).to_string(), Rfc3339Nanos(other).to_string());
+            prop_assert_eq!(one.cmp(&other), one_text.cmp(&other_text));
+            prop_assert_eq!(parse(&one_text), Ok(one));
         }
     }
 }

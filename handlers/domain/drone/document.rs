@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use time::UtcDateTime;
 
 use super::{DroneState, Stamped};
+use crate::domain::geojson::Point;
 use crate::domain::identifier::{DeliveryId, DeviceId};
 use crate::domain::telemetry::{BatteryStatus, Flight, FlightStatus, Operating, Position};
 use crate::domain::timestamp::rfc3339;
@@ -49,17 +50,6 @@ struct OperatingSection {
     temperature: f64,
     battery_status: BatteryStatus,
     battery_level: f64,
-}
-
-/// A GeoJSON point (RFC 7946). The altitude is beside it and not in it: GeoJSON's is above the ellipsoid,
-/// and drones do not say above what theirs is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type")]
-enum Point {
-    Point {
-        /// Longitude first, then latitude.
-        coordinates: [f64; 2],
-    },
 }
 
 /// Why a document is not a drone's.
@@ -113,9 +103,7 @@ impl From<&Stamped<Flight>> for FlightSection {
         Self {
             occurred_at: section.occurred_at,
             delivery_id: section.delivery_id.clone(),
-            position: Point::Point {
-                coordinates: [flight.position.longitude, flight.position.latitude],
-            },
+            position: Point::from(&flight.position),
             altitude: flight.position.altitude,
             velocity: flight.velocity,
             acceleration: flight.acceleration,
