@@ -3,14 +3,16 @@
 //! ```text
 //! Event Hubs ─┬─ drone-state ───────> UpdateDroneState ─> Cosmos DB `drones`
 //!             │                                        └> queue `telemetry-dead-letters`
-//!             └─ telemetry-archive ─> ArchiveTelemetry ─> Blob storage `telemetry-archive`
-//! HTTP ── GetDrone · ListDrones · GetDelivery · Health
+//!             ├─ telemetry-archive ─> ArchiveTelemetry ─> Blob storage `telemetry-archive`
+//!             └─ drone-alerts ──────> RaiseAlerts ──────> Cosmos DB `alerts`, Blob storage `alert-state`
+//!                                                      └> queue `drone-alerts`
+//! HTTP ── GetDrone · ListDrones · GetDelivery · ListAlerts · Health
 //! ```
 //!
 //! | where | what |
 //! |---|---|
 //! | [`functions`] | one folder a function: the handler beside its `function.json` |
-//! | [`domain`] | telemetry, drone state, dead letters: pure, without clock or network |
+//! | [`domain`] | telemetry, drone state, dead letters, alerts: pure, without clock or network |
 //! | [`http`] | what the HTTP functions share: access, parameters, forms, ETags |
 //! | [`capture`] | the archive's file format |
 //! | [`stores`] | Cosmos DB and Blob storage behind narrow traits |
@@ -33,9 +35,11 @@ use azure_functions_sdk::FunctionDefinition;
 pub const FUNCTIONS: &[FunctionDefinition] = &[
     functions::update_drone_state::FUNCTION,
     functions::archive_telemetry::FUNCTION,
+    functions::raise_alerts::FUNCTION,
     functions::get_drone::FUNCTION,
     functions::list_drones::FUNCTION,
     functions::get_delivery::FUNCTION,
+    functions::list_alerts::FUNCTION,
     functions::health::FUNCTION,
     functions::notify_alert::FUNCTION,
 ];

@@ -9,10 +9,13 @@ use drone_delivery::HOST_JSON;
 use drone_delivery::functions::{self, AppState, health};
 use drone_delivery::settings::Settings;
 use drone_delivery::stores::blob::BlobService;
-use drone_delivery::stores::cosmos::CosmosDrones;
+use drone_delivery::stores::cosmos::CosmosDatabase;
+use drone_delivery::stores::cosmos::alerts::CosmosAlerts;
+use drone_delivery::stores::cosmos::drones::CosmosDrones;
+use drone_delivery::stores::episodes::Episodes;
 use drone_delivery::stores::fleet::FleetReader;
 use drone_delivery::stores::latest_state::LatestState;
-use drone_delivery::stores::{BlobStore, DroneStore};
+use drone_delivery::stores::{AlertStore, BlobStore, DroneStore};
 use drone_delivery::webhook::Webhook;
 use tracing::{error, warn};
 
@@ -40,14 +43,15 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let settings = Settings::from_env()?;
     let host = HostConfig::parse(HOST_JSON)?.with_overrides(|name| std::env::var(name).ok())?;
 
-    let cosmos = Arc::new(
-        CosmosDrones::new(&settings.cosmos, &settings.database)
-            .map_err(|error| format!("the app setting CosmosDb: {error}"))?,
-    );
+    let database = CosmosDatabase::new(&settings.cosmos, &settings.database)
+        .map_err(|error| format!("the app setting CosmosDb: {error}"))?;
+    let cosmos = Arc::new(CosmosDrones::new(&database));
+    let alerts: Arc<dyn AlertStore> = Arc::new(CosmosAlerts::new(&database));
     let blobs = BlobService::connect(&settings.storage)
         .map_err(|error| format!("the app setting FleetStorage: {error}"))?;
     let archive: Arc<dyn BlobStore> = Arc::new(blobs.container("telemetry-archive")?);
     let dead_letter_bodies = Arc::new(blobs.container("telemetry-dead-letters")?);
+    let snapshots = Arc::new(blobs.container("alert-state")?);
     let drones: Arc<dyn DroneStore> = Arc::clone(&cosmos) as _;
     let fleet: Arc<dyn FleetReader> = Arc::clone(&cosmos) as _;
 
@@ -67,6 +71,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
         webhook,
         drones: Arc::new(LatestState::new(Arc::clone(&drones))),
         fleet,
+        episodes: Arc::new(Episodes::new(
+            settings.alerts,
+            snapshots,
+            Arc::clone(&alerts),
+        )),
+        alerts,
         archive: Arc::clone(&archive),
         dead_letter_bodies,
         health: Arc::new(health::Checks::new(drones, archive)),

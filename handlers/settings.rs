@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use azure_functions_sdk::connection::{Connection, ConnectionError};
 
+use crate::domain::alerts::{AlertSettings, Rules, SettingError};
 use crate::webhook::WebhookUrl;
 
 const WEBHOOK_URL: &str = "AlertWebhookUrl";
@@ -23,6 +24,8 @@ pub struct Settings {
     pub webhook: Option<WebhookUrl>,
     /// `AlertWebhookTimeoutSeconds`: how long one post may take.
     pub webhook_timeout: Duration,
+    /// `Alerts__…`: the rules, with their thresholds.
+    pub alerts: Rules,
     /// `WEBSITE_AUTH_ENABLED`, set by App Service where its authentication is on.
     pub authentication: bool,
 }
@@ -33,6 +36,9 @@ pub enum SettingsError {
     /// A connection cannot be resolved.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
+    /// A threshold cannot be right.
+    #[error(transparent)]
+    Alerts(#[from] SettingError),
     /// A plain setting is absent or empty.
     #[error("the app setting {0} is missing: {1}")]
     Missing(&'static str, &'static str),
@@ -59,6 +65,7 @@ impl Settings {
                 .transpose()
                 .map_err(|wrong| SettingsError::Unusable(WEBHOOK_URL, wrong))?,
             webhook_timeout: webhook_timeout()?,
+            alerts: Rules::new(&AlertSettings::from_all(text_variables()))?,
             authentication: plain("WEBSITE_AUTH_ENABLED")
                 .is_some_and(|value| value.eq_ignore_ascii_case("true")),
         })
@@ -77,6 +84,12 @@ fn webhook_timeout() -> Result<Duration, SettingsError> {
             "it must be a whole number of seconds from 1 to 120",
         )),
     }
+}
+
+/// The environment, but for what is no text: no setting of ours is.
+fn text_variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 fn plain(name: &str) -> Option<String> {

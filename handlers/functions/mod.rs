@@ -6,21 +6,28 @@ pub mod archive_telemetry;
 pub mod get_delivery;
 pub mod get_drone;
 pub mod health;
+pub mod list_alerts;
 pub mod list_drones;
 pub mod notify_alert;
+pub mod raise_alerts;
 pub mod update_drone_state;
 
 use std::sync::Arc;
 
 use axum::handler::Handler;
-use azure_functions_sdk::{EventHubBatch, FunctionApp, HostConfig};
+use azure_functions_sdk::{Event, EventHubBatch, FunctionApp, HostConfig};
 use time::UtcDateTime;
 use tower_http::compression::CompressionLayer;
 
-use crate::stores::BlobStore;
+use crate::domain::ReceivedEvent;
+use crate::stores::episodes::Episodes;
 use crate::stores::fleet::FleetReader;
 use crate::stores::latest_state::LatestState;
+use crate::stores::{AlertStore, BlobStore};
 use crate::webhook::Webhook;
+
+/// The device that IoT Hub authenticated; absent where drones send to Event Hubs directly.
+const AUTHENTICATED_DEVICE: &str = "iothub-connection-device-id";
 
 /// What the functions share. Cheap to clone.
 #[derive(Clone)]
@@ -29,6 +36,10 @@ pub struct AppState {
     pub drones: Arc<LatestState>,
     /// The same, for those who ask.
     pub fleet: Arc<dyn FleetReader>,
+    /// What the alert rules know, and how it gets out.
+    pub episodes: Arc<Episodes>,
+    /// The alerts, for those who ask.
+    pub alerts: Arc<dyn AlertStore>,
     /// The container of the raw archive.
     pub archive: Arc<dyn BlobStore>,
     /// The container for bodies of dead letters that no queue message could hold.
@@ -47,9 +58,11 @@ pub fn app(state: AppState, host: HostConfig) -> FunctionApp<AppState> {
         .function(update_drone_state::FUNCTION, update_drone_state::handle)
         .function(archive_telemetry::FUNCTION, archive_telemetry::handle)
         .function(notify_alert::FUNCTION, notify_alert::handle)
+        .function(raise_alerts::FUNCTION, raise_alerts::handle)
         .http(get_drone::FUNCTION, get_drone::handle)
         .http(list_drones::FUNCTION, list_drones::handle.layer(gzip()))
         .http(get_delivery::FUNCTION, get_delivery::handle)
+        .http(list_alerts::FUNCTION, list_alerts::handle.layer(gzip()))
         .http(health::FUNCTION, health::handle)
 }
 
@@ -63,6 +76,16 @@ fn lag_ms(batch: &EventHubBatch) -> i64 {
     let lag = (UtcDateTime::now() - oldest.enqueued_at).whole_milliseconds();
     // Two clocks are compared: a lag below zero is none.
     i64::try_from(lag.max(0)).unwrap_or(i64::MAX)
+}
+
+fn received(event: &Event) -> ReceivedEvent<'_> {
+    ReceivedEvent {
+        body: &event.body,
+        sequence_number: event.sequence_number,
+        offset: &event.offset,
+        enqueued_at: event.enqueued_at,
+        authenticated_device: event.system_properties.get_str(AUTHENTICATED_DEVICE),
+    }
 }
 
 /// For answers that can be large. The host passes on what is compressed as it is.

@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use azure_core::error::ErrorKind;
 use azure_core::http::{
-    ClientOptions, ExponentialRetryOptions, RequestContent, RetryOptions, StatusCode, Url,
+    ClientOptions, Etag, ExponentialRetryOptions, RequestContent, RetryOptions, StatusCode, Url,
 };
 use azure_core::time::Duration;
 use azure_functions_sdk::connection::{Connection, ConnectionString};
+use azure_storage_blob::models::BlobClientUploadOptions;
 use azure_storage_blob::{BlobContainerClient, BlobContainerClientOptions};
 use bytes::Bytes;
 
+use super::alerts::{Snapshot, SnapshotStore};
 use super::credentials::token_credential;
 use super::shared_key::SharedKeyPolicy;
-use super::{BlobStore, StoreError};
+use super::{BlobStore, PutError, StoreError, Version};
 
 /// Azurite's account, which every storage SDK knows by heart. Published, and worth nothing outside
 /// the emulator: "Connect to Azurite with SDKs and tools" of the storage documentation.
@@ -182,6 +185,70 @@ impl BlobStore for BlobContainer {
             .await
             .map(|_| ())
             .map_err(|error| store_error("read blob container", &error))
+    }
+}
+
+#[async_trait]
+impl SnapshotStore for BlobContainer {
+    async fn load(&self, name: &str) -> Result<Option<Snapshot>, StoreError> {
+        const OPERATION: &str = "read snapshot";
+        let failed = |error| store_error(OPERATION, &error);
+        let found = match self.client.blob_client(name).download(None).await {
+            Ok(found) => found,
+            Err(error) if code(&error) == Some("BlobNotFound") => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let version = version(found.properties.etag, OPERATION)?;
+        let body = found.body.collect().await.map_err(failed)?;
+        Ok(Some(Snapshot { body, version }))
+    }
+
+    async fn save(
+        &self,
+        name: &str,
+        body: Bytes,
+        expected: Option<&Version>,
+    ) -> Result<Version, PutError> {
+        const OPERATION: &str = "save snapshot";
+        let options = match expected {
+            Some(Version(etag)) => BlobClientUploadOptions {
+                if_match: Some(Etag::from(etag.to_string())),
+                ..Default::default()
+            },
+            None => BlobClientUploadOptions::default().if_not_exists(),
+        };
+        let saved = self
+            .client
+            .blob_client(name)
+            .upload(RequestContent::from(body.to_vec()), Some(options))
+            .await;
+        match saved {
+            Ok(saved) => Ok(version(saved.etag, OPERATION)?),
+            // Changed since it was loaded (412), or made by somebody else (409). A retry inside the client
+            // after a lost answer looks the same, and loading again resolves that too.
+            Err(error) if matches!(code(&error), Some("ConditionNotMet" | "BlobAlreadyExists")) => {
+                Err(PutError::Stale)
+            }
+            Err(error) => Err(store_error(OPERATION, &error).into()),
+        }
+    }
+}
+
+fn version(etag: Option<Etag>, operation: &'static str) -> Result<Version, StoreError> {
+    etag.map(|etag| Version(etag.to_string().into()))
+        .ok_or_else(|| StoreError {
+            operation,
+            message: "the answer has no ETag".to_owned(),
+            transient: false,
+        })
+}
+
+/// The service's word for what is wrong; a status alone does not tell a missing blob from a missing
+/// container.
+fn code(error: &azure_core::Error) -> Option<&str> {
+    match error.kind() {
+        ErrorKind::HttpResponse { error_code, .. } => error_code.as_deref(),
+        _ => None,
     }
 }
 

@@ -7,8 +7,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::alerts::{AlertFilter, AlertStore, Snapshot, SnapshotStore};
 use super::fleet::{DronePage, FleetReader, Read};
 use super::{BlobStore, DroneStore, PutError, StoreError, Version, VersionedState};
+use crate::domain::alerts::Alert;
 use crate::domain::fleet::DroneFilter;
 use crate::domain::{DeviceId, DroneState};
 
@@ -22,6 +24,18 @@ pub struct MemoryDrones {
 #[derive(Default)]
 pub struct MemoryBlobs {
     blobs: Mutex<BTreeMap<String, Bytes>>,
+}
+
+/// An [`AlertStore`] in a map.
+#[derive(Default)]
+pub struct MemoryAlerts {
+    items: Mutex<BTreeMap<String, Alert>>,
+}
+
+/// A [`SnapshotStore`] in a map.
+#[derive(Default)]
+pub struct MemorySnapshots {
+    snapshots: Mutex<BTreeMap<String, (Bytes, u64)>>,
 }
 
 impl MemoryDrones {
@@ -120,6 +134,69 @@ impl BlobStore for MemoryBlobs {
 
     async fn check(&self) -> Result<(), StoreError> {
         Ok(())
+    }
+}
+
+#[async_trait]
+impl AlertStore for MemoryAlerts {
+    async fn record(&self, alert: &Alert) -> Result<(), StoreError> {
+        let mut items = lock(&self.items);
+        let ahead = |stored: &Alert| stored.progress() >= alert.progress();
+        if !items.get(&alert.id).is_some_and(ahead) {
+            items.insert(alert.id.clone(), alert.clone());
+        }
+        Ok(())
+    }
+
+    async fn list(&self, filter: &AlertFilter, limit: u16) -> Result<Read<Vec<Alert>>, StoreError> {
+        let AlertFilter {
+            active,
+            device_id,
+            since,
+            rule,
+        } = filter;
+        let mut alerts: Vec<Alert> = lock(&self.items)
+            .values()
+            .filter(|alert| active.is_none_or(|active| alert.is_open() == active))
+            .filter(|alert| device_id.as_ref().is_none_or(|id| alert.device_id == *id))
+            .filter(|alert| since.is_none_or(|since| alert.raised_at >= since))
+            .filter(|alert| rule.as_ref().is_none_or(|rule| alert.rule == *rule))
+            .cloned()
+            .collect();
+        alerts.sort_by_key(|alert| std::cmp::Reverse(alert.raised_at));
+        alerts.truncate(limit.into());
+        Ok(Read {
+            value: alerts,
+            request_charge: 0.0,
+        })
+    }
+}
+
+#[async_trait]
+impl SnapshotStore for MemorySnapshots {
+    async fn load(&self, name: &str) -> Result<Option<Snapshot>, StoreError> {
+        Ok(lock(&self.snapshots)
+            .get(name)
+            .map(|(body, version)| Snapshot {
+                body: body.clone(),
+                version: version_of(*version),
+            }))
+    }
+
+    async fn save(
+        &self,
+        name: &str,
+        body: Bytes,
+        expected: Option<&Version>,
+    ) -> Result<Version, PutError> {
+        let mut snapshots = lock(&self.snapshots);
+        let current = snapshots.get(name).map(|(_, version)| *version);
+        if current.map(version_of).as_ref() != expected {
+            return Err(PutError::Stale);
+        }
+        let next = current.unwrap_or(0) + 1;
+        snapshots.insert(name.to_owned(), (body, next));
+        Ok(version_of(next))
     }
 }
 

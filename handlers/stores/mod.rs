@@ -3,18 +3,21 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`latest_state`] | applies a batch's changes to a [`DroneStore`]: cache, merge, bounded writes |
-//! | [`cosmos`] | the [`DroneStore`] in Cosmos DB |
-//! | [`fleet`], `cosmos_fleet` | the reading side: [`FleetReader`](fleet::FleetReader), and in Cosmos DB |
-//! | [`blob`] | the [`BlobStore`] in Blob storage |
+//! | [`fleet`] | the reading side: [`FleetReader`](fleet::FleetReader) |
+//! | [`episodes`] | holds a batch against the rules: snapshots, alerts, and what has to be told |
+//! | [`alerts`] | what that needs: [`AlertStore`], [`SnapshotStore`](alerts::SnapshotStore) |
+//! | [`cosmos`] | states and alerts in Cosmos DB |
+//! | [`blob`] | blobs and snapshots in Blob storage |
 //! | [`memory`] | all of them, in memory; held to the same contract tests as the real ones |
 //! | [`credentials`] | from a Functions connection to an Azure credential |
 //!
 //! The SDK crates' errors end here: everything above sees [`StoreError`].
 
+pub mod alerts;
 pub mod blob;
 pub mod cosmos;
-mod cosmos_fleet;
 pub mod credentials;
+pub mod episodes;
 pub mod fleet;
 pub mod latest_state;
 pub mod memory;
@@ -23,6 +26,7 @@ pub mod shared_key;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use self::alerts::{AlertFilter, AlertStore};
 use crate::domain::{DeviceId, DroneState};
 
 /// A store did not do what it was asked.

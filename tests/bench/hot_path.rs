@@ -18,9 +18,12 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use divan::counter::ItemsCount;
 use drone_delivery::HOST_JSON;
+use drone_delivery::domain::alerts::{AlertSettings, Rules};
 use drone_delivery::functions::{AppState, app, health};
+use drone_delivery::stores::AlertStore;
+use drone_delivery::stores::episodes::Episodes;
 use drone_delivery::stores::latest_state::LatestState;
-use drone_delivery::stores::memory::{MemoryBlobs, MemoryDrones};
+use drone_delivery::stores::memory::{MemoryAlerts, MemoryBlobs, MemoryDrones, MemorySnapshots};
 use serde_json::json;
 use tower::ServiceExt;
 
@@ -38,6 +41,11 @@ fn update_drone_state(bencher: divan::Bencher<'_, '_>, drones: usize) {
 #[divan::bench(args = [40])]
 fn archive_telemetry(bencher: divan::Bencher<'_, '_>, drones: usize) {
     call(bencher, "ArchiveTelemetry", drones);
+}
+
+#[divan::bench(args = [40, 1_000])]
+fn raise_alerts(bencher: divan::Bencher<'_, '_>, drones: usize) {
+    call(bencher, "RaiseAlerts", drones);
 }
 
 fn call(bencher: divan::Bencher<'_, '_>, function: &str, drones: usize) {
@@ -62,9 +70,15 @@ fn call(bencher: divan::Bencher<'_, '_>, function: &str, drones: usize) {
 fn router() -> Router {
     let drones = Arc::new(MemoryDrones::default());
     let archive = Arc::new(MemoryBlobs::default());
+    let alerts: Arc<dyn AlertStore> = Arc::new(MemoryAlerts::default());
+    let rules = Rules::new(&AlertSettings::default()).expect("the defaults");
+    let snapshots = Arc::new(MemorySnapshots::default());
+    let episodes = Episodes::new(rules, snapshots, Arc::clone(&alerts));
     let state = AppState {
         drones: Arc::new(LatestState::new(Arc::clone(&drones) as _)),
         fleet: Arc::clone(&drones) as _,
+        episodes: Arc::new(episodes),
+        alerts,
         archive: Arc::clone(&archive) as _,
         dead_letter_bodies: Arc::clone(&archive) as _,
         health: Arc::new(health::Checks::new(drones, archive)),

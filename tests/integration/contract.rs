@@ -7,7 +7,8 @@ use bytes::Bytes;
 use drone_delivery::domain::fleet::{Area, DroneFilter};
 use drone_delivery::domain::{DeviceId, DroneDocument, DroneState, FlightStatus};
 use drone_delivery::stores::blob::BlobService;
-use drone_delivery::stores::cosmos::CosmosDrones;
+use drone_delivery::stores::cosmos::CosmosDatabase;
+use drone_delivery::stores::cosmos::drones::CosmosDrones;
 use drone_delivery::stores::fleet::FleetReader;
 use drone_delivery::stores::latest_state::{Applied, LatestState};
 use drone_delivery::stores::memory::{MemoryBlobs, MemoryDrones};
@@ -54,8 +55,8 @@ async fn cosmos() -> (CosmosEmulator, Arc<CosmosDrones>) {
     let connection = Connection::ConnectionString(
         ConnectionString::parse("CosmosDb", &emulator.connection_string()).unwrap(),
     );
-    let drones = CosmosDrones::new(&connection, DATABASE).unwrap();
-    (emulator, Arc::new(drones))
+    let database = CosmosDatabase::new(&connection, DATABASE).unwrap();
+    (emulator, Arc::new(CosmosDrones::new(&database)))
 }
 
 async fn keeps_the_drone_store_contract(store: &dyn DroneStore) {

@@ -5,17 +5,14 @@
 //! merge makes that safe. A poison event never fails a call, or it would be retried for ever.
 
 use axum::extract::State;
-use azure_functions_sdk::{CallError, Event, EventHubBatch, FunctionDefinition, Outputs};
+use azure_functions_sdk::{CallError, EventHubBatch, FunctionDefinition, Outputs};
 use bytes::Bytes;
 use tracing::{info, warn};
 
-use super::AppState;
-use crate::domain::{Changes, DeadLetter, Reason, ReceivedEvent, fold};
+use super::{AppState, lag_ms, received};
+use crate::domain::{Changes, DeadLetter, Reason, fold};
 
 const DEAD_LETTERS: &str = "deadLetters";
-
-/// The device that IoT Hub authenticated; absent where drones send to Event Hubs directly.
-const AUTHENTICATED_DEVICE: &str = "iothub-connection-device-id";
 
 /// The function, for registration and staging.
 pub const FUNCTION: FunctionDefinition = FunctionDefinition::new(
@@ -46,7 +43,7 @@ pub async fn handle(
     warn_of(&dead_letters);
     info!(
         batch.events = batch.events.len(),
-        batch.lag_ms = super::lag_ms(&batch),
+        batch.lag_ms = lag_ms(&batch),
         batch.dead_letters = dead_letters.len(),
         drones.written = applied.written,
         drones.unchanged = applied.unchanged,
@@ -68,16 +65,6 @@ fn warn_of(dead_letters: &[DeadLetter]) {
                 "events dead-lettered"
             );
         }
-    }
-}
-
-fn received(event: &Event) -> ReceivedEvent<'_> {
-    ReceivedEvent {
-        body: &event.body,
-        sequence_number: event.sequence_number,
-        offset: &event.offset,
-        enqueued_at: event.enqueued_at,
-        authenticated_device: event.system_properties.get_str(AUTHENTICATED_DEVICE),
     }
 }
 

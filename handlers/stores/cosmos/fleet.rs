@@ -9,12 +9,13 @@ use azure_data_cosmos::feed::FeedScope;
 use futures_util::TryStreamExt;
 use serde::Serialize;
 
-use super::StoreError;
-use super::cosmos::{CosmosDrones, drone_state, store_error};
-use super::fleet::{DronePage, FleetReader, Read};
+use super::drones::{CosmosDrones, drone_state};
+use super::store_error;
 use crate::domain::fleet::DroneFilter;
 use crate::domain::timestamp::Rfc3339;
 use crate::domain::{DeviceId, DroneDocument, DroneState};
+use crate::stores::StoreError;
+use crate::stores::fleet::{DronePage, FleetReader, Read};
 
 const OPERATION: &str = "list drones from Cosmos DB";
 
@@ -42,7 +43,8 @@ impl FleetReader for CosmosDrones {
         // One more than asked for tells whether there is a next page.
         let query = query(filter, after, limit + 1).map_err(failed)?;
         let mut pages = self
-            .container()
+            .container
+            .client()
             .await?
             .query_items::<DroneDocument>(query, FeedScope::full_container(), None)
             .await

@@ -1,0 +1,144 @@
+//! ListAlerts: `GET /api/alerts?active=&deviceId=&rule=&since=&limit=`, the newest alerts first.
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use azure_functions_sdk::FunctionDefinition;
+use serde::Serialize;
+use tracing::info;
+
+use super::AppState;
+use crate::domain::alerts::AlertDocument;
+use crate::domain::timestamp;
+use crate::error::Problem;
+use crate::http::access::StatusReader;
+use crate::http::parameters::{ParameterError, Parameters};
+use crate::stores::alerts::AlertFilter;
+
+/// The parameters, as the OpenAPI document lists them.
+pub const PARAMETERS: &[&str] = &["active", "deviceId", "rule", "since", "limit"];
+
+/// Alerts in an answer where the caller does not say.
+pub const DEFAULT_LIMIT: u16 = 100;
+
+/// Alerts in an answer at most.
+pub const MOST_ALERTS: u16 = 1_000;
+
+/// The function, for registration and staging.
+pub const FUNCTION: FunctionDefinition =
+    FunctionDefinition::new("ListAlerts", "httpTrigger", include_str!("function.json"));
+
+/// The answer.
+#[derive(Debug, Serialize)]
+pub struct AlertList {
+    alerts: Vec<AlertDocument>,
+}
+
+/// Answers with the newest alerts that match.
+///
+/// # Errors
+/// 400 for a parameter that cannot be meant so, 401 and 403 as [`StatusReader`] says, 503 while the store
+/// is out of reach.
+pub async fn handle(
+    State(state): State<AppState>,
+    _: StatusReader,
+    RawQuery(query): RawQuery,
+) -> Result<Json<AlertList>, Problem> {
+    let (filter, limit) = parse(query.as_deref())?;
+    let read = state.alerts.list(&filter, limit).await?;
+    info!(
+        alerts = read.value.len(),
+        cosmos.request_charge = read.request_charge,
+        "alerts listed"
+    );
+    let alerts = read.value.iter().map(AlertDocument::from).collect();
+    Ok(Json(AlertList { alerts }))
+}
+
+fn parse(query: Option<&str>) -> Result<(AlertFilter, u16), ParameterError> {
+    let parameters = Parameters::parse(query, PARAMETERS)?;
+    let flag = |text: &str| match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("is neither true nor false"),
+    };
+    let filter = AlertFilter {
+        active: parameters.value_with("active", flag)?,
+        device_id: parameters.value("deviceId")?,
+        rule: parameters.value_with("rule", rule)?,
+        since: parameters.value_with("since", timestamp::parse_rfc3339)?,
+    };
+    let limit = parameters.count("limit", MOST_ALERTS)?;
+    Ok((filter, limit.unwrap_or(DEFAULT_LIMIT)))
+}
+
+/// A name of the form that rules have, also of a rule that another version had.
+fn rule(name: &str) -> Result<String, &'static str> {
+    let fits = name.len() <= 64
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    fits.then(|| name.to_owned())
+        .ok_or("is no name of a rule, such as battery-low")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use time::macros::utc_datetime;
+
+    use super::*;
+
+    #[test]
+    fn every_parameter_is_read() {
+        let query = "active=true&deviceId=drone%231&rule=battery-low&since=2024-05-01T12:00:00Z&limit=7&code=key";
+        assert_eq!(
+            parse(Some(query)),
+            Ok((
+                AlertFilter {
+                    active: Some(true),
+                    device_id: Some("drone#1".parse().unwrap()),
+                    since: Some(utc_datetime!(2024-05-01 12:00:00)),
+                    rule: Some("battery-low".to_owned()),
+                },
+                7
+            ))
+        );
+        assert_eq!(parse(None), Ok((AlertFilter::default(), DEFAULT_LIMIT)));
+    }
+
+    #[test]
+    fn a_parameter_that_cannot_be_meant_so_is_named() {
+        for (query, parameter) in [
+            ("active=yes", "active"),
+            ("active=True", "active"),
+            ("active=1", "active"),
+            ("active=", "active"),
+            ("active=true&active=true", "active"),
+            ("deviceId=a/b", "deviceId"),
+            ("deviceId=%00", "deviceId"),
+            ("deviceId=%FF", "deviceId"),
+            ("deviceId=%20", "deviceId"),
+            ("rule=Battery", "rule"),
+            ("rule=battery%20low", "rule"),
+            ("rule='%20OR%201=1--", "rule"),
+            ("since=yesterday", "since"),
+            ("since=2024-05-01", "since"),
+            ("since=2024-05-01T12:00:00", "since"),
+            ("since=2024-02-30T12:00:00Z", "since"),
+            ("since=05/01/2024%2012:00:00%20%2B00:00", "since"),
+            ("limit=0", "limit"),
+            ("limit=-1", "limit"),
+            ("limit=1001", "limit"),
+            ("limit=99999999999999999999", "limit"),
+            ("limit=1.0", "limit"),
+            ("limit=ten", "limit"),
+            ("limit=%2B5", "limit"),
+            ("Active=true", "Active"),
+            ("sort=asc", "sort"),
+        ] {
+            let error = parse(Some(query)).unwrap_err();
+            assert_eq!(error.parameter, parameter, "{query}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! RaiseAlerts: holds telemetry against the rules, and tells of alerts as they begin, go on and end.
+//!
+//! The call succeeds only when everything that the batch tells is recorded, and is among the outputs.
+//! Trouble with a store fails the whole call, and the host runs it again: the alerts have the same
+//! ids then. Poison is none of its business: UpdateDroneState puts that aside.
+
+use axum::extract::State;
+use azure_functions_sdk::{CallError, EventHubBatch, FunctionDefinition, Outputs};
+use tracing::info;
+
+use super::{AppState, lag_ms, received};
+use crate::domain::alerts::{Kind, Transition};
+
+const ALERTS: &str = "alerts";
+
+/// The function, for registration and staging.
+pub const FUNCTION: FunctionDefinition = FunctionDefinition::new(
+    "RaiseAlerts",
+    "eventHubTrigger",
+    include_str!("function.json"),
+)
+.with_outputs(&[ALERTS]);
+
+/// Takes one batch.
+///
+/// # Errors
+/// Where a store failed; nothing is lost, and the host calls again.
+pub async fn handle(
+    State(state): State<AppState>,
+    batch: EventHubBatch,
+) -> Result<Outputs, CallError> {
+    let told = state
+        .episodes
+        .take(
+            &batch.partition.event_hub_name,
+            &batch.partition.partition_id,
+            batch.events.iter().map(received),
+        )
+        .await?;
+    let count = |kind| told.iter().filter(|told| told.kind == kind).count();
+    info!(
+        batch.events = batch.events.len(),
+        batch.lag_ms = lag_ms(&batch),
+        alerts.raised = count(Kind::Raised),
+        alerts.reminded = count(Kind::Reminded),
+        alerts.cleared = count(Kind::Cleared),
+        "batch held against the rules"
+    );
+    Ok(Outputs::new().queue(ALERTS, told.iter().map(Transition::message)))
+}

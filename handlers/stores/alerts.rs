@@ -1,0 +1,68 @@
+//! Where alerts are kept for those who ask, and where the rules keep what they know.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use time::UtcDateTime;
+
+use super::fleet::Read;
+use super::{PutError, StoreError, Version};
+use crate::domain::DeviceId;
+use crate::domain::alerts::Alert;
+
+/// Which alerts somebody asks for; all that match everything that is given.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct AlertFilter {
+    /// Only open ones, or only those that have been cleared.
+    pub active: Option<bool>,
+    /// Only those of one drone.
+    pub device_id: Option<DeviceId>,
+    /// Only those raised then or later, in event time.
+    pub since: Option<UtcDateTime>,
+    /// Only those of one rule.
+    pub rule: Option<String>,
+}
+
+/// The alerts, one item each.
+///
+/// Contract, held by one test suite for every implementation:
+/// - an alert only goes forward: raised, reminded, cleared. Recording an earlier state of one that is
+///   stored further on changes nothing, so a call that comes again does no harm;
+/// - after an error the alert may or may not have been recorded, and recording it again is safe.
+#[async_trait]
+pub trait AlertStore: Send + Sync + 'static {
+    /// Writes an alert, unless it is stored as it is or further on.
+    async fn record(&self, alert: &Alert) -> Result<(), StoreError>;
+
+    /// Reads the newest alerts that match, newest first, at most `limit`.
+    async fn list(&self, filter: &AlertFilter, limit: u16) -> Result<Read<Vec<Alert>>, StoreError>;
+}
+
+/// A snapshot, with the version to name when replacing it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// Its bytes.
+    pub body: Bytes,
+    /// Its version in the store.
+    pub version: Version,
+}
+
+/// What a function knows after a batch, kept for whoever takes the partition next.
+///
+/// Contract, held by one test suite for every implementation:
+/// - what was saved is what [`load`](Self::load) returns, byte for byte;
+/// - two writers that loaded the same version cannot both save: the second gets [`PutError::Stale`]. That
+///   is what keeps an instance that has lost its partition from writing behind the back of the other;
+/// - after [`PutError::Store`] it may or may not have been saved: load it again.
+#[async_trait]
+pub trait SnapshotStore: Send + Sync + 'static {
+    /// Reads a snapshot; `None` where none was ever saved.
+    async fn load(&self, name: &str) -> Result<Option<Snapshot>, StoreError>;
+
+    /// Saves a snapshot if the stored one is still at `expected`; `None` means that there must be none.
+    async fn save(
+        &self,
+        name: &str,
+        body: Bytes,
+        expected: Option<&Version>,
+    ) -> Result<Version, PutError>;
+}
