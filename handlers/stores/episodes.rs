@@ -172,3 +172,163 @@ impl Episodes {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use async_trait::async_trait;
+    use time::UtcDateTime;
+
+    use super::super::alerts::AlertFilter;
+    use super::super::fleet::Read;
+    use super::super::memory::{MemoryAlerts, MemorySnapshots};
+    use super::*;
+    use crate::domain::alerts::AlertSettings;
+
+    /// A [`MemoryAlerts`] that can be out of order.
+    #[derive(Default)]
+    struct Alerts {
+        stored: MemoryAlerts,
+        fails: AtomicBool,
+    }
+
+    #[async_trait]
+    impl AlertStore for Alerts {
+        async fn record(&self, alert: &Alert) -> Result<(), StoreError> {
+            if self.fails.load(Ordering::Relaxed) {
+                return Err(StoreError {
+                    operation: "write alert",
+                    message: "out of order".to_owned(),
+                    transient: true,
+                });
+            }
+            self.stored.record(alert).await
+        }
+
+        async fn list(
+            &self,
+            filter: &AlertFilter,
+            limit: u16,
+        ) -> Result<Read<Vec<Alert>>, StoreError> {
+            self.stored.list(filter, limit).await
+        }
+    }
+
+    #[derive(Default, Clone)]
+    struct Stores {
+        alerts: Arc<Alerts>,
+        snapshots: Arc<MemorySnapshots>,
+    }
+
+    impl Stores {
+        fn instance(&self) -> Episodes {
+            Episodes::new(
+                Rules::new(&AlertSettings::default()).unwrap(),
+                Arc::clone(&self.snapshots) as _,
+                Arc::clone(&self.alerts) as _,
+            )
+        }
+
+        async fn stored(&self) -> Vec<(String, bool)> {
+            let all = AlertFilter::default();
+            let alerts = self.alerts.list(&all, 100).await.unwrap().value;
+            let stored = alerts.into_iter().rev();
+            stored
+                .map(|alert| (alert.rule.to_string(), alert.is_open()))
+                .collect()
+        }
+    }
+
+    /// Readings of one drone, 20 s apart, numbered from `first`.
+    fn bodies(first: i64, temperatures: &[f64]) -> Vec<(i64, String)> {
+        let body = |(number, temperature): (i64, &f64)| {
+            let (minute, second) = (number * 20 / 60, number * 20 % 60);
+            let body = format!(
+                r#"{{"deviceId":"drone-1","deliveryId":"d","sensorType":"drone-state-sensor;v1","occurrenceUtcTime":"2024-05-01T12:{minute:02}:{second:02}Z","temperature":{temperature},"batteryStatus":"high","batteryLevel":0.9}}"#
+            );
+            (number, body)
+        };
+        (first..).zip(temperatures).map(body).collect()
+    }
+
+    async fn take(
+        instance: &Episodes,
+        bodies: &[(i64, String)],
+    ) -> Result<Vec<String>, StoreError> {
+        let events = bodies.iter().map(|(number, body)| ReceivedEvent {
+            body: body.as_bytes(),
+            sequence_number: *number,
+            offset: "0",
+            enqueued_at: UtcDateTime::from_unix_timestamp(1_714_564_800 + number * 20).unwrap(),
+            authenticated_device: None,
+        });
+        let told = instance.take("telemetry", "0", events).await?;
+        Ok(told.iter().map(Transition::message_id).collect())
+    }
+
+    const RAISED: &str = "engine-critical~drone-1~20240501T120020.000000000Z/raised";
+    const CLEARED: &str = "engine-critical~drone-1~20240501T120020.000000000Z/cleared";
+
+    #[tokio::test]
+    async fn an_instance_that_takes_a_partition_over_goes_on_where_the_other_stopped() {
+        let stores = Stores::default();
+        let told = take(&stores.instance(), &bodies(0, &[60.0, 110.0])).await;
+        assert_eq!(told.unwrap(), [RAISED]);
+        let told = take(&stores.instance(), &bodies(2, &[110.0, 60.0])).await;
+        assert_eq!(told.unwrap(), [CLEARED]);
+        assert_eq!(
+            stores.stored().await,
+            [("engine-critical".to_owned(), false)]
+        );
+    }
+
+    #[tokio::test]
+    async fn an_instance_that_was_overtaken_lets_nothing_out_of_what_it_thought() {
+        let stores = Stores::default();
+        let (stale, other) = (stores.instance(), stores.instance());
+        take(&stale, &bodies(0, &[60.0])).await.unwrap();
+        // The other one raises, and what the first remembers is no longer so.
+        assert_eq!(take(&other, &bodies(1, &[110.0])).await.unwrap(), [RAISED]);
+        let told = take(&stale, &bodies(1, &[110.0, 112.0])).await.unwrap();
+        assert_eq!(
+            told,
+            [RAISED],
+            "the same alert, not one that begins with the second reading"
+        );
+        let told = take(&other, &bodies(2, &[112.0, 60.0])).await.unwrap();
+        assert_eq!(told, [CLEARED]);
+        assert_eq!(stores.stored().await.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_recorded_is_told_when_the_batch_comes_again() {
+        let stores = Stores::default();
+        let instance = stores.instance();
+        stores.alerts.fails.store(true, Ordering::Relaxed);
+        let batch = bodies(0, &[60.0, 110.0]);
+        take(&instance, &batch).await.unwrap_err();
+        assert!(stores.stored().await.is_empty());
+        stores.alerts.fails.store(false, Ordering::Relaxed);
+        assert_eq!(take(&instance, &batch).await.unwrap(), [RAISED]);
+        assert_eq!(
+            stores.stored().await,
+            [("engine-critical".to_owned(), true)]
+        );
+    }
+
+    #[tokio::test]
+    async fn a_damaged_snapshot_is_begun_anew_under_the_same_ids() {
+        let stores = Stores::default();
+        let batch = bodies(0, &[60.0, 110.0]);
+        take(&stores.instance(), &batch).await.unwrap();
+        let name = "telemetry/0.snapshot";
+        let found = stores.snapshots.load(name).await.unwrap().unwrap();
+        let damaged = Bytes::from_static(b"\x01\xff\xff");
+        let saved = stores.snapshots.save(name, damaged, Some(&found.version));
+        saved.await.unwrap();
+        assert_eq!(take(&stores.instance(), &batch).await.unwrap(), [RAISED]);
+    }
+}

@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use azure_functions_sdk::connection::{Connection, ConnectionString};
 use bytes::Bytes;
+use drone_delivery::domain::alerts::{Alert, AlertDocument};
 use drone_delivery::domain::fleet::{Area, DroneFilter};
 use drone_delivery::domain::{DeviceId, DroneDocument, DroneState, FlightStatus};
+use drone_delivery::stores::alerts::SnapshotStore;
 use drone_delivery::stores::blob::BlobService;
 use drone_delivery::stores::cosmos::CosmosDatabase;
+use drone_delivery::stores::cosmos::alerts::CosmosAlerts;
 use drone_delivery::stores::cosmos::drones::CosmosDrones;
 use drone_delivery::stores::fleet::FleetReader;
 use drone_delivery::stores::latest_state::{Applied, LatestState};
-use drone_delivery::stores::memory::{MemoryBlobs, MemoryDrones};
-use drone_delivery::stores::{BlobStore, DroneStore, PutError};
+use drone_delivery::stores::memory::{MemoryAlerts, MemoryBlobs, MemoryDrones, MemorySnapshots};
+use drone_delivery::stores::{AlertFilter, AlertStore, BlobStore, DroneStore, PutError};
 use local::cosmos::{CosmosEmulator, CosmosFault};
 use local::system::{ARCHIVE, DATABASE, DRONES};
 use serde_json::json;
@@ -47,16 +50,21 @@ fn state(device: &str, second: u32, velocity: f64) -> DroneState {
 }
 
 async fn cosmos() -> (CosmosEmulator, Arc<CosmosDrones>) {
+    let (emulator, database) = cosmos_database(DRONES).await;
+    (emulator, Arc::new(CosmosDrones::new(&database)))
+}
+
+async fn cosmos_database(container: &str) -> (CosmosEmulator, Arc<CosmosDatabase>) {
     let emulator = CosmosEmulator::start(0).await.unwrap();
     emulator
-        .create_container(DATABASE, DRONES, "/deviceId")
+        .create_container(DATABASE, container, "/deviceId")
         .await
         .unwrap();
     let connection = Connection::ConnectionString(
         ConnectionString::parse("CosmosDb", &emulator.connection_string()).unwrap(),
     );
     let database = CosmosDatabase::new(&connection, DATABASE).unwrap();
-    (emulator, Arc::new(CosmosDrones::new(&database)))
+    (emulator, database)
 }
 
 async fn keeps_the_drone_store_contract(store: &dyn DroneStore) {
@@ -248,8 +256,154 @@ async fn keeps_the_blob_store_contract(store: &dyn BlobStore, read: impl AsyncFn
     }
 }
 
+/// An alert of one drone, in the state that `progress` names.
+fn alert(device: &str, second: u32, progress: &str) -> Alert {
+    let mut document = json!({
+        "id": format!("battery-low~{second}"),
+        "deviceId": device,
+        "rule": "battery-low",
+        "severity": "warning",
+        "active": true,
+        "deliveryId": "delivery-1",
+        "raisedAt": format!("2024-05-01T12:00:{second:02}.500000000Z"),
+        "value": 0.25,
+        "threshold": 0.3,
+        "position": {"type": "Point", "coordinates": [-122.192026, 47.476075]},
+        "altitude": 120.5,
+    });
+    if progress != "raised" {
+        document["remindedAt"] = json!("2024-05-01T12:05:00Z");
+        document["reminders"] = json!(1);
+    }
+    if progress == "cleared" {
+        document["clearedAt"] = json!("2024-05-01T12:06:00Z");
+        document["clearedValue"] = json!(0.9);
+    }
+    Alert::from(serde_json::from_value::<AlertDocument>(document).unwrap())
+}
+
+async fn keeps_the_alert_store_contract(store: &dyn AlertStore) {
+    let all = AlertFilter::default();
+    let list = async |filter: &AlertFilter, limit| store.list(filter, limit).await.unwrap().value;
+    assert_eq!(list(&all, 10).await, []);
+
+    // Forward only, from any state to any, and again.
+    for (second, recorded, stands) in [
+        (1, ["raised", "raised", "raised"], "raised"),
+        (2, ["raised", "reminded", "raised"], "reminded"),
+        (3, ["raised", "cleared", "reminded"], "cleared"),
+        (4, ["cleared", "raised", "cleared"], "cleared"),
+    ] {
+        for progress in recorded {
+            store
+                .record(&alert("drone-1", second, progress))
+                .await
+                .unwrap();
+        }
+        let newest = list(&all, 1).await;
+        assert_eq!(newest, [alert("drone-1", second, stands)]);
+    }
+    store.record(&alert("drone-2", 5, "raised")).await.unwrap();
+
+    let seconds = |alerts: &[Alert]| -> Vec<u8> {
+        alerts
+            .iter()
+            .map(|alert| alert.raised_at.second())
+            .collect()
+    };
+    for (filter, limit, expected) in [
+        (all.clone(), 10, vec![5, 4, 3, 2, 1]),
+        (all.clone(), 2, vec![5, 4]),
+        (
+            AlertFilter {
+                active: Some(true),
+                ..all.clone()
+            },
+            10,
+            vec![5, 2, 1],
+        ),
+        (
+            AlertFilter {
+                active: Some(false),
+                ..all.clone()
+            },
+            10,
+            vec![4, 3],
+        ),
+        (
+            AlertFilter {
+                device_id: Some("drone-2".parse().unwrap()),
+                ..all.clone()
+            },
+            10,
+            vec![5],
+        ),
+        (
+            AlertFilter {
+                since: Some(alert("drone-1", 3, "raised").raised_at),
+                ..all.clone()
+            },
+            10,
+            vec![5, 4, 3],
+        ),
+        (
+            AlertFilter {
+                rule: Some("engine-critical".to_owned()),
+                ..all.clone()
+            },
+            10,
+            vec![],
+        ),
+        (
+            AlertFilter {
+                rule: Some("battery-low".to_owned()),
+                active: Some(true),
+                device_id: Some("drone-1".parse().unwrap()),
+                since: None,
+            },
+            10,
+            vec![2, 1],
+        ),
+    ] {
+        assert_eq!(seconds(&list(&filter, limit).await), expected, "{filter:?}");
+    }
+}
+
+async fn keeps_the_snapshot_store_contract(store: &dyn SnapshotStore) {
+    let name = "telemetry/0.snapshot";
+    assert_eq!(store.load(name).await.unwrap(), None);
+    let first = Bytes::from_static(b"one");
+    let created = store.save(name, first.clone(), None).await.unwrap();
+    let read = store.load(name).await.unwrap().unwrap();
+    assert_eq!((read.body, read.version), (first.clone(), created.clone()));
+    assert!(
+        matches!(
+            store.save(name, first.clone(), None).await,
+            Err(PutError::Stale)
+        ),
+        "a snapshot is made once"
+    );
+    // Larger than what fits in one block, should somebody cut it up.
+    let second = Bytes::from(vec![0xff; 6_000_000]);
+    let replaced = store
+        .save(name, second.clone(), Some(&created))
+        .await
+        .unwrap();
+    assert!(
+        matches!(
+            store.save(name, first, Some(&created)).await,
+            Err(PutError::Stale)
+        ),
+        "a writer with an old version must load again"
+    );
+    let read = store.load(name).await.unwrap().unwrap();
+    assert_eq!((read.body, read.version), (second, replaced));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_keeps_the_contracts() {
+    keeps_the_alert_store_contract(&MemoryAlerts::default()).await;
+    keeps_the_snapshot_store_contract(&MemorySnapshots::default()).await;
     keeps_the_drone_store_contract(&MemoryDrones::default()).await;
     keeps_the_fleet_reader_contract(&MemoryDrones::default()).await;
     let blobs = MemoryBlobs::default();
@@ -260,6 +414,12 @@ async fn memory_keeps_the_contracts() {
 async fn cosmos_db_keeps_the_contract() {
     let (_emulator, drones) = cosmos().await;
     keeps_the_drone_store_contract(drones.as_ref()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cosmos_db_keeps_the_alerts_contract() {
+    let (_emulator, database) = cosmos_database("alerts").await;
+    keeps_the_alert_store_contract(&CosmosAlerts::new(&database)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -290,10 +450,15 @@ async fn blob_storage_keeps_the_contract() {
         account.read_blob(ARCHIVE, name).await.unwrap()
     })
     .await;
+    keeps_the_snapshot_store_contract(&container).await;
     let missing = BlobService::connect(&connection)
         .unwrap()
         .container("no-such-container")
         .unwrap();
+    assert!(
+        missing.load("telemetry/0.snapshot").await.is_err(),
+        "no container is not the same as no snapshot"
+    );
     let error = missing.check().await.unwrap_err();
     assert!(!error.transient, "waiting makes no container: {error}");
 }

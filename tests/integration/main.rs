@@ -11,6 +11,7 @@
     missing_docs
 )]
 
+mod alerts;
 mod contract;
 mod delivery;
 mod faults;
