@@ -1,6 +1,6 @@
 //! Simulated delivery drones: what they would report, and when.
 //!
-//! Nothing here reads a clock or sends anything. A [`Fleet`] is asked what is due at a time, and answers
+//! The drones themselves read no clock and send nothing. A [`Fleet`] is asked what is due at a time, and answers
 //! with event bodies in the drones' wire format; the same seed and the same times give the same bytes.
 //!
 //! ```
@@ -21,10 +21,12 @@
 //! | `schedule` | who reports what next, and when |
 //! | `drone` | one drone, from delivery to delivery |
 //! | `mission`, `ramp`, `geo` | one delivery: where a drone is, how fast, how hot and how full |
+//! | `destination` | where events go: Event Hubs, IoT Hub, the local hub, a stream of lines |
 //! | `options` | what every program with drones lets its user choose |
 //! | `malformed` | events that nobody can apply |
 //! | `wire` | the two messages, and times in both shapes |
 
+mod destination;
 mod drone;
 mod fleet;
 mod geo;
@@ -36,7 +38,8 @@ mod scenario;
 mod schedule;
 mod wire;
 
+pub use destination::{Destination, DestinationError};
 pub use fleet::{Cadence, Fleet, Kind, Plan, SimulatedEvent, device_id};
 pub use geo::{Area, Point};
-pub use options::FleetOptions;
+pub use options::{FleetOptions, parse_duration, parse_rate};
 pub use scenario::{Scenario, ScenarioError};

@@ -1,6 +1,7 @@
 //! The options that every program with drones has in common.
 
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Args;
 
@@ -58,6 +59,41 @@ impl FleetOptions {
             },
             cadence: rate.map_or(Cadence::Article, Cadence::PerSecond),
         }
+    }
+}
+
+/// A number of events per second: above 0, at most 1,000,000.
+///
+/// # Errors
+/// Where it is none; the text says what is.
+pub fn parse_rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 1_000_000.0 => Ok(rate),
+        _ => Err("a number of events per second, above 0 and at most 1000000".to_owned()),
+    }
+}
+
+/// `30s`, `5m`, `1h`, or a number of seconds; not 0.
+///
+/// # Errors
+/// Where it is none; the text says what is.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(
+        text.find(|letter: char| letter.is_ascii_alphabetic())
+            .unwrap_or(text.len()),
+    );
+    let seconds = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => 0,
+    };
+    match number.parse::<u64>() {
+        Ok(count) if count > 0 && seconds > 0 => count
+            .checked_mul(seconds)
+            .map(Duration::from_secs)
+            .ok_or_else(|| "too long".to_owned()),
+        _ => Err("a duration such as 30s, 5m or 1h".to_owned()),
     }
 }
 
@@ -146,6 +182,24 @@ mod tests {
             ["--city", "here"],
         ] {
             assert!(plan(&arguments).is_err(), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn durations_have_a_unit_or_are_seconds() {
+        for (text, seconds) in [("30s", 30), ("5m", 300), ("1h", 3600), ("7", 7)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)));
+        }
+        for text in ["", "s", "0s", "-1s", "5d", "1.5h", "99999999999999999999s"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn rates_are_positive_and_finite() {
+        assert_eq!(parse_rate("0.5"), Ok(0.5));
+        for text in ["0", "-1", "NaN", "inf", "fast", "1000001"] {
+            assert!(parse_rate(text).is_err(), "{text}");
         }
     }
 }

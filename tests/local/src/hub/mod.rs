@@ -273,4 +273,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 #[cfg(test)]
+mod destination_tests;
+#[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use simulator::FleetOptions;
+use simulator::{FleetOptions, parse_duration, parse_rate};
 
 /// See `cargo local up --help`.
 #[derive(Debug, Clone, Args)]
@@ -14,10 +14,10 @@ pub struct UpOptions {
     pub drones: u32,
     /// Events per second of the whole fleet. Without it each drone reports its flight every 5 s and its
     /// state every 20 s.
-    #[arg(long, value_name = "EVENTS_PER_SECOND", value_parser = rate)]
+    #[arg(long, value_name = "EVENTS_PER_SECOND", value_parser = parse_rate)]
     pub rate: Option<f64>,
     /// Stop after this long, count what arrived, and fail if anything is missing: 30s, 5m, 1h.
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
     pub duration: Option<Duration>,
     /// Write the count to this file as JSON. Needs --for.
     #[arg(long, value_name = "FILE", requires = "duration")]
@@ -54,59 +54,9 @@ pub struct UpOptions {
     pub binary: Option<PathBuf>,
 }
 
-fn rate(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(rate) if rate > 0.0 && rate <= 1_000_000.0 => Ok(rate),
-        _ => Err("a number of events per second, above 0 and at most 1000000".to_owned()),
-    }
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = text.split_at(
-        text.find(|letter: char| letter.is_ascii_alphabetic())
-            .unwrap_or(text.len()),
-    );
-    let seconds = match unit {
-        "" | "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        _ => 0,
-    };
-    match number.parse::<u64>() {
-        Ok(count) if count > 0 && seconds > 0 => count
-            .checked_mul(seconds)
-            .map(Duration::from_secs)
-            .ok_or_else(|| "too long".to_owned()),
-        _ => Err("a duration such as 30s, 5m or 1h".to_owned()),
-    }
-}
-
 fn setting(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("NAME=VALUE".to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_have_a_unit_or_are_seconds() {
-        for (text, seconds) in [("30s", 30), ("5m", 300), ("1h", 3600), ("7", 7)] {
-            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)));
-        }
-        for text in ["", "s", "0s", "-1s", "5d", "1.5h", "99999999999999999999s"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn rates_are_positive_and_finite() {
-        assert_eq!(rate("0.5"), Ok(0.5));
-        for text in ["0", "-1", "NaN", "inf", "fast", "1000001"] {
-            assert!(rate(text).is_err(), "{text}");
-        }
     }
 }

@@ -21,7 +21,7 @@ use ntex_service::Pipeline;
 use ntex_service::cfg::SharedCfg;
 use time::UtcDateTime;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot, watch};
 
 use super::{Hub, NewEvent};
 use topic::TopicError;
@@ -33,6 +33,7 @@ pub const MAX_MESSAGE_BYTES: u32 = 256 * 1024;
 #[derive(Debug)]
 pub struct MqttListener {
     address: SocketAddr,
+    accepted: watch::Receiver<u64>,
     /// Closing it ends the thread and every connection.
     _stop: oneshot::Sender<Infallible>,
 }
@@ -47,6 +48,7 @@ impl MqttListener {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel();
+        let (count, accepted) = watch::channel(0);
         let hub = hub.clone();
         // The MQTT library's connections stay on the thread that made them; one is enough, and it has
         // nothing else to do.
@@ -64,12 +66,13 @@ impl MqttListener {
                 runtime.block_on(system.run_local(async move {
                     tokio::select! {
                         _ = stopped => {}
-                        _ = accept(listener, hub) => {}
+                        _ = accept(listener, hub, count) => {}
                     }
                 }));
             })?;
         Ok(Self {
             address,
+            accepted,
             _stop: stop,
         })
     }
@@ -79,16 +82,28 @@ impl MqttListener {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+
+    /// Follows how many connections there were so far.
+    #[must_use]
+    pub fn watch_accepted(&self) -> watch::Receiver<u64> {
+        self.accepted.clone()
+    }
 }
 
-async fn accept(listener: std::net::TcpListener, hub: Hub) -> std::io::Result<Infallible> {
+async fn accept(
+    listener: std::net::TcpListener,
+    hub: Hub,
+    count: watch::Sender<u64>,
+) -> std::io::Result<Infallible> {
     let listener = TcpListener::from_std(listener)?;
     let settings: SharedCfg = SharedCfg::new("mqtt")
         .add(
             MqttServiceConfig::new()
                 .set_max_qos(QoS::AtLeastOnce)
                 .set_max_size(MAX_MESSAGE_BYTES)
-                .set_max_receive_size(MAX_MESSAGE_BYTES as usize),
+                .set_max_receive_size(MAX_MESSAGE_BYTES as usize)
+                // A client that says its piece and goes has been heard.
+                .set_handle_qos_after_disconnect(Some(QoS::AtLeastOnce)),
         )
         .into();
     let server = MqttServer::new(take)
@@ -105,6 +120,7 @@ async fn accept(listener: std::net::TcpListener, hub: Hub) -> std::io::Result<In
             .into_std()
             .and_then(|stream| Reactor.from_tcp_stream(stream, settings.clone()));
         let Ok(io) = io else { continue };
+        count.send_modify(|count| *count += 1);
         let server = std::rc::Rc::clone(&server);
         tokio::task::spawn_local(async move {
             // A device that breaks the protocol or goes away is its own affair.
@@ -117,6 +133,9 @@ async fn accept(listener: std::net::TcpListener, hub: Hub) -> std::io::Result<In
 struct Device {
     id: String,
     hub: Hub,
+    /// Serves a device's events first come, first served: a large payload comes in pieces, and the next
+    /// event must not overtake it.
+    turn: Mutex<()>,
 }
 
 /// Why a connection is closed.
@@ -144,10 +163,12 @@ fn greet(connect: Connect, hub: &Hub) -> ConnectAck<Device> {
         return connect.not_authorized();
     }
     let hub = hub.clone();
-    connect.ack(Device { id, hub }, false)
+    let turn = Mutex::default();
+    connect.ack(Device { id, hub, turn }, false)
 }
 
 async fn take(device: &Session<Device>, publish: Publish) -> Result<(), TakeError> {
+    let _turn = device.turn.lock().await;
     let properties = topic::properties(&device.id, publish.publish_topic())?;
     let payload = match publish.payload_size() {
         0 => Bytes::new(),

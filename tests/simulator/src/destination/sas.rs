@@ -1,0 +1,106 @@
+//! Shared access signatures, as Event Hubs and IoT Hub take them.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, Mac};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use sha2::Sha256;
+use time::UtcDateTime;
+
+/// What may stand in a URL's query as it is.
+const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
+
+/// The key that signs, never shown.
+#[derive(Clone)]
+pub(super) struct Key(Vec<u8>);
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key(…)")
+    }
+}
+
+impl Key {
+    /// Event Hubs signs with the characters of the key as they are.
+    pub(super) fn text(text: &str) -> Self {
+        Self(text.as_bytes().to_vec())
+    }
+
+    /// IoT Hub signs with what the key is the Base64 of; `None` where it is not Base64.
+    pub(super) fn base64(text: &str) -> Option<Self> {
+        STANDARD.decode(text).ok().map(Self)
+    }
+
+    /// The token for a resource: `https://{namespace}/{hub}`, or `{host}/devices/{deviceId}`.
+    ///
+    /// `policy` is the name of the key, where it is not the device's own.
+    pub(super) fn token(
+        &self,
+        resource: &str,
+        policy: Option<&str>,
+        expires: UtcDateTime,
+    ) -> String {
+        let resource = utf8_percent_encode(resource, ENCODED).to_string();
+        let expires = expires.unix_timestamp();
+        #[allow(
+            clippy::expect_used,
+            reason = "this algorithm takes keys of any length"
+        )]
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("a key of any length");
+        mac.update(format!("{resource}\n{expires}").as_bytes());
+        let signature = STANDARD.encode(mac.finalize().into_bytes());
+        let signature = utf8_percent_encode(&signature, ENCODED);
+        let mut token = format!("SharedAccessSignature sr={resource}&sig={signature}&se={expires}");
+        if let Some(policy) = policy {
+            token.push_str("&skn=");
+            token.extend(utf8_percent_encode(policy, ENCODED));
+        }
+        token
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Deserialize)]
+    struct Case {
+        key: String,
+        base64: bool,
+        resource: String,
+        policy: Option<String>,
+        expires: i64,
+        token: String,
+    }
+
+    /// The fixture was written by Python's `hmac`, `hashlib` and `urllib.parse.quote`.
+    #[test]
+    fn tokens_are_those_of_a_second_implementation() {
+        let text = include_str!("../../../fixtures/sas_tokens.json");
+        let cases: Vec<Case> = serde_json::from_str(text).unwrap();
+        assert!(cases.len() >= 4);
+        for case in cases {
+            let key = match case.base64 {
+                true => Key::base64(&case.key).unwrap(),
+                false => Key::text(&case.key),
+            };
+            let expires = UtcDateTime::from_unix_timestamp(case.expires).unwrap();
+            let token = key.token(&case.resource, case.policy.as_deref(), expires);
+            assert_eq!(token, case.token);
+        }
+    }
+
+    #[test]
+    fn a_key_is_never_shown() {
+        assert_eq!(format!("{:?}", Key::text("secret")), "Key(…)");
+        assert!(Key::base64("not base64").is_none());
+    }
+}
