@@ -6,6 +6,8 @@
 //!             ├─ telemetry-archive ─> ArchiveTelemetry ─> Blob storage `telemetry-archive`
 //!             └─ drone-alerts ──────> RaiseAlerts ──────> Cosmos DB `alerts`, Blob storage `alert-state`
 //!                                                      └> queue `drone-alerts`
+//! timer ── DetectSilentDrones ──────────────────────> Cosmos DB `alerts`, queue `drone-alerts`
+//! queue ── NotifyAlert: `drone-alerts` ─────────────> webhook
 //! HTTP ── GetDrone · ListDrones · GetDelivery · ListAlerts · Health
 //! ```
 //!
@@ -15,7 +17,8 @@
 //! | [`domain`] | telemetry, drone state, dead letters, alerts: pure, without clock or network |
 //! | [`http`] | what the HTTP functions share: access, parameters, forms, ETags |
 //! | [`capture`] | the archive's file format |
-//! | [`stores`] | Cosmos DB and Blob storage behind narrow traits |
+//! | [`stores`] | Cosmos DB, Blob and Queue storage behind narrow traits |
+//! | [`webhook`] | posts alerts as CloudEvents |
 //! | [`settings`], [`error`] | app settings; who is told what when something fails |
 //!
 //! How the Functions host talks to this process is the business of [`azure_functions_sdk`].
@@ -36,12 +39,13 @@ pub const FUNCTIONS: &[FunctionDefinition] = &[
     functions::update_drone_state::FUNCTION,
     functions::archive_telemetry::FUNCTION,
     functions::raise_alerts::FUNCTION,
+    functions::detect_silent_drones::FUNCTION,
+    functions::notify_alert::FUNCTION,
     functions::get_drone::FUNCTION,
     functions::list_drones::FUNCTION,
     functions::get_delivery::FUNCTION,
     functions::list_alerts::FUNCTION,
     functions::health::FUNCTION,
-    functions::notify_alert::FUNCTION,
 ];
 
 /// The `host.json` that this build was made with; app settings may override parts of it.

@@ -12,9 +12,12 @@ use drone_delivery::stores::blob::BlobService;
 use drone_delivery::stores::cosmos::CosmosDatabase;
 use drone_delivery::stores::cosmos::alerts::CosmosAlerts;
 use drone_delivery::stores::cosmos::drones::CosmosDrones;
+use drone_delivery::stores::cosmos::silence::CosmosEpisodes;
 use drone_delivery::stores::episodes::Episodes;
 use drone_delivery::stores::fleet::FleetReader;
 use drone_delivery::stores::latest_state::LatestState;
+use drone_delivery::stores::queue::StorageQueue;
+use drone_delivery::stores::silence::SilenceWatch;
 use drone_delivery::stores::{AlertStore, BlobStore, DroneStore};
 use drone_delivery::webhook::Webhook;
 use tracing::{error, warn};
@@ -51,9 +54,18 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .map_err(|error| format!("the app setting FleetStorage: {error}"))?;
     let archive: Arc<dyn BlobStore> = Arc::new(blobs.container("telemetry-archive")?);
     let dead_letter_bodies = Arc::new(blobs.container("telemetry-dead-letters")?);
+    let alert_queue = StorageQueue::connect(&settings.storage, "drone-alerts")
+        .map_err(|error| format!("the app setting FleetStorage: {error}"))?;
     let snapshots = Arc::new(blobs.container("alert-state")?);
     let drones: Arc<dyn DroneStore> = Arc::clone(&cosmos) as _;
     let fleet: Arc<dyn FleetReader> = Arc::clone(&cosmos) as _;
+    let rules = Arc::new(settings.alerts);
+    let silence = SilenceWatch::new(
+        Arc::clone(&rules),
+        Arc::clone(&cosmos) as _,
+        Arc::new(CosmosEpisodes::new(&database)),
+        Arc::new(alert_queue),
+    );
 
     // The first connection takes longer than the start may; it is made while the host gets ready.
     tokio::spawn(async move {
@@ -71,11 +83,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
         webhook,
         drones: Arc::new(LatestState::new(Arc::clone(&drones))),
         fleet,
-        episodes: Arc::new(Episodes::new(
-            settings.alerts,
-            snapshots,
-            Arc::clone(&alerts),
-        )),
+        episodes: Arc::new(Episodes::new(rules, snapshots, Arc::clone(&alerts))),
+        silence: Arc::new(silence),
         alerts,
         archive: Arc::clone(&archive),
         dead_letter_bodies,

@@ -3,6 +3,7 @@
 //! [`stores`](crate::stores).
 
 pub mod archive_telemetry;
+pub mod detect_silent_drones;
 pub mod get_delivery;
 pub mod get_drone;
 pub mod health;
@@ -23,6 +24,7 @@ use crate::domain::ReceivedEvent;
 use crate::stores::episodes::Episodes;
 use crate::stores::fleet::FleetReader;
 use crate::stores::latest_state::LatestState;
+use crate::stores::silence::SilenceWatch;
 use crate::stores::{AlertStore, BlobStore};
 use crate::webhook::Webhook;
 
@@ -38,6 +40,8 @@ pub struct AppState {
     pub fleet: Arc<dyn FleetReader>,
     /// What the alert rules know, and how it gets out.
     pub episodes: Arc<Episodes>,
+    /// Looks for silent drones.
+    pub silence: Arc<SilenceWatch>,
     /// The alerts, for those who ask.
     pub alerts: Arc<dyn AlertStore>,
     /// The container of the raw archive.
@@ -57,8 +61,9 @@ pub fn app(state: AppState, host: HostConfig) -> FunctionApp<AppState> {
     FunctionApp::new(state, host)
         .function(update_drone_state::FUNCTION, update_drone_state::handle)
         .function(archive_telemetry::FUNCTION, archive_telemetry::handle)
-        .function(notify_alert::FUNCTION, notify_alert::handle)
         .function(raise_alerts::FUNCTION, raise_alerts::handle)
+        .function(detect_silent_drones::FUNCTION, detect_silent_drones::handle)
+        .function(notify_alert::FUNCTION, notify_alert::handle)
         .http(get_drone::FUNCTION, get_drone::handle)
         .http(list_drones::FUNCTION, list_drones::handle.layer(gzip()))
         .http(get_delivery::FUNCTION, get_delivery::handle)

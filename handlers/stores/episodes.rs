@@ -30,7 +30,7 @@ const STALE_ROUNDS: usize = 5;
 
 /// The rules, and what they know of each partition that this instance has had.
 pub struct Episodes {
-    rules: Rules,
+    rules: Arc<Rules>,
     snapshots: Arc<dyn SnapshotStore>,
     alerts: Arc<dyn AlertStore>,
     partitions: Mutex<HashMap<String, Arc<Partition>>>,
@@ -47,12 +47,12 @@ struct Known {
 impl Episodes {
     /// Nothing is loaded until the first batch of a partition.
     pub fn new(
-        rules: Rules,
+        rules: impl Into<Arc<Rules>>,
         snapshots: Arc<dyn SnapshotStore>,
         alerts: Arc<dyn AlertStore>,
     ) -> Self {
         Self {
-            rules,
+            rules: rules.into(),
             snapshots,
             alerts,
             partitions: Mutex::default(),

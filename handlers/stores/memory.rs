@@ -6,11 +6,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use time::UtcDateTime;
 
 use super::alerts::{AlertFilter, AlertStore, Snapshot, SnapshotStore};
 use super::fleet::{DronePage, FleetReader, Read};
+use super::silence::{EpisodeStore, MessageQueue, SilentDrones, VersionedEpisode};
 use super::{BlobStore, DroneStore, PutError, StoreError, Version, VersionedState};
 use crate::domain::alerts::Alert;
+use crate::domain::alerts::silence::{Episode, IN_FLIGHT};
 use crate::domain::fleet::DroneFilter;
 use crate::domain::{DeviceId, DroneState};
 
@@ -36,6 +39,33 @@ pub struct MemoryAlerts {
 #[derive(Default)]
 pub struct MemorySnapshots {
     snapshots: Mutex<BTreeMap<String, (Bytes, u64)>>,
+}
+
+/// An [`EpisodeStore`] in a map.
+#[derive(Default)]
+pub struct MemoryEpisodes {
+    items: Mutex<BTreeMap<String, (Episode, u64)>>,
+}
+
+/// A [`MessageQueue`] in a list.
+#[derive(Default)]
+pub struct MemoryQueue {
+    messages: Mutex<Vec<String>>,
+}
+
+impl MemoryEpisodes {
+    /// Every episode, in the order of their alerts' ids.
+    pub fn all(&self) -> Vec<Episode> {
+        let items = lock(&self.items);
+        items.values().map(|(episode, _)| episode.clone()).collect()
+    }
+}
+
+impl MemoryQueue {
+    /// Every message, in order.
+    pub fn messages(&self) -> Vec<String> {
+        lock(&self.messages).clone()
+    }
 }
 
 impl MemoryDrones {
@@ -197,6 +227,65 @@ impl SnapshotStore for MemorySnapshots {
         let next = current.unwrap_or(0) + 1;
         snapshots.insert(name.to_owned(), (body, next));
         Ok(version_of(next))
+    }
+}
+
+#[async_trait]
+impl SilentDrones for MemoryDrones {
+    async fn silent(&self, before: UtcDateTime) -> Result<Vec<DroneState>, StoreError> {
+        let in_flight = |drone: &DroneState| {
+            let flight = drone.flight.as_ref();
+            flight.is_some_and(|flight| IN_FLIGHT.contains(&flight.value.status))
+        };
+        let items = lock(&self.items);
+        let drones = items.values().map(|(drone, _)| drone);
+        Ok(drones
+            .filter(|drone| in_flight(drone) && drone.last_seen_at < before)
+            .cloned()
+            .collect())
+    }
+
+    async fn last_seen_at(&self, drone: &DeviceId) -> Result<Option<UtcDateTime>, StoreError> {
+        let items = lock(&self.items);
+        Ok(items.get(drone).map(|(found, _)| found.last_seen_at))
+    }
+}
+
+#[async_trait]
+impl EpisodeStore for MemoryEpisodes {
+    async fn unfinished(&self, rule: &str) -> Result<Vec<VersionedEpisode>, StoreError> {
+        Ok(lock(&self.items)
+            .values()
+            .filter(|(episode, _)| episode.alert.rule == rule)
+            .filter(|(episode, _)| episode.alert.is_open() || episode.untold.is_some())
+            .map(|(episode, version)| VersionedEpisode {
+                episode: episode.clone(),
+                version: version_of(*version),
+            })
+            .collect())
+    }
+
+    async fn put(
+        &self,
+        episode: &Episode,
+        expected: Option<&Version>,
+    ) -> Result<Version, PutError> {
+        let mut items = lock(&self.items);
+        let current = items.get(&episode.alert.id).map(|(_, version)| *version);
+        if current.map(version_of).as_ref() != expected {
+            return Err(PutError::Stale);
+        }
+        let next = current.unwrap_or(0) + 1;
+        items.insert(episode.alert.id.clone(), (episode.clone(), next));
+        Ok(version_of(next))
+    }
+}
+
+#[async_trait]
+impl MessageQueue for MemoryQueue {
+    async fn send(&self, message: &str) -> Result<(), StoreError> {
+        lock(&self.messages).push(message.to_owned());
+        Ok(())
     }
 }
 

@@ -6,8 +6,10 @@
 //! | [`fleet`] | the reading side: [`FleetReader`](fleet::FleetReader) |
 //! | [`episodes`] | holds a batch against the rules: snapshots, alerts, and what has to be told |
 //! | [`alerts`] | what that needs: [`AlertStore`], [`SnapshotStore`](alerts::SnapshotStore) |
+//! | [`silence`] | looks for silent drones, and keeps their alerts |
 //! | [`cosmos`] | states and alerts in Cosmos DB |
-//! | [`blob`] | blobs and snapshots in Blob storage |
+//! | [`blob`], [`queue`] | blobs and snapshots in Blob storage, messages in Queue storage |
+//! | [`storage`] | what those two have in common |
 //! | [`memory`] | all of them, in memory; held to the same contract tests as the real ones |
 //! | [`credentials`] | from a Functions connection to an Azure credential |
 //!
@@ -21,7 +23,10 @@ pub mod episodes;
 pub mod fleet;
 pub mod latest_state;
 pub mod memory;
+pub mod queue;
 pub mod shared_key;
+pub mod silence;
+pub mod storage;
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -53,6 +53,8 @@ var connections = [
 ]
 
 var tuning = [
+  // How often DetectSilentDrones looks: a cron expression of six fields, seconds first.
+  { name: 'SilentDronesSchedule', value: '*/30 * * * * *' }
   { name: 'AzureFunctionsJobHost__extensions__eventHubs__maxWaitTime', value: batchWait }
   {
     name: 'AzureFunctionsJobHost__extensions__eventHubs__targetUnprocessedEventThreshold'

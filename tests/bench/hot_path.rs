@@ -23,7 +23,10 @@ use drone_delivery::functions::{AppState, app, health};
 use drone_delivery::stores::AlertStore;
 use drone_delivery::stores::episodes::Episodes;
 use drone_delivery::stores::latest_state::LatestState;
-use drone_delivery::stores::memory::{MemoryAlerts, MemoryBlobs, MemoryDrones, MemorySnapshots};
+use drone_delivery::stores::memory::{
+    MemoryAlerts, MemoryBlobs, MemoryDrones, MemoryEpisodes, MemoryQueue, MemorySnapshots,
+};
+use drone_delivery::stores::silence::SilenceWatch;
 use serde_json::json;
 use tower::ServiceExt;
 
@@ -71,13 +74,20 @@ fn router() -> Router {
     let drones = Arc::new(MemoryDrones::default());
     let archive = Arc::new(MemoryBlobs::default());
     let alerts: Arc<dyn AlertStore> = Arc::new(MemoryAlerts::default());
-    let rules = Rules::new(&AlertSettings::default()).expect("the defaults");
+    let rules = Arc::new(Rules::new(&AlertSettings::default()).expect("the defaults"));
     let snapshots = Arc::new(MemorySnapshots::default());
-    let episodes = Episodes::new(rules, snapshots, Arc::clone(&alerts));
+    let episodes = Episodes::new(Arc::clone(&rules), snapshots, Arc::clone(&alerts));
+    let silence = SilenceWatch::new(
+        rules,
+        Arc::clone(&drones) as _,
+        Arc::new(MemoryEpisodes::default()),
+        Arc::new(MemoryQueue::default()),
+    );
     let state = AppState {
         drones: Arc::new(LatestState::new(Arc::clone(&drones) as _)),
         fleet: Arc::clone(&drones) as _,
         episodes: Arc::new(episodes),
+        silence: Arc::new(silence),
         alerts,
         archive: Arc::clone(&archive) as _,
         dead_letter_bodies: Arc::clone(&archive) as _,

@@ -20,4 +20,5 @@ mod malformed;
 mod notify;
 mod package;
 mod reads;
+mod silence;
 mod support;

@@ -88,6 +88,15 @@ impl Fleet {
 
     /// The same; what the host and the handler log is kept.
     pub async fn logging(extra: &[(&str, &str)], lines: &Arc<Mutex<Vec<String>>>) -> Self {
+        Self::in_account(storage(), extra, lines).await
+    }
+
+    /// The same, with its blobs and queues in this account.
+    pub async fn in_account(
+        storage: StorageAccount,
+        extra: &[(&str, &str)],
+        lines: &Arc<Mutex<Vec<String>>>,
+    ) -> Self {
         let lines = Arc::clone(lines);
         let mut settings: BTreeMap<String, String> = [
             (
@@ -109,7 +118,7 @@ impl Fleet {
             binary: PathBuf::from(env!("CARGO_BIN_EXE_drone-delivery")),
             source: repository(),
             app_root: None,
-            storage: storage(),
+            storage,
             partitions: 4,
             ports: Default::default(),
             settings,

@@ -11,6 +11,7 @@
 //! | [`register`] | one rule on one drone: open or not, and what changes |
 //! | [`window`] | the tumbling windows of the average temperature |
 //! | [`drone`], [`partition`] | all rules on one drone; all drones of one partition |
+//! | [`silence`] | alerts of `telemetry-lost`, which are found by looking |
 //! | [`alert`] | [`Alert`] and [`Transition`] |
 //! | [`document`], [`cloud_event`], [`snapshot`] | the forms in which they are stored, sent and kept |
 //! | [`geofence`] | the polygon of `geofence-breached` |
@@ -35,6 +36,7 @@ pub mod register;
 pub mod rule;
 pub mod rules;
 pub mod settings;
+pub mod silence;
 pub mod snapshot;
 pub mod window;
 

@@ -176,6 +176,7 @@ impl System {
             ("CosmosDb", &cosmos.connection_string()),
             ("CosmosDbDatabase", DATABASE),
             ("FleetStorage", storage.connection_string()),
+            ("SilentDronesSchedule", "*/30 * * * * *"),
             // There is no instance metadata service here to wait for.
             ("COSMOS_DISABLE_IMDS", "1"),
         ]
