@@ -27,7 +27,7 @@ fn every_event_hubs_function_reads_binary_batches_and_is_retried_for_ever() {
             function.name
         );
     }
-    assert_eq!(groups.len(), 2);
+    assert_eq!(groups.len(), 3);
 }
 
 #[test]
