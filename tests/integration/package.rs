@@ -6,7 +6,7 @@ use std::process::Command;
 use drone_delivery::FUNCTIONS;
 use local::stage::{StageOptions, stage};
 
-use crate::support::repository;
+use crate::support::{binary, repository};
 
 #[test]
 fn every_event_hubs_function_reads_binary_batches_and_is_retried_for_ever() {
@@ -35,7 +35,7 @@ fn the_staged_app_holds_what_the_host_needs_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("app");
     stage(&StageOptions {
-        binary: env!("CARGO_BIN_EXE_drone-delivery").into(),
+        binary: binary(),
         source: repository(),
         out: out.clone(),
         local_settings: false,
@@ -138,7 +138,7 @@ fn a_missing_setting_stops_the_start_and_is_named() {
                 (*key, *value)
             }
         });
-        let output = Command::new(env!("CARGO_BIN_EXE_drone-delivery"))
+        let output = Command::new(binary())
             .env_clear()
             .envs(settings.filter(|(_, value)| !value.is_empty()))
             .output()

@@ -64,6 +64,15 @@ pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The handler under test: as Cargo built it for these tests, or the one that `DRONE_DELIVERY_BINARY` names, such
+/// as the static executable that is published.
+pub fn binary() -> PathBuf {
+    match std::env::var_os("DRONE_DELIVERY_BINARY") {
+        Some(path) => repository().join(path),
+        None => PathBuf::from(env!("CARGO_BIN_EXE_drone-delivery")),
+    }
+}
+
 /// A fixture's bytes.
 pub fn fixture(name: &str) -> Vec<u8> {
     let path = repository().join("tests/fixtures").join(name);
@@ -115,7 +124,7 @@ impl Fleet {
             settings.insert((*name).to_owned(), (*value).to_owned());
         }
         let system = System::start(SystemOptions {
-            binary: PathBuf::from(env!("CARGO_BIN_EXE_drone-delivery")),
+            binary: binary(),
             source: repository(),
             app_root: None,
             storage,

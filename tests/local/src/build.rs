@@ -9,9 +9,14 @@ use std::process::{Command, Stdio};
 pub enum Profile {
     /// Optimized and quick to build: for running here.
     Release,
-    /// Small, fast and slow to build: for publishing.
+    /// Small, fast and slow to build.
     Publish,
+    /// As `Publish`, but static and reproducible: what is sent to Azure.
+    Static,
 }
+
+/// Runs on every Linux of its kind, whatever C library that has.
+pub const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
 
 /// The handler could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +32,15 @@ pub enum BuildError {
         /// Why not.
         error: std::io::Error,
     },
+    /// The standard library for the static build is missing.
+    #[error("Rust cannot build for {STATIC_TARGET} yet: run `rustup target add {STATIC_TARGET}`")]
+    NoTarget,
+    /// The C compiler for the static build is missing.
+    #[error(
+        "the static build needs a C compiler for musl: install musl-gcc (`apt-get install musl-tools`), or name \
+         another in CC_x86_64_unknown_linux_musl"
+    )]
+    NoCompiler,
     /// Cargo ran, and said why on the terminal.
     #[error("the handler does not compile: see above")]
     Failed,
@@ -61,10 +75,15 @@ pub fn handler(repository: &Path, profile: Profile) -> Result<PathBuf, BuildErro
         .current_dir(repository)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
-    command.args(match profile {
-        Profile::Release => ["--profile", "release"],
-        Profile::Publish => ["--profile", "dist"],
-    });
+    match profile {
+        Profile::Release => command.args(["--profile", "release"]),
+        Profile::Publish => command.args(["--profile", "dist"]),
+        Profile::Static => {
+            static_build_is_possible()?;
+            reproducibly(&mut command, repository);
+            command.args(["--profile", "dist", "--target", STATIC_TARGET])
+        }
+    };
     let output = command
         .output()
         .map_err(|error| BuildError::Cargo { cargo, error })?;
@@ -78,4 +97,61 @@ pub fn handler(repository: &Path, profile: Profile) -> Result<PathBuf, BuildErro
         .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
         .next_back()
         .ok_or(BuildError::NoExecutable)
+}
+
+/// Whether Rust and a C compiler for the static build are there. Cargo would say so too, in other words and
+/// after minutes.
+fn static_build_is_possible() -> Result<(), BuildError> {
+    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    let libraries = Command::new(rustc)
+        .args(["--print", "target-libdir", "--target", STATIC_TARGET])
+        .output();
+    let is_installed = libraries.is_ok_and(|output| {
+        output.status.success()
+            && Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
+    });
+    if !is_installed {
+        return Err(BuildError::NoTarget);
+    }
+    let compiler = std::env::var(format!("CC_{}", STATIC_TARGET.replace('-', "_")))
+        .unwrap_or_else(|_| "musl-gcc".to_owned());
+    let runs = Command::new(compiler)
+        .arg("--version")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    match runs {
+        Ok(status) if status.success() => Ok(()),
+        _ => Err(BuildError::NoCompiler),
+    }
+}
+
+/// Takes this machine's paths out of what is built: the messages of panics and assertions hold the path
+/// of their source. What is left depends on the sources, Cargo.lock and the compilers alone.
+fn reproducibly(command: &mut Command, repository: &Path) {
+    let mut places = vec![(repository.to_owned(), "/drone-delivery")];
+    let cargo_home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    // One folder a registry, named after its address, which a mirror changes.
+    let registries = cargo_home.map(|home| std::fs::read_dir(home.join("registry/src")));
+    if let Some(Ok(entries)) = registries {
+        places.extend(entries.flatten().map(|entry| (entry.path(), "/registry")));
+    }
+    let flags = |option: &str| -> Vec<String> {
+        places
+            .iter()
+            .map(|(from, to)| format!("{option}={}={to}", from.display()))
+            .collect()
+    };
+    let rust = serde_json::json!(flags("--remap-path-prefix"));
+    command
+        .arg(format!("--config=target.{STATIC_TARGET}.rustflags={rust}"))
+        // They would replace those above.
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env(
+            format!("CFLAGS_{}", STATIC_TARGET.replace('-', "_")),
+            flags("-ffile-prefix-map").join(" "),
+        );
 }

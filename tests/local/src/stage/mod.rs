@@ -15,14 +15,18 @@
 //! |---|---|
 //! | `check` | holds the sources and what was compiled against each other |
 //! | `layout` | writes the folder beside its place and swaps it in |
+//! | `package` | packs the folder into a zip, the same for the same files |
 
 mod check;
 mod layout;
+mod package;
 
 use std::io;
 use std::path::PathBuf;
 
 use azure_functions_sdk::{DefinitionError, FunctionDefinition, HostConfigError};
+
+pub use package::{Package, package};
 
 /// What to lay out, and where.
 #[derive(Debug, Clone)]
@@ -44,6 +48,8 @@ pub struct StagedApp {
     pub root: PathBuf,
     /// The names of its functions, in the order of their registration.
     pub functions: Vec<String>,
+    /// The file name of its executable.
+    pub executable: String,
 }
 
 /// What was compiled into the handler: the code's side of what is checked.
@@ -200,6 +206,7 @@ pub fn stage_compiled(
             .iter()
             .map(|function| function.name.to_owned())
             .collect(),
+        executable: app.executable,
     })
 }
 
