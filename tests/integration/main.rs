@@ -17,6 +17,7 @@ mod delivery;
 mod faults;
 mod listing;
 mod malformed;
+mod monitoring;
 mod notify;
 mod package;
 mod reads;
