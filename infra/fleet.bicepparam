@@ -21,6 +21,7 @@ param alwaysReady = [
   { name: 'http', instanceCount: 1 }
   { name: 'function:UpdateDroneState', instanceCount: 1 }
   { name: 'function:ArchiveTelemetry', instanceCount: 1 }
+  { name: 'function:RaiseAlerts', instanceCount: 1 }
 ]
 // A drone reports every 5 seconds: at 10 two or three of its events become one write.
 param batchWait = '00:00:10'

@@ -29,6 +29,9 @@ param iotHubSku string = 'S1'
 @maxValue(200)
 param iotHubUnits int = 1
 
+@description('Let one shared key stand for any registered drone, as `cargo drones --to iot-hub` needs it. Not for real drones.')
+param simulatedDrones bool = false
+
 @description('Each takes 1 MB or 1,000 events a second in, and twice the bytes and 4,096 events out.')
 @minValue(1)
 @maxValue(40)
@@ -188,6 +191,7 @@ module iotHub 'modules/iot-hub.bicep' = if (usesIotHub) {
     tags: allTags
     sku: iotHubSku
     units: iotHubUnits
+    simulatedDrones: simulatedDrones
     namespaceName: eventHubs.outputs.namespaceName
     hubName: hubName
     operatorPrincipalId: operatorPrincipalId
@@ -324,6 +328,7 @@ output functionAppName string = functionApp.outputs.appName
 output apiUrl string = 'https://${functionApp.outputs.host}/api'
 @description('Empty where drones send straight to Event Hubs.')
 output iotHubHost string = usesIotHub ? iotHub!.outputs.host : ''
+output iotHubId string = usesIotHub ? iotHub!.outputs.hubId : ''
 output eventHubsHost string = eventHubs.outputs.host
 output eventHubName string = hubName
 output cosmosEndpoint string = cosmos.outputs.endpoint

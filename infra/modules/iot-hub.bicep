@@ -6,6 +6,7 @@ param location string
 param tags object
 param sku string
 param units int
+param simulatedDrones bool
 param namespaceName string
 param hubName string
 param operatorPrincipalId string
@@ -60,8 +61,8 @@ resource iotHub 'Microsoft.Devices/IotHubs@2023-06-30' = {
     userAssignedIdentities: { '${identity.id}': {} }
   }
   properties: {
-    // Services come in by identity only. Devices keep their own keys or certificates: a drone has no identity in Entra.
-    disableLocalAuth: true
+    // Services come in by identity only. Drones keep their own keys or certificates: they have no identity in Entra.
+    disableLocalAuth: !simulatedDrones
     minTlsVersion: '1.2'
     routing: {
       endpoints: {
@@ -121,4 +122,5 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
   }
 }
 
+output hubId string = iotHub.id
 output host string = iotHub.properties.hostName

@@ -11,7 +11,7 @@ var logs = [
   { title: 'Freshness: seconds behind the hub', query: loadTextContent('../queries/freshness.kql'), as: 'timechart' }
   { title: 'Dead letters by reason', query: loadTextContent('../queries/dead-letters.kql'), as: 'barchart' }
   { title: 'Events and writes', query: loadTextContent('../queries/writes.kql'), as: 'timechart' }
-  { title: 'Messages about alerts', query: loadTextContent('../queries/alerts.kql'), as: 'barchart' }
+  { title: 'Alerts raised, repeated and cleared', query: loadTextContent('../queries/alerts.kql'), as: 'barchart' }
   { title: 'Calls and failures', query: loadTextContent('../queries/failures.kql'), as: 'table' }
   { title: 'Errors and warnings', query: loadTextContent('../queries/errors.kql'), as: 'table' }
 ]

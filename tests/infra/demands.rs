@@ -69,6 +69,28 @@ fn each_thing_taken_away_is_missed_by_name() {
     }
 }
 
+/// A right that nobody needs is a risk, and a consumer group that nobody reads is one of twenty.
+#[test]
+fn nothing_is_provided_that_nobody_needs() {
+    let demands = demands(FUNCTIONS);
+    let provided = provided(&sources::template());
+    for need in &provided.needs {
+        let is_needed = demands.iter().any(|demand| demand.need == *need);
+        assert!(
+            is_needed || matches!(need, Need::Setting(_)),
+            "nobody needs {need:?}"
+        );
+    }
+    for grant in provided
+        .grants
+        .iter()
+        .filter(|grant| !grant.to.starts_with("operator"))
+    {
+        let is_needed = demands.iter().any(|demand| satisfies(grant, &demand.need));
+        assert!(is_needed, "nobody needs {grant:?}");
+    }
+}
+
 #[test]
 fn a_function_that_nothing_is_provided_for_is_named() {
     let stranger = FunctionDefinition::new(
@@ -163,6 +185,7 @@ fn demands(functions: &[FunctionDefinition]) -> Vec<Demand> {
 
     // Not in any file of ours, but what the Functions host asks for to start at all.
     let host = "the Functions host";
+    demand(host, Need::BlobContainer("packages".into()));
     for name in ["blobServiceUri", "credential", "clientId"] {
         demand(host, Need::Setting(format!("AzureWebJobsStorage__{name}")));
     }

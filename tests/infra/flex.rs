@@ -1,5 +1,7 @@
 //! What Flex Consumption refuses or ignores, and what it asks for.
 
+use std::collections::BTreeSet;
+
 use crate::provided::settings;
 use crate::sources;
 use drone_delivery::FUNCTIONS;
@@ -107,17 +109,29 @@ fn settings_that_override_host_json_name_what_is_there() {
 
 /// An instance held ready for a function of another name would be paid for and never used.
 #[test]
-fn instances_are_held_ready_for_functions_that_exist() {
+fn instances_are_held_ready_for_the_functions_that_read_the_hub() {
     let fleet = sources::read("infra/fleet.bicepparam");
-    let mut ready = 0;
-    for name in fleet.split('\'').skip(1).step_by(2) {
-        if let Some(function) = name.strip_prefix("function:") {
-            ready += 1;
+    let ready: BTreeSet<_> = fleet
+        .split('\'')
+        .filter_map(|word| word.strip_prefix("function:"))
+        .collect();
+    let readers: BTreeSet<_> = FUNCTIONS
+        .iter()
+        .filter(|function| function.trigger == "eventHubTrigger")
+        .map(|function| function.name)
+        .collect();
+    assert_eq!(ready, readers);
+}
+
+#[test]
+fn only_a_function_that_exists_is_switched_off() {
+    for name in settings(&sources::template()).keys() {
+        if let Some(function) = name.strip_prefix("AzureWebJobs.") {
+            let function = function.strip_suffix(".Disabled").unwrap();
             assert!(
                 FUNCTIONS.iter().any(|known| known.name == function),
-                "fleet.bicepparam holds an instance ready for {function}, which does not exist"
+                "{name}"
             );
         }
     }
-    assert!(ready > 0);
 }

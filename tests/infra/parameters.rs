@@ -49,3 +49,40 @@ fn every_parameter_of_the_template_has_a_default() {
         }
     }
 }
+
+/// The Event Hubs emulator has the consumer groups that the functions read, and one file leads to all emulators.
+#[test]
+fn the_emulators_have_what_the_functions_read() {
+    let config: serde_json::Value =
+        serde_json::from_str(&sources::read("infra/emulators/event-hubs.json")).unwrap();
+    let hub = &config["UserConfig"]["NamespaceConfig"][0]["Entities"][0];
+    assert_eq!(hub["Name"], local::system::HUB);
+    let groups: BTreeSet<_> = hub["ConsumerGroups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| group["Name"].as_str().unwrap().to_owned())
+        .collect();
+    let read: BTreeSet<_> = drone_delivery::FUNCTIONS
+        .iter()
+        .filter_map(|function| {
+            let trigger = function.config().unwrap().trigger;
+            trigger.get("consumerGroup").map(str::to_owned)
+        })
+        .collect();
+    assert_eq!(groups, read);
+
+    let compose: serde_json::Value =
+        serde_saphyr::from_str(&sources::read("infra/emulators/compose.yaml")).unwrap();
+    assert_eq!(compose["services"].as_object().unwrap().len(), 3);
+    let local: serde_json::Value =
+        serde_json::from_str(&sources::read("local.settings.json")).unwrap();
+    let env = sources::read("infra/emulators/emulators.env");
+    for name in local["Values"].as_object().unwrap().keys() {
+        // A name with a dot is none for a shell; such settings stay as local.settings.json has them.
+        let is_set = env
+            .lines()
+            .any(|line| line.starts_with(&format!("{name}=")));
+        assert!(is_set || name.contains('.'), "emulators.env lacks {name}");
+    }
+}

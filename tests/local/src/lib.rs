@@ -7,6 +7,7 @@
 //! | [`host`] | the Functions host, as a custom handler sees it |
 //! | [`azurite`] | Blob and Queue storage |
 //! | [`cosmos`] | the Cosmos DB emulator behind a socket, with faults on request |
+//! | [`prepare`] | makes containers and queues in emulators that somebody else runs |
 //! | [`build`], [`stage`] | compiles the handler; lays out the folder that `func` runs and publishes |
 //! | [`up`], [`report`] | `cargo local up`, and the count of what became of every event |
 //! | [`child`] | starts processes and makes sure that they end |
@@ -17,6 +18,7 @@ pub mod child;
 pub mod cosmos;
 pub mod host;
 pub mod hub;
+pub mod prepare;
 pub mod report;
 pub mod stage;
 pub mod system;

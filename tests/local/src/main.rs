@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use local::build::{self, Profile};
+use local::prepare::prepare;
 use local::stage::{StageOptions, package, stage};
 use local::up::{self, UpOptions};
 
@@ -36,6 +37,10 @@ enum Command {
     /// The handler is built for this machine, small and fast; with --quick in less time; with --release
     /// as it is sent to Azure: static, reproducible, and packed into target/app.zip as well.
     Stage(StageArguments),
+    /// Makes the database, the containers and the queues in the emulators of infra/emulators.
+    ///
+    /// Reads the app settings CosmosDb, CosmosDbDatabase and FleetStorage from the environment.
+    Prepare,
 }
 
 #[derive(Args)]
@@ -73,6 +78,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Up(options) => up::run(&options),
         Command::Stage(arguments) => run_stage(arguments),
+        Command::Prepare => run_prepare(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -81,6 +87,13 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn run_prepare() -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(prepare(|name| std::env::var(name).ok()))?;
+    println!("The database, its containers, the Blob containers and the queues are there");
+    Ok(())
 }
 
 fn megabytes(bytes: u64) -> f64 {

@@ -1,0 +1,145 @@
+//! `cargo local prepare`: makes what the handler expects to find, in whatever emulators the app settings
+//! lead to. In Azure the infrastructure does this.
+
+use azure_data_cosmos::models::ContainerProperties;
+use azure_data_cosmos::options::RoutingStrategy;
+use azure_data_cosmos::{AccountReference, CosmosClient};
+use azure_functions_sdk::connection::{Connection, ConnectionError, ConnectionString};
+
+use crate::azurite::{StorageAccount, StorageError};
+use crate::system::{ALERT_QUEUE, ALERT_STATE, ALERTS, ARCHIVE, DEAD_LETTERS, DRONES};
+
+/// Something could not be made; the text names the setting or the thing.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// A setting is missing or malformed.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// A setting is no connection string with a key: only emulators are prepared here.
+    #[error("the app setting {0} must be a connection string with a key, as emulators have one")]
+    NoKey(&'static str),
+    /// Blob or Queue storage refused.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// Cosmos DB refused.
+    #[error("Cosmos DB did not make {name}: {error}")]
+    Cosmos {
+        /// What.
+        name: String,
+        /// Why not; the status, for the error's own text may carry the request.
+        error: String,
+    },
+}
+
+/// Makes the database, the containers and the queues, where they are not there yet. Settings are looked
+/// up by name: `CosmosDb`, `CosmosDbDatabase` and `FleetStorage`.
+///
+/// # Errors
+/// Where a setting leads nowhere or a service refuses.
+pub async fn prepare(lookup: impl Fn(&str) -> Option<String>) -> Result<(), PrepareError> {
+    let setting = |name: &str| {
+        lookup(name)
+            .filter(|value| !value.is_empty())
+            .ok_or_else(|| ConnectionError::Missing(name.to_owned()))
+    };
+    let storage = StorageAccount::from_connection_string(&setting("FleetStorage")?)?;
+    for container in [ARCHIVE, DEAD_LETTERS, ALERT_STATE] {
+        storage.create_container(container).await?;
+    }
+    for queue in [DEAD_LETTERS, ALERT_QUEUE] {
+        storage.create_queue(queue).await?;
+    }
+
+    let connection = match Connection::resolve("CosmosDb", &lookup)? {
+        Connection::ConnectionString(text) => text,
+        Connection::Identity(_) => return Err(PrepareError::NoKey("CosmosDb")),
+    };
+    cosmos(&connection, &setting("CosmosDbDatabase")?).await
+}
+
+async fn cosmos(connection: &ConnectionString, database: &str) -> Result<(), PrepareError> {
+    let (Some(endpoint), Some(key)) = (
+        connection.get("AccountEndpoint"),
+        connection.get("AccountKey"),
+    ) else {
+        return Err(PrepareError::NoKey("CosmosDb"));
+    };
+    let endpoint = endpoint
+        .parse()
+        .map_err(|_| PrepareError::NoKey("CosmosDb"))?;
+    let account = AccountReference::with_authentication_key(endpoint, key.to_owned());
+    let client = CosmosClient::builder()
+        .build(account, RoutingStrategy::PreferredRegions(Vec::new()))
+        .await
+        .map_err(|error| refused("a connection", &error))?;
+    unless_there(client.create_database(database, None).await, database)?;
+    let databases = client.database_client(database.to_owned());
+    for container in [DRONES, ALERTS] {
+        let properties = ContainerProperties::new(container, "/deviceId".into());
+        unless_there(
+            databases.create_container(properties, None).await,
+            container,
+        )?;
+    }
+    Ok(())
+}
+
+/// A conflict says that it is there already.
+fn unless_there<T>(made: azure_data_cosmos::Result<T>, name: &str) -> Result<(), PrepareError> {
+    match made {
+        Ok(_) => Ok(()),
+        Err(error) if error.status().is_conflict() => Ok(()),
+        Err(error) => Err(refused(name, &error)),
+    }
+}
+
+fn refused(name: &str, error: &azure_data_cosmos::CosmosError) -> PrepareError {
+    PrepareError::Cosmos {
+        name: name.to_owned(),
+        error: format!("{:?}", error.status()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::azurite::{Azurite, AzuriteOptions};
+    use crate::cosmos::CosmosEmulator;
+
+    /// Twice, because the second time all of it is there.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_the_handler_expects_is_made_once() {
+        let azurite = Azurite::start(AzuriteOptions {
+            blob_port: 0,
+            queue_port: 0,
+            accounts: vec!["fleet".to_owned()],
+        })
+        .await
+        .unwrap();
+        let storage = azurite.account("fleet").unwrap();
+        let emulator = CosmosEmulator::start(0).await.unwrap();
+        let cosmos = emulator.connection_string();
+        let lookup = |name: &str| match name {
+            "FleetStorage" => Some(storage.connection_string().to_owned()),
+            "CosmosDb" => Some(cosmos.clone()),
+            "CosmosDbDatabase" => Some("fleet".to_owned()),
+            _ => None,
+        };
+        prepare(lookup).await.unwrap();
+        prepare(lookup).await.unwrap();
+        for container in [ARCHIVE, DEAD_LETTERS, ALERT_STATE] {
+            assert!(storage.blob_names(container, "").await.unwrap().is_empty());
+        }
+        for queue in [DEAD_LETTERS, ALERT_QUEUE] {
+            assert!(storage.take_queue_messages(queue).await.unwrap().is_empty());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_missing_setting_is_named() {
+        let error = prepare(|_| None).await.unwrap_err();
+        assert!(error.to_string().contains("FleetStorage"), "{error}");
+    }
+}
