@@ -8,7 +8,7 @@
 //!                                                      └> queue `drone-alerts`
 //! timer ── DetectSilentDrones ──────────────────────> Cosmos DB `alerts`, queue `drone-alerts`
 //! queue ── NotifyAlert: `drone-alerts` ─────────────> webhook
-//! HTTP ── GetDrone · ListDrones · GetDelivery · ListAlerts · Health
+//! HTTP ── GetDrone · ListDrones · GetDelivery · ListAlerts · FleetMap · OpenApi · Health
 //! ```
 //!
 //! | where | what |
@@ -45,6 +45,8 @@ pub const FUNCTIONS: &[FunctionDefinition] = &[
     functions::list_drones::FUNCTION,
     functions::get_delivery::FUNCTION,
     functions::list_alerts::FUNCTION,
+    functions::fleet_map::FUNCTION,
+    functions::open_api::FUNCTION,
     functions::health::FUNCTION,
 ];
 

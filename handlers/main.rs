@@ -89,6 +89,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         archive: Arc::clone(&archive),
         dead_letter_bodies,
         health: Arc::new(health::Checks::new(drones, archive)),
+        map_tiles: settings.map_tiles.map(Arc::new),
         authentication: settings.authentication,
     };
     functions::app(state, host).serve().await?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use azure_functions_sdk::connection::{Connection, ConnectionError};
 
 use crate::domain::alerts::{AlertSettings, Rules, SettingError};
+use crate::functions::fleet_map::tiles::{TileLayer, TileTemplateError};
 use crate::webhook::WebhookUrl;
 
 const WEBHOOK_URL: &str = "AlertWebhookUrl";
@@ -26,6 +27,8 @@ pub struct Settings {
     pub webhook_timeout: Duration,
     /// `Alerts__…`: the rules, with their thresholds.
     pub alerts: Rules,
+    /// `FleetMapTiles` and `FleetMapTilesAttribution`: a background for the map; without it, its own.
+    pub map_tiles: Option<TileLayer>,
     /// `WEBSITE_AUTH_ENABLED`, set by App Service where its authentication is on.
     pub authentication: bool,
 }
@@ -45,6 +48,9 @@ pub enum SettingsError {
     /// A setting holds what cannot be used.
     #[error("the app setting {0} cannot be used: {1}")]
     Unusable(&'static str, &'static str),
+    /// `FleetMapTiles` is not a template for tiles.
+    #[error("the app setting FleetMapTiles {0}")]
+    Tiles(#[from] TileTemplateError),
 }
 
 impl Settings {
@@ -66,6 +72,12 @@ impl Settings {
                 .map_err(|wrong| SettingsError::Unusable(WEBHOOK_URL, wrong))?,
             webhook_timeout: webhook_timeout()?,
             alerts: Rules::new(&AlertSettings::from_all(text_variables()))?,
+            map_tiles: plain("FleetMapTiles")
+                .map(|template| {
+                    let attribution = plain("FleetMapTilesAttribution").unwrap_or_default();
+                    TileLayer::new(&template, &attribution)
+                })
+                .transpose()?,
             authentication: plain("WEBSITE_AUTH_ENABLED")
                 .is_some_and(|value| value.eq_ignore_ascii_case("true")),
         })

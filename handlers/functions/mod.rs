@@ -4,12 +4,14 @@
 
 pub mod archive_telemetry;
 pub mod detect_silent_drones;
+pub mod fleet_map;
 pub mod get_delivery;
 pub mod get_drone;
 pub mod health;
 pub mod list_alerts;
 pub mod list_drones;
 pub mod notify_alert;
+pub mod open_api;
 pub mod raise_alerts;
 pub mod update_drone_state;
 
@@ -52,6 +54,8 @@ pub struct AppState {
     pub health: Arc<health::Checks>,
     /// Where alerts are posted; `None` where NotifyAlert is switched off.
     pub webhook: Option<Arc<Webhook>>,
+    /// A background for [`fleet_map`]; without one it draws its own.
+    pub map_tiles: Option<Arc<fleet_map::tiles::TileLayer>>,
     /// Whether App Service Authentication guards this app (`WEBSITE_AUTH_ENABLED`).
     pub authentication: bool,
 }
@@ -68,6 +72,8 @@ pub fn app(state: AppState, host: HostConfig) -> FunctionApp<AppState> {
         .http(list_drones::FUNCTION, list_drones::handle.layer(gzip()))
         .http(get_delivery::FUNCTION, get_delivery::handle)
         .http(list_alerts::FUNCTION, list_alerts::handle.layer(gzip()))
+        .http(fleet_map::FUNCTION, fleet_map::handle.layer(gzip()))
+        .http(open_api::FUNCTION, open_api::handle.layer(gzip()))
         .http(health::FUNCTION, health::handle)
 }
 

@@ -93,6 +93,7 @@ fn router() -> Router {
         dead_letter_bodies: Arc::clone(&archive) as _,
         health: Arc::new(health::Checks::new(drones, archive)),
         webhook: None,
+        map_tiles: None,
         authentication: false,
     };
     let host = HostConfig::parse(HOST_JSON).expect("host.json");

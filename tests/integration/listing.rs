@@ -1,6 +1,6 @@
 //! ListDrones and GetDelivery, through the host's forwarding.
 
-use drone_delivery::functions::list_drones::{COLUMNS, GEO_JSON};
+use drone_delivery::functions::list_drones::{COLUMNS, GEO_JSON, JSON};
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, IF_NONE_MATCH};
 use serde_json::{Value, json};
 
@@ -284,4 +284,48 @@ async fn a_bad_parameter_is_a_problem_that_names_it() {
     }
     let columns = get(&fleet, "/drones?limit=10001", &[(ACCEPT, COLUMNS)]).await;
     assert_eq!(columns.status, 400);
+}
+
+/// Not a test: it depends on the machine, and on what else that does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement: cargo test --test integration -- --ignored --nocapture what_reads_of_a_large_fleet_take"]
+async fn what_reads_of_a_large_fleet_take() {
+    const DRONES: u32 = 10_000;
+    let large = |number: u32| format!("Simulated.drone-{number:05}");
+    let fleet = Fleet::start().await;
+    for number in 0..DRONES {
+        let device = large(number);
+        fleet.send(&device, flight(&device, 1, f64::from(number % 60)));
+        fleet.send(&device, status(&device, 2, 70.0));
+    }
+    fleet.settled().await;
+    let one = format!("/drones/{}", large(DRONES / 2));
+    for (title, path, accept, times) in [
+        ("one drone", one.as_str(), JSON, 500),
+        ("a page of 500", "/drones?limit=500", JSON, 100),
+        (
+            "a page of 500 in a box",
+            "/drones?limit=500&bbox=-123,47,-122,48",
+            JSON,
+            100,
+        ),
+        ("10,000 in columns", "/drones?limit=10000", COLUMNS, 20),
+    ] {
+        let mut taken = Vec::new();
+        let mut bytes = 0;
+        for _ in 0..times {
+            let start = std::time::Instant::now();
+            let answer = get(&fleet, path, &[(ACCEPT, accept), (ACCEPT_ENCODING, "gzip")]).await;
+            taken.push(start.elapsed());
+            assert_eq!(answer.status, 200);
+            bytes = answer.body.len();
+        }
+        taken.sort();
+        let at = |share: usize| taken[(taken.len() - 1) * share / 100].as_micros() as f64 / 1000.0;
+        eprintln!(
+            "{title}: p50 {} ms, p99 {} ms, {bytes} bytes",
+            at(50),
+            at(99)
+        );
+    }
 }

@@ -12,13 +12,16 @@
 )]
 
 mod alerts;
+mod browser;
 mod contract;
 mod delivery;
 mod faults;
 mod listing;
 mod malformed;
 mod monitoring;
+mod map;
 mod notify;
+mod open_api;
 mod package;
 mod reads;
 mod silence;

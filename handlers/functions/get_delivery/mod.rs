@@ -10,6 +10,7 @@ use tracing::info;
 
 use super::AppState;
 use crate::domain::fleet::DroneFilter;
+use crate::domain::geojson::Point;
 use crate::domain::timestamp::rfc3339;
 use crate::domain::{DeliveryId, DeviceId, DroneState, FlightStatus};
 use crate::error::Problem;
@@ -53,12 +54,6 @@ struct Progress {
     position: Point,
     /// Meters.
     altitude: f64,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "type")]
-enum Point {
-    Point { coordinates: [f64; 2] },
 }
 
 /// Answers with the delivery's drone, status and position.
@@ -109,12 +104,7 @@ fn delivery(delivery_id: DeliveryId, carrier: &DroneState) -> Delivery {
             step: section.value.status as u8 + 1,
             steps: FlightStatus::ALL.len() as u8,
             occurred_at: section.occurred_at,
-            position: Point::Point {
-                coordinates: [
-                    section.value.position.longitude,
-                    section.value.position.latitude,
-                ],
-            },
+            position: Point::from(&section.value.position),
             altitude: section.value.position.altitude,
         });
     Delivery {

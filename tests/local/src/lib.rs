@@ -8,17 +8,21 @@
 //! | [`azurite`] | Blob and Queue storage |
 //! | [`cosmos`] | the Cosmos DB emulator behind a socket, with faults on request |
 //! | [`prepare`] | makes containers and queues in emulators that somebody else runs |
+//! | [`browser`] | headless Chromium, to look at the map |
+//! | [`npm`] | installs what runs on Node: Azurite, and what drives the browser |
 //! | [`build`], [`stage`] | compiles the handler; lays out the folder that `func` runs and publishes |
 //! | [`up`], [`report`] | `cargo local up`, and the count of what became of every event |
 //! | [`child`] | starts processes and makes sure that they end |
 
 pub mod azurite;
+pub mod browser;
 pub mod build;
 pub mod child;
 pub mod cosmos;
 pub mod host;
 pub mod hub;
 pub mod prepare;
+pub mod npm;
 pub mod report;
 pub mod stage;
 pub mod system;

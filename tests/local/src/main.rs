@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use local::browser::{self, Script};
 use local::build::{self, Profile};
 use local::prepare::prepare;
 use local::stage::{StageOptions, package, stage};
@@ -32,6 +33,8 @@ enum Command {
     /// Exit code: 0 when the run ended as asked and, with --for, every event was accounted for;
     /// 1 when something did not start, died, or an event was lost; 2 for wrong options.
     Up(UpOptions),
+    /// Looks at the map of a running system with headless Chromium.
+    Map(MapArguments),
     /// Lays out target/app as `func start` and `func azure functionapp publish` need it.
     ///
     /// The handler is built for this machine, small and fast; with --quick in less time; with --release
@@ -41,6 +44,37 @@ enum Command {
     ///
     /// Reads the app settings CosmosDb, CosmosDbDatabase and FleetStorage from the environment.
     Prepare,
+}
+
+#[derive(Args)]
+struct MapArguments {
+    /// The map's address, as `cargo local up` prints it.
+    #[arg(long, default_value = "http://127.0.0.1:7071/api/map")]
+    url: String,
+    #[command(subcommand)]
+    look: Look,
+}
+
+#[derive(Subcommand)]
+enum Look {
+    /// Takes a picture once the fleet has flown for a while.
+    Picture {
+        /// Where to write it.
+        #[arg(
+            long,
+            value_name = "FILE",
+            default_value = "tests/browser/fleet-map.png"
+        )]
+        out: PathBuf,
+        /// As a dark screen shows it.
+        #[arg(long)]
+        dark: bool,
+        /// As a phone shows it.
+        #[arg(long)]
+        phone: bool,
+    },
+    /// Counts the frames that are drawn in 20 seconds, and the bytes that come.
+    Frames,
 }
 
 #[derive(Args)]
@@ -77,6 +111,7 @@ impl StageArguments {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Up(options) => up::run(&options),
+        Command::Map(arguments) => run_map(&arguments),
         Command::Stage(arguments) => run_stage(arguments),
         Command::Prepare => run_prepare(),
     };
@@ -98,6 +133,24 @@ fn run_prepare() -> Result<(), Box<dyn std::error::Error>> {
 
 fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
+}
+
+fn run_map(arguments: &MapArguments) -> Result<(), Box<dyn std::error::Error>> {
+    let mut settings = vec![("MAP", arguments.url.clone())];
+    let script = match &arguments.look {
+        Look::Picture { out, dark, phone } => {
+            settings.push(("OUT", std::path::absolute(out)?.display().to_string()));
+            settings.push(("SCHEME", if *dark { "dark" } else { "light" }.to_owned()));
+            settings.push(("SCREEN", if *phone { "phone" } else { "desk" }.to_owned()));
+            Script::Picture
+        }
+        Look::Frames => Script::Frames,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(browser::run(script, &settings, |line| println!("{line}")))?;
+    Ok(())
 }
 
 fn run_stage(arguments: StageArguments) -> Result<(), Box<dyn std::error::Error>> {

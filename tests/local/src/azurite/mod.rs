@@ -6,12 +6,8 @@
 //! | module | what it is |
 //! |---|---|
 //! | `account`, `queues` | a storage account, for looking at what is in it, and for the host's queues |
-//! | `install` | puts Azurite into the target folder on first use |
-//! | `output` | what a process says, kept short |
 
 mod account;
-mod install;
-mod output;
 mod queues;
 
 use std::time::Duration;
@@ -22,7 +18,8 @@ use tokio::process::Command;
 use tokio::sync::watch;
 
 use crate::child::{Child, ChildError};
-use output::Output;
+use crate::npm::output::Output;
+use crate::npm::{NODE, NpmError, Packages};
 
 pub use account::{StorageAccount, StorageError};
 
@@ -36,6 +33,18 @@ const KEEP_ALIVE_SECONDS: &str = "120";
 /// What Azurite prints before the address of a service.
 const BLOB_READY: &str = "Azurite Blob service is successfully listening at ";
 const QUEUE_READY: &str = "Azurite Queue service is successfully listening at ";
+
+/// Azurite's main script, inside of an installation.
+const SCRIPT: &str = "node_modules/azurite/dist/src/azurite.js";
+
+/// Azurite, as its lock file pins it.
+pub(crate) const PACKAGES: Packages = Packages {
+    name: "azurite",
+    title: "Azurite (first use, about a minute)",
+    package: include_str!("../../azurite/package.json"),
+    lock: include_str!("../../azurite/package-lock.json"),
+    proof: SCRIPT,
+};
 
 /// How Azurite is started.
 #[derive(Debug, Clone)]
@@ -59,23 +68,9 @@ pub struct Azurite {
 /// Azurite did not start; the text says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum AzuriteError {
-    /// No Node.
-    #[error("Azurite needs Node.js, and there is no program {0}: install Node.js 20 or later")]
-    NodeMissing(&'static str),
-    /// A Node that Azurite does not run on.
-    #[error("Azurite needs Node.js 20 or later, and this is {0}: install a newer one")]
-    NodeTooOld(String),
-    /// `npm ci` failed.
-    #[error("npm could not install Azurite, check the network and run this again: {0}")]
-    Install(String),
-    /// The folder it is installed into cannot be written.
-    #[error("cannot install Azurite into {path}: {error}")]
-    Folder {
-        /// Which folder.
-        path: String,
-        /// Why not.
-        error: std::io::Error,
-    },
+    /// It could not be installed.
+    #[error("no Azurite: {0}")]
+    Install(#[from] NpmError),
     /// Somebody else listens there.
     #[error("port {port} is in use: stop what uses it or pass {option} PORT")]
     Port {
@@ -110,8 +105,8 @@ impl Azurite {
             .iter()
             .map(|name| account_with_key(name))
             .collect::<Result<Vec<_>, _>>()?;
-        let script = install::installed().await?;
-        let mut command = Command::new(install::NODE);
+        let script = PACKAGES.installed().await?.join(SCRIPT);
+        let mut command = Command::new(NODE);
         command
             .arg(&script)
             .args(["--inMemoryPersistence", "--disableTelemetry", "--silent"])

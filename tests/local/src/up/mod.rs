@@ -1,6 +1,7 @@
 //! `cargo local up`: builds, starts everything, flies drones, shows what happens, and ends it all.
 
 mod alerts;
+mod browser;
 mod drones;
 mod options;
 mod progress;
@@ -100,6 +101,9 @@ async fn fly(
         system.hub.set_retention(Retention::Everything);
     }
     view::addresses(system, options.drones);
+    if options.open {
+        browser::open(&format!("{}/map", system.api_url()));
+    }
     let progress = Progress::new();
     let following = progress.follow(system.host.events(), system);
     let mut view = View::new(lines);

@@ -49,6 +49,9 @@ pub struct UpOptions {
     /// An app setting beside or instead of the usual ones; may be repeated.
     #[arg(long = "setting", value_name = "NAME=VALUE", value_parser = setting)]
     pub settings: Vec<(String, String)>,
+    /// Open the map in the browser.
+    #[arg(long)]
+    pub open: bool,
     /// Run this handler instead of building it.
     #[arg(long, value_name = "FILE")]
     pub binary: Option<PathBuf>,

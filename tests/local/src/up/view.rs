@@ -31,6 +31,7 @@ pub(super) fn say(text: &str) {
 pub(super) fn addresses(system: &System, drones: u32) {
     let (hub, api) = (system.hub_url(), system.api_url());
     println!();
+    println!("  The map         {api}/map");
     println!("  Send an event   POST {hub}");
     println!(
         "  As a device     mqtt://{}  devices/{{deviceId}}/messages/events/",

@@ -11,14 +11,14 @@ use crate::child::Child;
 const KEPT_LINES: usize = 8;
 
 /// The lines of a process, of both its outputs.
-pub(super) struct Output {
+pub(crate) struct Output {
     lines: mpsc::UnboundedReceiver<String>,
     last: VecDeque<String>,
 }
 
 impl Output {
     /// Takes over the outputs of a process.
-    pub(super) fn of(process: &mut Child) -> Self {
+    pub(crate) fn of(process: &mut Child) -> Self {
         let (sender, lines) = mpsc::unbounded_channel();
         if let Some(stdout) = process.take_stdout() {
             tokio::spawn(forward(stdout, sender.clone()));
@@ -33,7 +33,7 @@ impl Output {
     }
 
     /// The next line, `None` when the process and everything it started have ended.
-    pub(super) async fn next_line(&mut self) -> Option<String> {
+    pub(crate) async fn next_line(&mut self) -> Option<String> {
         let line = self.lines.recv().await?;
         if !line.trim().is_empty() {
             if self.last.len() == KEPT_LINES {
@@ -45,12 +45,12 @@ impl Output {
     }
 
     /// Reads to the end.
-    pub(super) async fn finish(&mut self) {
+    pub(crate) async fn finish(&mut self) {
         while self.next_line().await.is_some() {}
     }
 
     /// The last lines, as one.
-    pub(super) fn tail(&self) -> String {
+    pub(crate) fn tail(&self) -> String {
         if self.last.is_empty() {
             return "it said nothing".to_owned();
         }
@@ -58,7 +58,7 @@ impl Output {
     }
 
     /// Reads on and forgets, so that the process never waits for a reader. Tells of its end.
-    pub(super) fn swallow(mut self) -> watch::Receiver<bool> {
+    pub(crate) fn swallow(mut self) -> watch::Receiver<bool> {
         let (gone, watching) = watch::channel(false);
         tokio::spawn(async move {
             self.finish().await;

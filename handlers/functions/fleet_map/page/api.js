@@ -1,0 +1,68 @@
+// The functions that this page asks, and the key that it asks with.
+
+const COLUMNS = "application/vnd.fabrikam.drone-columns+json";
+const KEY = "functionKey";
+
+/** Longer than an answer takes; an answer that has not come by then will not. */
+const PATIENCE = 20_000;
+
+export class NotAllowed extends Error {}
+
+/**
+ * Takes the function key out of the page's address, from `#code=` or `?code=`, so that it stays in no
+ * history and is copied along with no link. It is kept for this tab alone, to survive a reload.
+ */
+export function takeKey() {
+  const url = new URL(location.href);
+  const fragment = new URLSearchParams(url.hash.slice(1));
+  const key = fragment.get("code") ?? url.searchParams.get("code");
+  if (key !== null) {
+    sessionStorage.setItem(KEY, key);
+    fragment.delete("code");
+    url.searchParams.delete("code");
+    url.hash = fragment.toString();
+    history.replaceState(null, "", url);
+  }
+}
+
+export const setKey = (key) => sessionStorage.setItem(KEY, key);
+
+async function get(path, accept = "application/json") {
+  const headers = { accept };
+  const key = sessionStorage.getItem(KEY);
+  if (key) headers["x-functions-key"] = key;
+  const response = await fetch(new URL(path, document.baseURI), {
+    headers,
+    signal: AbortSignal.timeout(PATIENCE),
+    referrerPolicy: "no-referrer",
+  });
+  if (response.status === 401 || response.status === 403) throw new NotAllowed();
+  if (response.status === 404) return null;
+  if (!response.ok) throw new Error(`${response.status}`);
+  return response.json();
+}
+
+/** Every page of the drones that reported since then, or of all drones; one after the other. */
+export async function* drones(seenSince) {
+  let continuation = null;
+  do {
+    const query = new URLSearchParams({ limit: "10000" });
+    if (seenSince) query.set("seenSince", seenSince);
+    if (continuation) query.set("continuation", continuation);
+    const page = await get(`drones?${query}`, COLUMNS);
+    yield page;
+    continuation = page.continuation;
+  } while (continuation);
+}
+
+/** One drone in full; null where it is not known. */
+export const drone = (id) => get(`drones/${encodeURIComponent(id)}`);
+
+/** A delivery; null where no drone is on it. */
+export const delivery = (id) => get(`deliveries/${encodeURIComponent(id)}`);
+
+/** Open alerts, newest first; null where this app raises none. */
+export const alerts = async () => (await get("alerts?active=true&limit=1000"))?.alerts ?? null;
+
+/** What the app's settings say of the map. */
+export const configuration = () => get("map/configuration.json");

@@ -1,0 +1,159 @@
+// Uses the map as people do. Each step waits for what it expects; the first that does not come true ends
+// the script with an error.
+//
+// MAP is the map's address, HUB where events are sent. Drones are flown from here, so that what is
+// expected is known. The line "stop the host" asks whoever started this to do so.
+
+import assert from "node:assert/strict";
+import { PATIENCE, axe, withPage } from "./browser.mjs";
+
+const KEY = "a-function-key";
+const DRONES = 12;
+const id = (number) => `drone-${String(number).padStart(2, "0")}`;
+
+function step(text) {
+  console.log(`- ${text}`);
+}
+
+let second = 0;
+
+async function send(device, sensor, reading) {
+  const body = {
+    occurrenceUtcTime: new Date(Date.now() + second).toISOString(),
+    deviceId: device,
+    deliveryId: `delivery-of-${device}`,
+    sensorType: `drone-${sensor}-sensor;v1`,
+    ...reading,
+  };
+  const response = await fetch(process.env.HUB, {
+    method: "POST",
+    headers: { BrokerProperties: JSON.stringify({ PartitionKey: device }) },
+    body: JSON.stringify(body),
+  });
+  assert.ok(response.ok, `the hub answered ${response.status}`);
+}
+
+/** All drones report their flight, a little further north-east than before. */
+async function fly() {
+  second += 1;
+  for (let number = 0; number < DRONES; number += 1) {
+    await send(id(number), "event", {
+      velocity: "50",
+      acceleration: "0.5",
+      position: `${47.4 + number * 0.01 + second * 1e-4}|${-122.3 + number * 0.01 + second * 1e-4}|120.5`,
+      flightStatus: number === 7 ? "2" : "1",
+    });
+  }
+}
+
+async function condition(device, temperature) {
+  await send(device, "state", { temperature: String(temperature), batteryStatus: "high", batteryLevel: "0.8" });
+}
+
+await withPage({}, async (page, faults) => {
+  const home = new URL(process.env.MAP);
+  const strangers = [];
+  const keys = new Set();
+  page.on("request", (request) => {
+    const url = new URL(request.url());
+    if (url.protocol !== "data:" && url.host !== home.host) strangers.push(request.url());
+    if (url.pathname.endsWith("/drones")) keys.add(request.headers()["x-functions-key"]);
+    assert.ok(!request.url().includes(KEY), "the key is in an address");
+  });
+  const text = (selector) => page.locator(selector).textContent();
+  const becomes = (selector, expected) =>
+    page.waitForFunction(
+      ([selector, expected]) => document.querySelector(selector)?.textContent === expected,
+      [selector, expected],
+    );
+  const row = (device) => page.locator(`#drones button[data-drone="${device}"]`);
+  const seriousFaults = async (where) => {
+    await page.evaluate(axe);
+    const found = await page.evaluate(async () => {
+      const { violations } = await window.axe.run();
+      return violations
+        .filter(({ impact }) => impact === "serious" || impact === "critical")
+        .map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(", ")}`);
+    });
+    assert.deepEqual(found, [], where);
+  };
+
+  step("the page opens and takes its key out of the address");
+  await fly();
+  await condition(id(3), 70);
+  await page.goto(`${home}#code=${KEY}`);
+  await page.waitForFunction(() => location.hash === "" && location.search === "");
+
+  step("drones appear");
+  await becomes("#count-drones", String(DRONES));
+  await becomes("#count-flying", String(DRONES - 1));
+  await row(id(0)).waitFor();
+  assert.deepEqual([...keys], [KEY]);
+
+  step("a drone is selected in the list, and moves");
+  await row(id(3)).click();
+  await becomes("#selected-name", id(3));
+  await page.waitForFunction(
+    (delivery) => document.querySelector("#details").textContent.includes(delivery),
+    `delivery-of-${id(3)}`,
+  );
+  const before = await text("#details");
+  await fly();
+  await page.waitForFunction((before) => document.querySelector("#details").textContent !== before, before);
+
+  step("a drone is selected on the map");
+  await page.click("#centre");
+  await page.keyboard.press("Escape");
+  await page.locator("#selection").waitFor({ state: "hidden" });
+  // Centred, the drone is in the middle of what the panel leaves free.
+  const panel = await page.locator("#panel").boundingBox();
+  const middle = { x: (panel.width + 1280) / 2, y: 400 };
+  await page.waitForFunction(async ([x, y]) => {
+    document.elementFromPoint(x, y).dispatchEvent(new MouseEvent("click", { clientX: x, clientY: y, bubbles: true }));
+    await new Promise(requestAnimationFrame);
+    return !document.querySelector("#selection").hidden;
+  }, [middle.x, middle.y], { polling: 500 });
+
+  step("the fleet is filtered and searched");
+  await page.keyboard.press("Escape");
+  await page.reload();
+  await becomes("#count-drones", String(DRONES));
+  await page.locator("#statuses").getByText("In flight").click();
+  await page.waitForFunction(() => document.querySelectorAll("#drones li").length === 1);
+  assert.equal(await row(id(7)).count(), 1, "the one that picks up a package is left");
+  await page.locator("#statuses").getByText("In flight").click();
+  await page.keyboard.press("/");
+  await page.keyboard.type("-05");
+  await page.waitForFunction(() => document.querySelectorAll("#drones li").length === 1);
+  await page.keyboard.press("Enter");
+  await becomes("#selected-name", id(5));
+  await page.fill("#search", `delivery-of-${id(6)}`);
+  await page.keyboard.press("Enter");
+  await becomes("#selected-name", id(6));
+  await page.fill("#search", "");
+
+  step("nothing stands in the way of those who cannot see or point");
+  await seriousFaults("light");
+  await page.emulateMedia({ colorScheme: "dark", reducedMotion: "reduce" });
+  await seriousFaults("dark");
+  await page.setViewportSize({ width: 390, height: 844 });
+  await seriousFaults("phone");
+  await page.setViewportSize({ width: 1280, height: 800 });
+
+  step("an alert shows and clears");
+  const alert = page.locator(`#alerts button[data-drone="${id(4)}"]`, { hasText: "engine-critical" });
+  await condition(id(4), 120);
+  await alert.waitFor();
+  await alert.click();
+  await becomes("#selected-name", id(4));
+  await condition(id(4), 60);
+  await alert.waitFor({ state: "detached" });
+
+  assert.deepEqual(faults, [], "the console has errors");
+  assert.deepEqual(strangers, [], "somebody else was asked");
+
+  step("a host that stops is told of");
+  console.log("stop the host");
+  await page.locator('#connection[data-state="stale"]').waitFor({ timeout: PATIENCE });
+});
+console.log("done");
