@@ -18,10 +18,12 @@ use crate::provided::{
 use crate::sources;
 
 /// What the platform sets by itself, only a developer would, or has a value of its own that is good for most.
-const NOT_DEPLOYED: [&str; 3] = [
+const NOT_DEPLOYED: [&str; 5] = [
     "WEBSITE_AUTH_ENABLED",
     "RUST_LOG",
     "AlertWebhookTimeoutSeconds",
+    "FleetMapTiles",
+    "FleetMapTilesAttribution",
 ];
 
 /// Who needs it, and what.
