@@ -12,6 +12,7 @@
 //! | [`npm`] | installs what runs on Node: Azurite, and what drives the browser |
 //! | [`build`], [`stage`] | compiles the handler; lays out the folder that `func` runs and publishes |
 //! | [`up`], [`report`] | `cargo local up`, and the count of what became of every event |
+//! | [`load`] | `cargo local load`: the same under load, measured |
 //! | [`child`] | starts processes and makes sure that they end |
 
 pub mod azurite;
@@ -21,6 +22,7 @@ pub mod child;
 pub mod cosmos;
 pub mod host;
 pub mod hub;
+pub mod load;
 pub mod npm;
 pub mod prepare;
 pub mod report;

@@ -48,6 +48,7 @@ impl FleetOptions {
     pub fn plan(&self, drones: u32, rate: Option<f64>) -> Plan {
         Plan {
             drones,
+            first: 0,
             seed: self.seed,
             area: Area {
                 center: self.city,

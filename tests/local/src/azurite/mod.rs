@@ -62,7 +62,7 @@ pub struct AzuriteOptions {
 pub struct Azurite {
     accounts: Vec<StorageAccount>,
     gone: watch::Receiver<bool>,
-    _process: Child,
+    process: Child,
 }
 
 /// Azurite did not start; the text says what to do.
@@ -139,7 +139,7 @@ impl Azurite {
         Ok(Self {
             accounts,
             gone: output.swallow(),
-            _process: process,
+            process,
         })
     }
 
@@ -150,6 +150,11 @@ impl Azurite {
             .iter()
             .find(|account| account.name() == name)
             .map(StorageAccount::with_new_connections)
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// Returns when the process has ended by itself.

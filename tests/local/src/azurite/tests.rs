@@ -149,7 +149,7 @@ async fn its_death_is_told() {
         futures_util::FutureExt::now_or_never(watching).is_none(),
         "it lives"
     );
-    azurite._process.kill();
+    azurite.process.kill();
     tokio::time::timeout(START, azurite.died()).await.unwrap();
 }
 

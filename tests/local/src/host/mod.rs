@@ -54,7 +54,7 @@ mod settings;
 mod supervisor;
 mod timer;
 mod timespan;
-mod usage;
+pub(crate) mod usage;
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -134,6 +134,7 @@ pub struct HandlerInfo {
 /// A running host. Dropping it ends its tasks and the handler.
 pub struct Host {
     http_address: SocketAddr,
+    batch_wait: Duration,
     hub: Hub,
     journal: Arc<Journal>,
     link: HandlerLink,
@@ -218,6 +219,7 @@ impl Host {
         _ = link.ready().await;
         Ok(Self {
             http_address,
+            batch_wait: app.host.event_hubs.max_wait,
             hub: options.hub,
             journal,
             link,
@@ -232,6 +234,12 @@ impl Host {
     #[must_use]
     pub fn http_address(&self) -> SocketAddr {
         self.http_address
+    }
+
+    /// How long an Event Hubs batch waits for more events, at most: `maxWaitTime` in host.json, or the app setting in its place.
+    #[must_use]
+    pub fn batch_wait(&self) -> Duration {
+        self.batch_wait
     }
 
     /// News from now on. Whoever reads slowly loses the oldest.

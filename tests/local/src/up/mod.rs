@@ -8,18 +8,20 @@ mod progress;
 mod view;
 
 use std::error::Error;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use crate::azurite::{Azurite, AzuriteOptions};
-use crate::build::{self, Profile};
+use crate::build::{self, BuildError, Profile};
 use crate::host::LogSink;
 use crate::hub::Retention;
 use crate::report::Report;
 use crate::system::{HUB, Ports, System, SystemOptions};
 
 pub use options::UpOptions;
+pub(crate) use options::setting;
 use progress::Progress;
 use view::View;
 
@@ -27,7 +29,7 @@ use view::View;
 const ACCOUNT: &str = "devstoreaccount1";
 
 /// How long the system may take, after the last event, until every function has seen it.
-const SETTLE: Duration = Duration::from_secs(120);
+pub(crate) const SETTLE: Duration = Duration::from_secs(120);
 
 /// How often the view is brought up to date: on a terminal, and as plain lines.
 const REFRESH: Duration = Duration::from_millis(200);
@@ -37,14 +39,7 @@ const REFRESH: Duration = Duration::from_millis(200);
 /// # Errors
 /// Where something does not start or dies, or, with `--for`, where an event is not accounted for.
 pub fn run(options: &UpOptions) -> Result<(), Box<dyn Error>> {
-    let source = build::repository()?;
-    let binary = match &options.binary {
-        Some(binary) => binary.clone(),
-        None => {
-            view::say("Building the handler (the first time takes a few minutes)");
-            build::handler(&source, Profile::Release)?
-        }
-    };
+    let (source, binary) = binary(options)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -52,32 +47,8 @@ pub fn run(options: &UpOptions) -> Result<(), Box<dyn Error>> {
     // every process.
     runtime.block_on(async {
         let (log, lines) = mpsc::unbounded_channel();
-        let azurite = Azurite::start(AzuriteOptions {
-            blob_port: options.azurite_blob_port,
-            queue_port: options.azurite_queue_port,
-            accounts: vec![ACCOUNT.to_owned()],
-        })
-        .await?;
-        let storage = azurite
-            .account(ACCOUNT)
-            .ok_or("Azurite does not know the account that it was given")?;
-        let system = System::start(SystemOptions {
-            app_root: Some(source.join("target/app")),
-            source,
-            binary,
-            storage,
-            partitions: options.partitions,
-            ports: Ports {
-                http: options.http_port,
-                hub: options.hub_port,
-                mqtt: options.mqtt_port,
-                cosmos: options.cosmos_port,
-            },
-            settings: options.settings.iter().cloned().collect(),
-            log: LogSink::new(move |line| _ = log.send(line)),
-            unlimited_restarts: false,
-        })
-        .await?;
+        let log = LogSink::new(move |line| _ = log.send(line));
+        let (azurite, system) = start(options, source, binary, log).await?;
         let interrupted = tokio::select! {
             outcome = fly(&system, options, lines) => outcome.map(|()| false)?,
             () = azurite.died() => return Err("Azurite has died; run the command again".into()),
@@ -88,6 +59,55 @@ pub fn run(options: &UpOptions) -> Result<(), Box<dyn Error>> {
         }
         Ok(())
     })
+}
+
+/// The repository, and the handler in it, built if need be.
+pub(crate) fn binary(options: &UpOptions) -> Result<(PathBuf, PathBuf), BuildError> {
+    let source = build::repository()?;
+    let binary = match &options.binary {
+        Some(binary) => binary.clone(),
+        None => {
+            view::say("Building the handler (the first time takes a few minutes)");
+            build::handler(&source, Profile::Release)?
+        }
+    };
+    Ok((source, binary))
+}
+
+/// Everything but the drones. What is returned first must be dropped last.
+pub(crate) async fn start(
+    options: &UpOptions,
+    source: PathBuf,
+    binary: PathBuf,
+    log: LogSink,
+) -> Result<(Azurite, System), Box<dyn Error>> {
+    let azurite = Azurite::start(AzuriteOptions {
+        blob_port: options.azurite_blob_port,
+        queue_port: options.azurite_queue_port,
+        accounts: vec![ACCOUNT.to_owned()],
+    })
+    .await?;
+    let storage = azurite
+        .account(ACCOUNT)
+        .ok_or("Azurite does not know the account that it was given")?;
+    let system = System::start(SystemOptions {
+        app_root: Some(source.join("target/app")),
+        source,
+        binary,
+        storage,
+        partitions: options.partitions,
+        ports: Ports {
+            http: options.http_port,
+            hub: options.hub_port,
+            mqtt: options.mqtt_port,
+            cosmos: options.cosmos_port,
+        },
+        settings: options.settings.iter().cloned().collect(),
+        log,
+        unlimited_restarts: false,
+    })
+    .await?;
+    Ok((azurite, system))
 }
 
 async fn fly(
@@ -164,7 +184,7 @@ async fn fly(
 }
 
 /// Ctrl-C, or a polite kill.
-async fn stop_requested() {
+pub(crate) async fn stop_requested() {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};

@@ -66,6 +66,8 @@ pub enum Cadence {
 pub struct Plan {
     /// How many.
     pub drones: u32,
+    /// The number of the first of them: fleets whose numbers do not overlap can fly side by side.
+    pub first: u32,
     /// The same seed and the same times give the same events.
     pub seed: u64,
     /// Where.
@@ -82,6 +84,7 @@ impl Plan {
     pub fn new(drones: u32, seed: u64) -> Self {
         Self {
             drones,
+            first: 0,
             seed,
             area: Area::default(),
             scenario: Scenario::CALM,
@@ -94,6 +97,7 @@ impl Plan {
 #[derive(Debug)]
 pub struct Fleet {
     drones: Vec<Drone>,
+    first: u32,
     scenario: Scenario,
     schedule: Schedule,
     rng: StdRng,
@@ -127,7 +131,7 @@ impl Fleet {
                 _ => TimeShape::Iso,
             };
             Drone::new(
-                device_id(number),
+                device_id(plan.first.saturating_add(number)),
                 shape,
                 plan.area,
                 plan.scenario,
@@ -136,6 +140,7 @@ impl Fleet {
         };
         Self {
             drones: (0..plan.drones).map(make).collect(),
+            first: plan.first,
             scenario: plan.scenario,
             schedule: match plan.cadence {
                 Cadence::Article => Schedule::natural(plan.drones),
@@ -257,7 +262,11 @@ impl Fleet {
         let body = match kind {
             Some(Kind::Malformed) => malformed::body(number, &drone.id, time),
             _ => drone
-                .report(report.section, time, &device_id(victim))
+                .report(
+                    report.section,
+                    time,
+                    &device_id(self.first.saturating_add(victim)),
+                )
                 .into_bytes(),
         };
         SimulatedEvent {

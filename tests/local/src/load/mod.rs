@@ -1,0 +1,164 @@
+//! `cargo local load`: the system of `cargo local up` under load, measured.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `options` | what there is to choose |
+//! | `drones` | the fleet: it grows, then keeps its pace |
+//! | `figures` | batches and latencies of each function |
+//! | `usage` | CPU of each process, and which part is the limit |
+//! | `report` | all of it, as a table and as JSON |
+
+mod drones;
+mod figures;
+mod options;
+mod report;
+mod usage;
+
+use std::error::Error;
+use std::time::Duration;
+
+use time::UtcDateTime;
+use tokio::time::{Instant, interval};
+
+use crate::azurite::Azurite;
+use crate::host::LogSink;
+use crate::hub::Retention;
+use crate::report::Report;
+use crate::system::{ARCHIVE, System};
+use crate::up;
+use figures::Calls;
+use report::{Progress, say};
+use usage::Processes;
+
+pub use figures::{FunctionFigures, Spread};
+pub use options::{LoadOptions, LoadRate};
+pub use report::{CpuFigures, LoadReport};
+
+/// The function whose calls bring events into the drones' state.
+const STATE: &str = "UpdateDroneState";
+
+/// How often the progress is brought up to date, and the moments are looked for.
+const REFRESH: Duration = Duration::from_millis(100);
+
+/// A rate is held where at least this part of it was sent.
+const HELD: f64 = 0.99;
+
+/// A consumer group that is further behind than the batch wait and this has not kept up.
+const SLACK: Duration = Duration::from_secs(2);
+
+/// Runs the load, prints the figures, and writes them if asked.
+///
+/// # Errors
+/// Where something does not start or dies, the rate was not held, or an event is not accounted for.
+pub fn run(options: &LoadOptions) -> Result<(), Box<dyn Error>> {
+    let system_options = options.system();
+    let (source, binary) = up::binary(&system_options)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        say(options, "Starting Azurite, Cosmos DB, the hub and the host");
+        let log = LogSink::new(|_| {});
+        let (azurite, system) = up::start(&system_options, source, binary, log).await?;
+        let report = tokio::select! {
+            report = measure(&system, &azurite, options) => report?,
+            () = azurite.died() => return Err("Azurite has died; run the command again".into()),
+            () = up::stop_requested() => return Err("stopped before the end".into()),
+        };
+        report.print();
+        if let Some(path) = &options.report {
+            report.write(path)?;
+        }
+        if !report.count.faults.is_empty() {
+            return Err("not every event is accounted for".into());
+        }
+        match report.held {
+            true => Ok(()),
+            false => Err("the rate was not held".into()),
+        }
+    })
+}
+
+async fn measure(
+    system: &System,
+    azurite: &Azurite,
+    options: &LoadOptions,
+) -> Result<LoadReport, Box<dyn Error>> {
+    // The count at the end compares what was sent with what arrived.
+    system.hub.set_retention(Retention::Everything);
+    let handler = system.host.handler().pid.ok_or("the handler has ended")?;
+    let processes = Processes::of(handler, azurite.pid());
+    let calls = Calls::default();
+    let following = calls.follow(system.host.events());
+    let start = Instant::now();
+    let ramped = start + options.ramp_up;
+    let end = ramped + options.duration;
+    let flight = drones::fly(&system.hub, options, start, end);
+    tokio::pin!(following, flight);
+
+    let mut progress = Progress::new(options);
+    let mut refresh = interval(REFRESH);
+    let mut before = None;
+    loop {
+        tokio::select! {
+            () = &mut flight => break,
+            never = &mut following => match never {},
+            _ = refresh.tick() => progress.show(system, start.elapsed()),
+        }
+        if before.is_none() && Instant::now() >= ramped {
+            calls.begin(UtcDateTime::now());
+            before = Some((processes.now(), Instant::now(), system.hub.appended()));
+        }
+    }
+    let after = processes.now();
+    let (before, began, sent_before) = before.ok_or("the fleet flew too short")?;
+    let seconds = began.elapsed().as_secs_f64();
+    let events = system.hub.appended() - sent_before;
+    let groups = system.hub.groups();
+    let lag = groups.iter().map(|group| system.hub.lag(group)).max();
+    let lag = lag.unwrap_or_default();
+
+    progress.say("Waiting for the functions to catch up");
+    {
+        let settled = system.host.settled(up::SETTLE);
+        tokio::pin!(settled);
+        tokio::select! {
+            outcome = &mut settled => {
+                outcome.map_err(|error| format!("the functions did not catch up: {error}"))?;
+            }
+            never = &mut following => match never {},
+        }
+    }
+    progress.say("Counting what is in Azurite and Cosmos DB");
+    let latencies = calls.latencies(STATE);
+    let blobs = system.storage.blob_names(ARCHIVE, "").await?.len() as u64;
+    let request_units = system.cosmos.request_units();
+    // Before the count takes CPU of its own.
+    let functions = calls.all(&system.host.stats());
+    let count = Report::of(system, &latencies).await?;
+    progress.finish();
+
+    let per_second = events as f64 / seconds;
+    let offered = options.rate.per_second(options.drones);
+    let wait = system.host.batch_wait();
+    let held = offered.is_none_or(|offered| {
+        let allowed = offered * (wait + SLACK).as_secs_f64();
+        per_second >= offered * HELD && lag as f64 <= allowed
+    });
+    Ok(LoadReport::new(report::Measured {
+        offered,
+        per_second,
+        seconds,
+        lag,
+        batch_wait: wait,
+        cores: after.since(&before),
+        handler_cpu: after.handler_since(&before),
+        events,
+        held,
+        functions,
+        latencies,
+        blobs,
+        request_units,
+        count,
+    }))
+}

@@ -1,0 +1,148 @@
+//! The options of `cargo local load`.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::Args;
+use simulator::{FleetOptions, parse_duration, parse_rate};
+
+use crate::up::UpOptions;
+
+/// See `cargo local load --help`.
+#[derive(Debug, Clone, Args)]
+#[command(mut_arg("scenario", |scenario| scenario.default_value("calm")))]
+pub struct LoadOptions {
+    /// How many drones fly.
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub drones: u32,
+    /// article: each drone a flight every 5 s and a state every 20 s, 15 messages a minute. A number:
+    /// events per second of the whole fleet. max: as fast as the functions take them.
+    #[arg(
+        long,
+        value_name = "article|EVENTS_PER_SECOND|max",
+        default_value = "article"
+    )]
+    pub rate: LoadRate,
+    /// How long to measure, after the ramp-up: 30s, 5m, 1h.
+    #[arg(long = "for", value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
+    pub duration: Duration,
+    /// How long the fleet takes to come up to its size. The article's fleet reports in full after 20 s.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
+    pub ramp_up: Duration,
+    /// Write the figures to this file as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Say nothing before the figures.
+    #[arg(long)]
+    pub quiet: bool,
+    /// Where the drones fly, and what goes wrong.
+    #[command(flatten)]
+    pub fleet: FleetOptions,
+    /// Partitions of the hub.
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub partitions: u16,
+    /// An app setting beside or instead of the usual ones; may be repeated.
+    #[arg(long = "setting", value_name = "NAME=VALUE", value_parser = crate::up::setting)]
+    pub settings: Vec<(String, String)>,
+    /// Run this handler instead of building it.
+    #[arg(long, value_name = "FILE")]
+    pub binary: Option<PathBuf>,
+}
+
+/// How fast events come.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum LoadRate {
+    /// At the drones' own pace.
+    Article,
+    /// So many events a second.
+    PerSecond(f64),
+    /// As fast as the functions take them.
+    Max,
+}
+
+impl FromStr for LoadRate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "article" => Ok(Self::Article),
+            "max" => Ok(Self::Max),
+            number => parse_rate(number)
+                .map(Self::PerSecond)
+                .map_err(|error| format!("article, max, or {error}")),
+        }
+    }
+}
+
+impl LoadRate {
+    /// In events per second; `None` for [`LoadRate::Max`].
+    pub(super) fn per_second(self, drones: u32) -> Option<f64> {
+        match self {
+            // 12 flights and 3 states a minute.
+            Self::Article => Some(f64::from(drones) * 15.0 / 60.0),
+            Self::PerSecond(rate) => Some(rate),
+            Self::Max => None,
+        }
+    }
+}
+
+impl LoadOptions {
+    /// The system to put under load: the one of `cargo local up`, in nobody's way.
+    pub(super) fn system(&self) -> UpOptions {
+        UpOptions {
+            drones: self.drones,
+            rate: None,
+            open: false,
+            duration: Some(self.duration),
+            report: None,
+            fleet: self.fleet.clone(),
+            partitions: self.partitions,
+            http_port: 0,
+            hub_port: 0,
+            mqtt_port: 0,
+            cosmos_port: 0,
+            azurite_blob_port: 0,
+            azurite_queue_port: 0,
+            settings: self.settings.clone(),
+            binary: self.binary.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use clap::Parser;
+    use simulator::Scenario;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        load: LoadOptions,
+    }
+
+    #[test]
+    fn without_options_it_is_the_articles_load_and_nothing_goes_wrong() {
+        let load = Cli::try_parse_from(["load"]).unwrap().load;
+        assert_eq!(load.rate.per_second(load.drones), Some(2_500.0));
+        assert_eq!(load.fleet.scenario, Scenario::CALM);
+    }
+
+    #[test]
+    fn a_rate_is_the_articles_a_number_or_as_much_as_goes() {
+        for (text, rate) in [
+            ("article", LoadRate::Article),
+            ("max", LoadRate::Max),
+            ("12.5", LoadRate::PerSecond(12.5)),
+        ] {
+            assert_eq!(text.parse(), Ok(rate));
+        }
+        for text in ["", "min", "0", "-1", "NaN"] {
+            assert!(text.parse::<LoadRate>().is_err(), "{text}");
+        }
+    }
+}
