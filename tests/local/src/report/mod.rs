@@ -268,14 +268,15 @@ async fn alert_messages(
     system: &System,
     faults: &mut Vec<String>,
 ) -> Result<AlertReport, ReportError> {
-    let messages = system.storage.take_queue_messages(ALERT_QUEUE).await?;
-    let report = alerts::count(&messages, faults);
+    let before = system.cosmos.items(DATABASE, ALERTS).await;
+    let texts = system.storage.take_queue_messages(ALERT_QUEUE).await?;
+    let messages = alerts::Messages::count(&texts, faults);
     // Where NotifyAlert runs, it has taken what it posted.
     if !system.host.stats().contains_key(NOTIFY) {
-        let documents = system.cosmos.items(DATABASE, ALERTS).await;
-        alerts::compare(&documents, &report, faults);
+        let after = system.cosmos.items(DATABASE, ALERTS).await;
+        messages.compare(&before, &after, faults);
     }
-    Ok(report)
+    Ok(messages.report)
 }
 
 fn states(
