@@ -225,6 +225,7 @@ async fn kill_in_mid_look<F>(fleet: &Fleet, what: &str, condition: impl FnMut() 
 where
     F: Future<Output = bool>,
 {
+    let restarts = fleet.system.host.handler().restarts;
     let killed = async {
         until(what, condition).await;
         fleet.system.host.kill_handler();
@@ -235,6 +236,10 @@ where
         }
     };
     tokio::join!(killed, looks);
+    until("the host starts the handler again", async || {
+        fleet.system.host.handler().restarts > restarts
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
