@@ -126,8 +126,11 @@ fn static_build_is_possible() -> Result<(), BuildError> {
     }
 }
 
-/// Takes this machine's paths out of what is built: the messages of panics and assertions hold the path
-/// of their source. What is left depends on the sources, Cargo.lock and the compilers alone.
+/// The start of 1980, in seconds, as the times in the zip are.
+const BUILD_TIME: &str = "315532800";
+
+/// Takes this machine's paths and clock out of what is built: the messages of panics and assertions hold the
+/// path of their source, and C code may hold when it was compiled. What is left depends on the sources, Cargo.lock and the compilers alone.
 fn reproducibly(command: &mut Command, repository: &Path) {
     let mut places = vec![(repository.to_owned(), "/drone-delivery")];
     let cargo_home = std::env::var_os("CARGO_HOME")
@@ -147,6 +150,8 @@ fn reproducibly(command: &mut Command, repository: &Path) {
     let rust = serde_json::json!(flags("--remap-path-prefix"));
     command
         .arg(format!("--config=target.{STATIC_TARGET}.rustflags={rust}"))
+        // Compilers of C write this time in place of theirs.
+        .env("SOURCE_DATE_EPOCH", BUILD_TIME)
         // They would replace those above.
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
