@@ -18,6 +18,9 @@ pub enum Profile {
 /// Runs on every Linux of its kind, whatever C library that has.
 pub const STATIC_TARGET: &str = "x86_64-unknown-linux-musl";
 
+/// The start of 1980 in seconds since 1970, as the times in the package are.
+const BUILD_TIME: &str = "315532800";
+
 /// The handler could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -126,11 +129,9 @@ fn static_build_is_possible() -> Result<(), BuildError> {
     }
 }
 
-/// The start of 1980, in seconds, as the times in the zip are.
-const BUILD_TIME: &str = "315532800";
-
 /// Takes this machine's paths and clock out of what is built: the messages of panics and assertions hold the
-/// path of their source, and C code may hold when it was compiled. What is left depends on the sources, Cargo.lock and the compilers alone.
+/// path of their source, and mimalloc's C code when it was compiled. What is left depends on the sources,
+/// Cargo.lock and the compilers alone.
 fn reproducibly(command: &mut Command, repository: &Path) {
     let mut places = vec![(repository.to_owned(), "/drone-delivery")];
     let cargo_home = std::env::var_os("CARGO_HOME")
