@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use drone_delivery::domain::ReceivedEvent;
 use drone_delivery::domain::alerts::{Alert, AlertSettings, PartitionAlerts, Rules, Transition};
-use local::cosmos::CosmosFault;
+use local::fault::Fault;
 use local::system::{ALERT_QUEUE, DATABASE};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -205,10 +205,7 @@ async fn no_crash_and_no_outage_loses_an_alert_or_makes_another() {
             .await;
         }
         if step == STEPS / 2 {
-            fleet
-                .system
-                .cosmos
-                .set_fault(Some(CosmosFault::Status(503)));
+            fleet.system.cosmos.set_fault(Some(Fault::Status(503)));
             let failures = raise_alerts_failures(&fleet);
             // The length of the outage, not a wait for something.
             tokio::time::sleep(Duration::from_secs(10)).await;

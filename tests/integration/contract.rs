@@ -16,7 +16,7 @@ use drone_delivery::stores::fleet::FleetReader;
 use drone_delivery::stores::latest_state::{Applied, LatestState};
 use drone_delivery::stores::memory::{MemoryAlerts, MemoryBlobs, MemoryDrones, MemorySnapshots};
 use drone_delivery::stores::{AlertFilter, AlertStore, BlobStore, DroneStore, PutError};
-use local::cosmos::{CosmosEmulator, CosmosFault};
+use local::cosmos::{CosmosEmulator, Fault};
 use local::system::{ARCHIVE, DATABASE, DRONES};
 use serde_json::json;
 
@@ -512,10 +512,10 @@ async fn a_store_out_of_reach_is_transient_and_named() {
     let (emulator, drones) = cosmos().await;
     drones.connect().await.unwrap();
     for fault in [
-        CosmosFault::Status(429),
-        CosmosFault::Status(500),
-        CosmosFault::Status(503),
-        CosmosFault::Reset,
+        Fault::Status(429),
+        Fault::Status(500),
+        Fault::Status(503),
+        Fault::Reset,
     ] {
         let name = format!("{fault:?}");
         emulator.set_fault(Some(fault));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use local::cosmos::{CosmosFault, FaultPlan};
+use local::fault::{Fault, FaultPlan};
 use serde_json::Value;
 
 use crate::support::{Fleet, flight, until};
@@ -45,7 +45,7 @@ async fn a_handler_killed_in_mid_batch_loses_nothing() {
     fleet
         .system
         .cosmos
-        .set_fault(Some(CosmosFault::Slow(Duration::from_millis(50))));
+        .set_fault(Some(Fault::Slow(Duration::from_millis(50))));
     fly(&fleet, 20, 20, |_| {}).await;
     for _ in 0..3 {
         let writes = fleet.system.cosmos.writes();
@@ -80,7 +80,7 @@ async fn a_handler_killed_in_mid_batch_loses_nothing() {
 async fn throttling_is_waited_out() {
     let fleet = Fleet::start().await;
     fleet.system.cosmos.set_fault_plan(Some(FaultPlan {
-        fault: CosmosFault::Status(429),
+        fault: Fault::Status(429),
         one_in: 2,
     }));
     fly(&fleet, 10, 20, |_| {}).await;
@@ -91,11 +91,7 @@ async fn throttling_is_waited_out() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_is_retried_until_it_ends() {
-    for fault in [
-        CosmosFault::Status(503),
-        CosmosFault::Reset,
-        CosmosFault::Hang,
-    ] {
+    for fault in [Fault::Status(503), Fault::Reset, Fault::Hang] {
         let name = format!("{fault:?}");
         let fleet = Fleet::start().await;
         fly(&fleet, 5, 3, |_| {}).await;

@@ -13,6 +13,7 @@
 
 mod alerts;
 mod browser;
+mod chaos;
 mod contract;
 mod delivery;
 mod faults;

@@ -1,6 +1,6 @@
 //! The HTTP side: GetDrone and Health, through the host's forwarding.
 
-use local::cosmos::CosmosFault;
+use local::fault::Fault;
 use serde_json::json;
 
 use crate::support::{Fleet, fixture};
@@ -58,10 +58,7 @@ async fn an_outage_is_a_503_that_tells_nothing_of_the_inside() {
             json!({"status": "healthy", "droneState": "healthy", "telemetryArchive": "healthy"})
         )
     );
-    fleet
-        .system
-        .cosmos
-        .set_fault(Some(CosmosFault::Status(503)));
+    fleet.system.cosmos.set_fault(Some(Fault::Status(503)));
     let (status, kind, body) = fleet.get("/drones/drone-1").await;
     assert_eq!((status, kind.as_str()), (503, "application/problem+json"));
     assert_eq!(
@@ -74,10 +71,7 @@ async fn an_outage_is_a_503_that_tells_nothing_of_the_inside() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn health_tells_which_store_is_out_of_reach() {
     let fleet = Fleet::start().await;
-    fleet
-        .system
-        .cosmos
-        .set_fault(Some(CosmosFault::Status(503)));
+    fleet.system.cosmos.set_fault(Some(Fault::Status(503)));
     let (status, _, body) = fleet.get("/health").await;
     assert_eq!(
         (status, body),

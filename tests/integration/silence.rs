@@ -14,7 +14,7 @@ use drone_delivery::stores::memory::{MemoryDrones, MemoryEpisodes};
 use drone_delivery::stores::queue::StorageQueue;
 use drone_delivery::stores::silence::{EpisodeStore, MessageQueue, SilentDrones};
 use drone_delivery::stores::{DroneStore, PutError};
-use local::cosmos::{CosmosEmulator, CosmosFault};
+use local::cosmos::{CosmosEmulator, Fault};
 use local::host::RunTimerError;
 use local::system::{ALERT_QUEUE, ALERTS, DATABASE, DRONES};
 use serde_json::{Value, json};
@@ -120,7 +120,7 @@ async fn an_outage_of_cosmos_db_delays_an_alert_and_no_more() {
     let fleet = Fleet::with_settings(&SETTINGS).await;
     fleet.send(DRONE, flight(DRONE, 0, 20.0));
     fleet.settled().await;
-    for fault in [CosmosFault::Status(503), CosmosFault::Reset] {
+    for fault in [Fault::Status(503), Fault::Reset] {
         fleet.system.cosmos.set_fault(Some(fault));
         look(&fleet).await.unwrap_err();
     }

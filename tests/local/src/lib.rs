@@ -5,27 +5,32 @@
 //! | [`system`] | everything below put together around one handler |
 //! | [`hub`] | a partitioned log that takes events as Event Hubs does |
 //! | [`host`] | the Functions host, as a custom handler sees it |
-//! | [`azurite`] | Blob and Queue storage |
+//! | [`azurite`] | Blob and Queue storage, with faults on request |
 //! | [`cosmos`] | the Cosmos DB emulator behind a socket, with faults on request |
+//! | [`fault`] | what may go wrong with them |
 //! | [`prepare`] | makes containers and queues in emulators that somebody else runs |
 //! | [`browser`] | headless Chromium, to look at the map |
 //! | [`npm`] | installs what runs on Node: Azurite, and what drives the browser |
 //! | [`build`], [`stage`] | compiles the handler; lays out the folder that `func` runs and publishes |
 //! | [`up`], [`report`] | `cargo local up`, and the count of what became of every event |
 //! | [`load`] | `cargo local load`: the same under load, measured |
+//! | [`chaos`] | `cargo local chaos`: the same under faults of every kind, held against what was sent |
 //! | [`child`] | starts processes and makes sure that they end |
 
 pub mod azurite;
 pub mod browser;
 pub mod build;
+pub mod chaos;
 pub mod child;
 pub mod cosmos;
+pub mod fault;
 pub mod host;
 pub mod hub;
 pub mod load;
 pub mod npm;
 pub mod prepare;
 pub mod report;
+mod server;
 pub mod stage;
 pub mod system;
 pub mod up;

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use local::browser::{self, Script};
 use local::build::{self, Profile};
+use local::chaos::{self, ChaosOptions};
 use local::load::{self, LoadOptions};
 use local::prepare::prepare;
 use local::stage::{StageOptions, package, stage};
@@ -44,6 +45,16 @@ enum Command {
     /// Exit code: 0 when the rate was held and every event accounted for; 1 when not, or when something did
     /// not start; 2 for wrong options.
     Load(LoadOptions),
+    /// Breaks the system in every way while events come, and then looks for what is lost or wrong.
+    ///
+    /// Handler and host are killed, a second host holds the same partitions, batches come again with other
+    /// boundaries; Cosmos DB, blobs and queues fail, hang, break connections, lose answers and are slow. Drones
+    /// send late, twice, with wrong clocks, and one event in a hundred is poison. At the end states, dead
+    /// letters, archive and alerts are held against what was sent.
+    ///
+    /// Exit code: 0 when everything is as it has to be (PASS); 1 when not, or when something did not start;
+    /// 2 for wrong options.
+    Chaos(ChaosOptions),
     /// Lays out target/app as `func start` and `func azure functionapp publish` need it.
     ///
     /// The handler is built for this machine, small and fast; with --quick in less time; with --release
@@ -122,6 +133,7 @@ fn main() -> ExitCode {
         Command::Up(options) => up::run(&options),
         Command::Map(arguments) => run_map(&arguments),
         Command::Load(options) => load::run(&options),
+        Command::Chaos(options) => chaos::run(&options),
         Command::Stage(arguments) => run_stage(arguments),
         Command::Prepare => run_prepare(),
     };

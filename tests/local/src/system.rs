@@ -77,6 +77,7 @@ pub struct System {
     pub cosmos: CosmosEmulator,
     /// Blobs and queues.
     pub storage: StorageAccount,
+    host_options: HostOptions,
     hub_address: SocketAddr,
     hub_server: JoinHandle<()>,
     mqtt: MqttListener,
@@ -190,18 +191,19 @@ impl System {
                 .or_insert_with(|| "true".to_owned());
         }
 
-        let host = Host::start(HostOptions {
+        let host_options = HostOptions {
             app_root: staged.root,
             settings,
             http_port: options.ports.http,
             hub: hub.clone(),
             log: options.log,
             unlimited_restarts: options.unlimited_restarts,
-        })
-        .await?;
+        };
+        let host = Host::start(host_options.clone()).await?;
         Ok(Self {
             hub,
             host,
+            host_options,
             cosmos,
             storage,
             hub_address,
@@ -209,6 +211,30 @@ impl System {
             mqtt,
             _staging: staging,
         })
+    }
+
+    /// Ends the host and its handler in the middle of whatever they do, as `kill -9` would, and starts
+    /// others in their place.
+    ///
+    /// # Errors
+    /// Where the new ones do not start; there is no host then.
+    pub async fn replace_host(&mut self) -> Result<(), HostError> {
+        self.host.end().await;
+        self.host = Host::start(self.host_options.clone()).await?;
+        Ok(())
+    }
+
+    /// Another host with a handler of its own, which reads the same partitions for the same consumer groups:
+    /// what there is for a while where a lease was lost and its holder does not know yet.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub async fn second_host(&self) -> Result<Host, HostError> {
+        Host::start(HostOptions {
+            http_port: 0,
+            ..self.host_options.clone()
+        })
+        .await
     }
 
     /// Where events are sent: `http://127.0.0.1:7072/telemetry/messages`.

@@ -1,6 +1,7 @@
 //! A storage account, for looking at what is in it.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use azure_core::http::{
@@ -14,6 +15,7 @@ use azure_storage_queue::{QueueClient, QueueClientOptions};
 use bytes::Bytes;
 use drone_delivery::stores::shared_key::SharedKeyPolicy;
 use futures_util::TryStreamExt;
+use http::uri::Authority;
 
 /// A storage account with its key. Clones share their connections.
 #[derive(Clone)]
@@ -43,6 +45,9 @@ pub enum StorageError {
     /// A message that is not as the Functions host writes it.
     #[error("a message in queue {0} is not base64 of UTF-8 text")]
     Message(String),
+    /// The proxy before the account cannot listen.
+    #[error("the proxy before the storage account cannot listen: {0}")]
+    Proxy(std::io::Error),
 }
 
 impl StorageAccount {
@@ -88,6 +93,35 @@ impl StorageAccount {
             "DefaultEndpointsProtocol=http;AccountName={name};AccountKey={key};\
              BlobEndpoint={blob}/{name};QueueEndpoint={queue}/{name};"
         ))
+    }
+
+    /// The same account, reached at other addresses.
+    pub(super) fn by_way_of(
+        &self,
+        blob: SocketAddr,
+        queue: SocketAddr,
+    ) -> Result<Self, StorageError> {
+        let parts = self
+            .connection_string
+            .split(';')
+            .map(|part| match part.split_once('=') {
+                Some((name @ "BlobEndpoint", _)) => {
+                    format!("{name}={}", at(&self.blob_endpoint, blob))
+                }
+                Some((name @ "QueueEndpoint", _)) => {
+                    format!("{name}={}", at(&self.queue_endpoint, queue))
+                }
+                _ => part.to_owned(),
+            });
+        Self::from_connection_string(&parts.collect::<Vec<_>>().join(";"))
+    }
+
+    pub(super) fn blob_authority(&self) -> Result<Authority, StorageError> {
+        authority(&self.blob_endpoint).ok_or(StorageError::ConnectionString("BlobEndpoint"))
+    }
+
+    pub(super) fn queue_authority(&self) -> Result<Authority, StorageError> {
+        authority(&self.queue_endpoint).ok_or(StorageError::ConnectionString("QueueEndpoint"))
     }
 
     pub(super) fn with_new_connections(&self) -> Self {
@@ -223,6 +257,14 @@ fn transport() -> Transport {
     Transport::new(new_http_client(Some(HttpClientOptions {
         automatic_decompression: false,
     })))
+}
+
+fn authority(endpoint: &Url) -> Option<Authority> {
+    endpoint.authority().parse().ok()
+}
+
+fn at(endpoint: &Url, address: SocketAddr) -> String {
+    format!("http://{address}{}", endpoint.path())
 }
 
 fn below(endpoint: &Url, name: &str) -> Url {

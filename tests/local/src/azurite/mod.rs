@@ -6,8 +6,10 @@
 //! | module | what it is |
 //! |---|---|
 //! | `account`, `queues` | a storage account, for looking at what is in it, and for the host's queues |
+//! | `proxy` | the way to an account on which requests can be made to fail |
 
 mod account;
+mod proxy;
 mod queues;
 
 use std::time::Duration;
@@ -22,6 +24,7 @@ use crate::npm::output::Output;
 use crate::npm::{NODE, NpmError, Packages};
 
 pub use account::{StorageAccount, StorageError};
+pub use proxy::{FaultyStorage, StorageService};
 
 /// Starting takes about 2 s; a loaded machine takes longer.
 const START: Duration = Duration::from_secs(60);

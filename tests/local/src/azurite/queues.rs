@@ -85,6 +85,31 @@ impl StorageAccount {
         }
     }
 
+    /// Takes up to 32 messages off a queue for good, decoded.
+    ///
+    /// # Errors
+    /// Where they cannot be read, or a message is not as the Functions host writes it.
+    pub(crate) async fn remove_queue_messages(
+        &self,
+        queue: &str,
+    ) -> Result<Vec<String>, StorageError> {
+        // Long enough to delete them.
+        const HIDDEN: i32 = 60;
+        let messages = self
+            .receive_queue_messages(queue, MESSAGES_A_REQUEST, HIDDEN)
+            .await?;
+        let removed = messages.into_iter().map(async |message| {
+            if let (Some(id), Some(receipt)) = (&message.message_id, &message.pop_receipt) {
+                // One that cannot be deleted comes again, as messages may.
+                _ = self.delete_queue_message(queue, id, receipt).await;
+            }
+            decode(message.message_text.as_deref().unwrap_or_default())
+                .ok_or_else(|| StorageError::Message(queue.to_owned()))
+        });
+        let texts = futures_util::future::join_all(removed).await;
+        texts.into_iter().collect()
+    }
+
     /// Takes up to `count` messages, and hides them for so many seconds.
     pub(crate) async fn receive_queue_messages(
         &self,

@@ -1,6 +1,7 @@
 //! The emulated account: requests in, answers out, and what they cost.
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use azure_core::http::headers::{HeaderName, HeaderValue, Headers};
@@ -20,12 +21,16 @@ const REQUEST_CHARGE: &str = "x-ms-request-charge";
 /// Request units are counted in hundredths, as finely as the service tells them.
 const HUNDREDTHS: f64 = 100.0;
 
+/// Gets the name of a container and an item that was written to it.
+pub type WriteWatcher = Box<dyn Fn(&str, &[u8]) + Send + Sync>;
+
 /// One account, without a socket.
 pub(super) struct Account {
     emulator: InMemoryEmulatorHttpClient,
     root: Url,
     writes: AtomicU64,
     hundredths: AtomicU64,
+    watcher: OnceLock<WriteWatcher>,
 }
 
 /// An answer, complete.
@@ -77,7 +82,12 @@ impl Account {
             root,
             writes: AtomicU64::new(0),
             hundredths: AtomicU64::new(0),
+            watcher: OnceLock::new(),
         })
+    }
+
+    pub(super) fn watch_writes(&self, watcher: WriteWatcher) -> Result<(), WriteWatcher> {
+        self.watcher.set(watcher)
     }
 
     pub(super) fn writes(&self) -> u64 {
@@ -100,6 +110,12 @@ impl Account {
         }
         let writes = item_writes(request, &body, answer.status);
         self.writes.fetch_add(writes, Ordering::Relaxed);
+        if writes == 1
+            && let Some(watcher) = self.watcher.get()
+            && let Some(container) = written_container(request)
+        {
+            watcher(container, &body);
+        }
         answer
     }
 
@@ -166,6 +182,16 @@ async fn complete(response: AsyncRawResponse) -> azure_core::Result<Answer> {
         headers,
         body: body.collect().await?,
     })
+}
+
+/// The container of an item that is created or replaced whole.
+fn written_container(request: &http::Request<()>) -> Option<&str> {
+    let batch = request
+        .headers()
+        .contains_key("x-ms-cosmos-is-batch-request");
+    let whole = !batch && matches!(request.method().as_str(), "POST" | "PUT");
+    let mut segments = request.uri().path().split('/').filter(|it| !it.is_empty());
+    whole.then(|| segments.nth(3)).flatten()
 }
 
 /// How many items a request has written, given the status of its answer.

@@ -6,11 +6,9 @@
 //! | module | what it is |
 //! |---|---|
 //! | `account` | the emulated account: requests in, answers out, and what they cost |
-//! | `fault` | outages of every kind |
-//! | `server` | the socket: HTTP/1.1, and HTTP/2 without an upgrade |
+//! | `server` | its socket |
 
 mod account;
-mod fault;
 mod server;
 
 use std::fmt;
@@ -24,10 +22,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+pub use account::WriteWatcher;
 use account::{Account, Answer};
-use fault::Faults;
 
-pub use fault::{CosmosFault, FaultPlan};
+use crate::fault::{Fault, FaultPlan, Faults};
 
 /// A running Cosmos DB account of one region. Dropping it closes its connections and forgets its items.
 pub struct CosmosEmulator {
@@ -183,8 +181,8 @@ impl CosmosEmulator {
     }
 
     /// Makes every request over the socket fail so, or, with `None`, none any more.
-    pub fn set_fault(&self, fault: Option<CosmosFault>) {
-        self.set_fault_plan(fault.map(|fault| FaultPlan { fault, one_in: 1 }));
+    pub fn set_fault(&self, fault: Option<Fault>) {
+        self.set_fault_plan(fault.map(FaultPlan::from));
     }
 
     /// Makes a share of the requests fail.
@@ -195,6 +193,16 @@ impl CosmosEmulator {
     /// Requests that a fault has met, since the start.
     pub fn faults(&self) -> u64 {
         self.faults.met()
+    }
+
+    /// Shows each item that is created or replaced over the socket, as its writer sent it, together with the
+    /// name of its container: before the writer has its answer, so that of two writes to one item, the
+    /// second knowing the first, the first is shown first. Batches and patches are not shown.
+    ///
+    /// # Errors
+    /// Gives the watcher back where there is one already.
+    pub fn watch_writes(&self, watcher: WriteWatcher) -> Result<(), WriteWatcher> {
+        self.account.watch_writes(watcher)
     }
 }
 

@@ -1,6 +1,5 @@
-//! The socket: HTTP/1.1, and HTTP/2 without an upgrade, as clients choose.
+//! The account's socket.
 
-use std::future;
 use std::io;
 use std::sync::Arc;
 
@@ -8,62 +7,30 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 
 use super::account::{Account, Answer};
-use super::fault::{CosmosFault, Faults};
+use crate::fault::Faults;
 
 /// When a throttled client should come back, in milliseconds.
 const RETRY_AFTER: &str = "20";
 
 /// Serves until it is dropped, which ends the connections too.
 pub(super) async fn serve(listener: TcpListener, account: Arc<Account>, faults: Arc<Faults>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => {
-                    // Small answers must not wait for more to come.
-                    _ = stream.set_nodelay(true);
-                    let (account, faults) = (Arc::clone(&account), Arc::clone(&faults));
-                    connections.spawn(connection(stream, account, faults));
-                }
-                // Out of file descriptors, most likely; some may be free in a moment.
-                Err(_) => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
-            },
-            Some(_) = connections.join_next() => {}
-        }
-    }
-}
-
-async fn connection(stream: tokio::net::TcpStream, account: Arc<Account>, faults: Arc<Faults>) {
-    let service = service_fn(move |request| {
+    crate::server::serve(listener, move |request| {
         let (account, faults) = (Arc::clone(&account), Arc::clone(&faults));
-        async move { answer(request, &account, &faults).await }
-    });
-    // An error is a connection that broke, which is the client's business.
-    _ = Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+        async move {
+            let refuse = |status| response(failure(status));
+            faults.meet(refuse, answer(request, &account)).await
+        }
+    })
+    .await;
 }
 
-/// An error ends the connection, or on HTTP/2 the stream, without an answer.
 async fn answer(
     request: http::Request<Incoming>,
     account: &Account,
-    faults: &Faults,
 ) -> io::Result<http::Response<Full<Bytes>>> {
-    match faults.next() {
-        None => {}
-        Some(CosmosFault::Status(status)) => return Ok(response(failure(status))),
-        Some(CosmosFault::Hang) => future::pending().await,
-        Some(CosmosFault::Reset) => return Err(io::ErrorKind::ConnectionReset.into()),
-        Some(CosmosFault::Slow(delay)) => tokio::time::sleep(delay).await,
-    }
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let request = http::Request::from_parts(parts, ());

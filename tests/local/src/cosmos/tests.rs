@@ -191,7 +191,7 @@ async fn items_are_seen_from_outside_without_being_counted() {
     }
     let units = emulator.request_units();
     assert!(units > 10.0, "two creates cost more than {units} RU");
-    emulator.set_fault(Some(CosmosFault::Status(503)));
+    emulator.set_fault(Some(Fault::Status(503)));
     assert_eq!(emulator.items(DATABASE, CONTAINER).await.len(), 2);
     assert!(
         emulator
@@ -212,12 +212,12 @@ async fn items_are_seen_from_outside_without_being_counted() {
 async fn an_outage_fails_every_operation_and_ends_without_a_trace() {
     for http in [Http::One, Http::Two] {
         for fault in [
-            CosmosFault::Status(408),
-            CosmosFault::Status(429),
-            CosmosFault::Status(500),
-            CosmosFault::Status(503),
-            CosmosFault::Reset,
-            CosmosFault::Hang,
+            Fault::Status(408),
+            Fault::Status(429),
+            Fault::Status(500),
+            Fault::Status(503),
+            Fault::Reset,
+            Fault::Hang,
         ] {
             let name = format!("{fault:?} over {http:?}");
             let emulator = start().await;
@@ -228,7 +228,7 @@ async fn an_outage_fails_every_operation_and_ends_without_a_trace() {
             let failed = create(&container, "drone-2").await.unwrap_err().status();
             let code = u16::from(failed.status_code());
             match fault {
-                CosmosFault::Status(expected) => assert_eq!(code, expected, "{name}"),
+                Fault::Status(expected) => assert_eq!(code, expected, "{name}"),
                 _ => assert!(
                     failed.is_transient() || code >= 500 || code == 408,
                     "{name}: {code}"
@@ -259,7 +259,7 @@ async fn throttling_of_a_share_is_ridden_out_by_the_client() {
     let emulator = start().await;
     let container = connect(&emulator, Http::One).await;
     emulator.set_fault_plan(Some(FaultPlan {
-        fault: CosmosFault::Status(429),
+        fault: Fault::Status(429),
         one_in: 2,
     }));
     for number in 0..10 {
@@ -276,7 +276,7 @@ async fn slow_is_late_but_right() {
     let emulator = start().await;
     let container = connect(&emulator, Http::One).await;
     let delay = Duration::from_millis(60);
-    emulator.set_fault(Some(CosmosFault::Slow(delay)));
+    emulator.set_fault(Some(Fault::Slow(delay)));
     let started = Instant::now();
     create(&container, "drone-1").await.unwrap();
     assert!(started.elapsed() >= delay);

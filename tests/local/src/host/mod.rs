@@ -98,6 +98,7 @@ pub(crate) fn write_time(out: &mut String, time: time::UtcDateTime) {
 }
 
 /// What a host runs, and where.
+#[derive(Clone)]
 pub struct HostOptions {
     /// The script root: host.json, and a folder with a function.json for each function.
     pub app_root: PathBuf,
@@ -357,6 +358,11 @@ impl Host {
 
     /// Ends the handler and every task, and returns when they have ended. Calls in flight are lost, without a checkpoint.
     pub async fn stop(mut self) {
+        self.end().await;
+    }
+
+    /// As [`Host::stop`], for a place that must not be empty. Nothing but the figures is of use afterwards.
+    pub(crate) async fn end(&mut self) {
         for task in std::mem::take(&mut self.tasks) {
             task.abort();
             // The only error is the abortion itself.

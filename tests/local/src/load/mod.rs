@@ -52,7 +52,7 @@ const SLACK: Duration = Duration::from_secs(2);
 /// Where something does not start or dies, the rate was not held, or an event is not accounted for.
 pub fn run(options: &LoadOptions) -> Result<(), Box<dyn Error>> {
     let system_options = options.system();
-    let (source, binary) = up::binary(&system_options)?;
+    let (source, binary) = up::binary(system_options.binary.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

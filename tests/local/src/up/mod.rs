@@ -8,7 +8,7 @@ mod progress;
 mod view;
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -39,7 +39,7 @@ const REFRESH: Duration = Duration::from_millis(200);
 /// # Errors
 /// Where something does not start or dies, or, with `--for`, where an event is not accounted for.
 pub fn run(options: &UpOptions) -> Result<(), Box<dyn Error>> {
-    let (source, binary) = binary(options)?;
+    let (source, binary) = binary(options.binary.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -61,11 +61,11 @@ pub fn run(options: &UpOptions) -> Result<(), Box<dyn Error>> {
     })
 }
 
-/// The repository, and the handler in it, built if need be.
-pub(crate) fn binary(options: &UpOptions) -> Result<(PathBuf, PathBuf), BuildError> {
+/// The repository, and the handler in it, built unless one is given.
+pub(crate) fn binary(given: Option<&Path>) -> Result<(PathBuf, PathBuf), BuildError> {
     let source = build::repository()?;
-    let binary = match &options.binary {
-        Some(binary) => binary.clone(),
+    let binary = match given {
+        Some(binary) => binary.to_owned(),
         None => {
             view::say("Building the handler (the first time takes a few minutes)");
             build::handler(&source, Profile::Release)?

@@ -1,0 +1,54 @@
+//! The options of `cargo local chaos`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::plan::Lengths;
+use super::trial::{Length, TrialOptions};
+
+/// Outages of a trial by hand: some longer than the handler's patience with one operation, 10 s.
+const OUTAGES: Lengths = Lengths {
+    shortest: Duration::from_millis(500),
+    longest: Duration::from_secs(4),
+};
+
+/// See `cargo local chaos --help`.
+#[derive(Debug, Clone, Args)]
+pub struct ChaosOptions {
+    /// How many events are sent.
+    #[arg(long, value_name = "N", default_value_t = 100_000, conflicts_with = "minutes", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub events: u64,
+    /// Go on for so many minutes instead, however many events that are.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1440))]
+    pub minutes: Option<u64>,
+    /// Chooses what goes wrong, and what drones send. The same seed does the same again, but for its timing.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Partitions of the hub.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub partitions: u16,
+    /// Write what was found to this file as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Keep what the host and the handler say in this file.
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+    /// Run this handler instead of building it.
+    #[arg(long, value_name = "FILE")]
+    pub binary: Option<PathBuf>,
+}
+
+impl ChaosOptions {
+    pub(super) fn trial(&self) -> TrialOptions {
+        TrialOptions {
+            seed: self.seed,
+            length: match self.minutes {
+                Some(minutes) => Length::Time(Duration::from_secs(minutes * 60)),
+                None => Length::Events(self.events),
+            },
+            outages: OUTAGES,
+        }
+    }
+}

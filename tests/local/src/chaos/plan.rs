@@ -1,0 +1,234 @@
+//! What goes wrong, and in which order: the same for the same seed.
+
+use std::fmt;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+
+use crate::fault::{Fault, FaultPlan};
+
+/// One thing that goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disturbance {
+    /// The handler's process gets a SIGKILL.
+    KillHandler,
+    /// The host ends in mid-call, and its handler with it; others take their place.
+    KillHost,
+    /// A second host holds every partition as well, for so long.
+    SecondHost(Duration),
+    /// Consumer groups lose partitions and begin again further back: batches come again, with other
+    /// boundaries.
+    Redeliver {
+        /// Chooses groups and partitions.
+        choice: u64,
+        /// How many events come again, in each of them.
+        events: u64,
+    },
+    /// A service answers wrongly, late or not at all.
+    Outage {
+        /// Which.
+        service: Service,
+        /// What goes wrong with which requests.
+        plan: FaultPlan,
+        /// For how long.
+        lasts: Duration,
+    },
+}
+
+/// What the handler and the host depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Service {
+    /// Cosmos DB.
+    Cosmos,
+    /// Blob storage.
+    Blobs,
+    /// Queue storage.
+    Queues,
+}
+
+impl Service {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Cosmos, Self::Blobs, Self::Queues];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cosmos => "Cosmos DB",
+            Self::Blobs => "blobs",
+            Self::Queues => "queues",
+        }
+    }
+}
+
+/// Of one kind, for the table of what was done.
+impl fmt::Display for Disturbance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KillHandler => f.write_str("handler killed"),
+            Self::KillHost => f.write_str("host killed"),
+            Self::SecondHost(_) => f.write_str("second host"),
+            Self::Redeliver { .. } => f.write_str("batches redelivered"),
+            Self::Outage { service, plan, .. } => {
+                let name = service.name();
+                match plan.fault {
+                    Fault::Status(status) => write!(f, "{name} answered {status}"),
+                    Fault::Hang => write!(f, "{name} hung"),
+                    Fault::Reset => write!(f, "{name} broke connections"),
+                    Fault::LostAnswer => write!(f, "{name} lost answers"),
+                    Fault::Slow(_) => write!(f, "{name} slow"),
+                }
+            }
+        }
+    }
+}
+
+/// How long an outage lasts.
+#[derive(Debug, Clone, Copy)]
+pub struct Lengths {
+    /// At least.
+    pub shortest: Duration,
+    /// At most, but for one in eight, which lasts three times as long.
+    pub longest: Duration,
+}
+
+/// An endless series of disturbances: every kind once, shuffled, and then again.
+pub struct Plan {
+    rng: StdRng,
+    lengths: Lengths,
+    round: Vec<Disturbance>,
+}
+
+impl Plan {
+    /// How many disturbances there are before a kind comes again.
+    pub const KINDS: u64 = 21;
+
+    /// The plan of a seed.
+    pub fn new(seed: u64, lengths: Lengths) -> Self {
+        Self {
+            rng: StdRng::seed_from_u64(seed),
+            lengths,
+            round: Vec::new(),
+        }
+    }
+
+    fn every_kind(&mut self) -> Vec<Disturbance> {
+        let rng = &mut self.rng;
+        let mut round = vec![
+            Disturbance::KillHandler,
+            Disturbance::KillHost,
+            Disturbance::SecondHost(length(rng, self.lengths)),
+            Disturbance::Redeliver {
+                choice: rng.random(),
+                events: rng.random_range(1..=500),
+            },
+        ];
+        let slow =
+            |rng: &mut StdRng| Fault::Slow(Duration::from_millis(rng.random_range(50..=500)));
+        for (service, faults) in [
+            (
+                Service::Cosmos,
+                vec![
+                    Fault::Status(429),
+                    Fault::Status(500),
+                    Fault::Status(503),
+                    Fault::Hang,
+                    Fault::Reset,
+                    Fault::LostAnswer,
+                    slow(rng),
+                ],
+            ),
+            (
+                Service::Blobs,
+                vec![
+                    Fault::Status(503),
+                    Fault::Hang,
+                    Fault::Reset,
+                    Fault::LostAnswer,
+                    slow(rng),
+                ],
+            ),
+            (
+                Service::Queues,
+                vec![
+                    Fault::Status(500),
+                    Fault::Hang,
+                    Fault::Reset,
+                    Fault::LostAnswer,
+                    slow(rng),
+                ],
+            ),
+        ] {
+            for fault in faults {
+                // As often an outage as a nuisance.
+                let one_in = match rng.random_bool(0.5) {
+                    true => 1,
+                    false => rng.random_range(2..=10),
+                };
+                round.push(Disturbance::Outage {
+                    service,
+                    plan: FaultPlan { fault, one_in },
+                    lasts: length(rng, self.lengths),
+                });
+            }
+        }
+        round.shuffle(rng);
+        round
+    }
+}
+
+fn length(rng: &mut StdRng, lengths: Lengths) -> Duration {
+    let length = rng.random_range(lengths.shortest..=lengths.longest);
+    match rng.random_ratio(1, 8) {
+        true => length * 3,
+        false => length,
+    }
+}
+
+impl Iterator for Plan {
+    type Item = Disturbance;
+
+    fn next(&mut self) -> Option<Disturbance> {
+        if self.round.is_empty() {
+            self.round = self.every_kind();
+        }
+        self.round.pop()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const LENGTHS: Lengths = Lengths {
+        shortest: Duration::from_secs(1),
+        longest: Duration::from_secs(3),
+    };
+
+    fn first_round(seed: u64) -> Vec<Disturbance> {
+        Plan::new(seed, LENGTHS)
+            .take(Plan::KINDS as usize)
+            .collect()
+    }
+
+    #[test]
+    fn every_kind_comes_once_before_one_comes_again() {
+        let mut plan = Plan::new(1, LENGTHS);
+        for _ in 0..3 {
+            let kinds: BTreeSet<String> = plan
+                .by_ref()
+                .take(Plan::KINDS as usize)
+                .map(|disturbance| disturbance.to_string())
+                .collect();
+            assert_eq!(kinds.len() as u64, Plan::KINDS, "{kinds:?}");
+        }
+    }
+
+    #[test]
+    fn a_seed_gives_its_plan_and_another_one_another() {
+        assert_eq!(first_round(7), first_round(7));
+        assert_ne!(first_round(7), first_round(8));
+    }
+}
