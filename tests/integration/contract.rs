@@ -16,7 +16,8 @@ use drone_delivery::stores::fleet::FleetReader;
 use drone_delivery::stores::latest_state::{Applied, LatestState};
 use drone_delivery::stores::memory::{MemoryAlerts, MemoryBlobs, MemoryDrones, MemorySnapshots};
 use drone_delivery::stores::{AlertFilter, AlertStore, BlobStore, DroneStore, PutError};
-use local::cosmos::{CosmosEmulator, Fault};
+use local::cosmos::CosmosEmulator;
+use local::fault::Fault;
 use local::system::{ARCHIVE, DATABASE, DRONES};
 use serde_json::json;
 

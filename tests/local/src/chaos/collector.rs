@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::azurite::{StorageAccount, StorageError};
@@ -26,6 +27,7 @@ pub(super) struct Collected {
 pub(super) struct Collector {
     storage: StorageAccount,
     collected: Arc<Mutex<Collected>>,
+    enough: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -33,10 +35,12 @@ impl Collector {
     /// Begins. `storage` is reached directly, not through the faults.
     pub(super) fn start(storage: StorageAccount) -> Self {
         let collected = Arc::new(Mutex::new(Collected::default()));
+        let enough = watch::Sender::new(false);
         let tasks = [DEAD_LETTERS, ALERT_QUEUE].map(|queue| {
             let (storage, collected) = (storage.clone(), Arc::clone(&collected));
+            let enough = enough.subscribe();
             tokio::spawn(async move {
-                loop {
+                while !*enough.borrow() {
                     // What fails now is there to be taken by the next look; the last one reports errors.
                     if !matches!(take(&storage, queue, &collected).await, Ok(1..)) {
                         tokio::time::sleep(LOOK_EVERY).await;
@@ -47,6 +51,7 @@ impl Collector {
         Self {
             storage,
             collected,
+            enough,
             tasks: tasks.into(),
         }
     }
@@ -56,9 +61,10 @@ impl Collector {
     /// # Errors
     /// Where a queue cannot be read.
     pub(super) async fn finish(mut self) -> Result<Collected, StorageError> {
+        // Not aborted: messages are off the queue a moment before they are noted.
+        self.enough.send_replace(true);
         for task in &mut self.tasks {
-            task.abort();
-            // The only error is the abortion itself.
+            // The only error would be a panic, whose messages are then missing.
             _ = task.await;
         }
         for queue in [DEAD_LETTERS, ALERT_QUEUE] {

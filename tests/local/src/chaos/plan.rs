@@ -49,9 +49,6 @@ pub enum Service {
 }
 
 impl Service {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Cosmos, Self::Blobs, Self::Queues];
-
     fn name(self) -> &'static str {
         match self {
             Self::Cosmos => "Cosmos DB",

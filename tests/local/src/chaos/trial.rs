@@ -22,8 +22,8 @@ use crate::fault::FaultPlan;
 use crate::host::{Host, HostError};
 use crate::system::{DRONES, System};
 
-/// A consumer group may be this many events behind before the traffic waits for it: enough for a full batch of
-/// each partition, and little to keep in memory.
+/// A consumer group may be this many events behind, and no more than an eighth of all, before the traffic
+/// waits for it: enough for full batches, little to keep in memory, and not all sent before anything is done.
 const MOST_BEHIND: u64 = 20_000;
 
 /// Events between two looks at the time.
@@ -111,6 +111,10 @@ pub async fn run(
         second: None,
         done: BTreeMap::new(),
         calls: Calls::default(),
+        most_behind: match options.length {
+            Length::Events(events) => MOST_BEHIND.min(events / 8),
+            Length::Time(_) => MOST_BEHIND,
+        },
         progress,
     };
     trial.disturb_and_send(options, began).await?;
@@ -173,6 +177,7 @@ struct Trial<'a, P> {
     /// How often what was done.
     done: BTreeMap<String, u64>,
     calls: Calls,
+    most_behind: u64,
     progress: P,
 }
 
@@ -278,7 +283,7 @@ impl<P: FnMut(u64, u64, &str)> Trial<'_, P> {
     async fn send(&mut self, events: u64) -> Result<(), TrialError> {
         let mut left = events;
         while left > 0 {
-            while self.behind() > MOST_BEHIND {
+            while self.behind() > self.most_behind {
                 self.wait().await;
             }
             let slice = left.min(SLICE);

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use drone_delivery::capture;
 use drone_delivery::domain::DeviceId;
 use futures_util::{StreamExt, stream};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use time::UtcDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -239,8 +239,12 @@ impl Verdict {
             .collect();
         for (id, alert) in &expected.alerts {
             match documents.remove(id) {
-                Some(stored) if stored == *alert => {}
-                Some(_) => self.differ("alerts in Cosmos DB are not as they have to be", id),
+                Some(stored) => {
+                    if let Some(field) = differing_field(alert, &stored) {
+                        let example = format!("{id} ({field})");
+                        self.differ("alerts in Cosmos DB are not as they have to be", &example);
+                    }
+                }
                 None => {
                     self.missing_alerts += 1;
                     self.differ("alerts are not in Cosmos DB", id);
@@ -280,13 +284,41 @@ fn difference(device: &str, drone: &ExpectedDrone, stored: Value) -> Option<Stri
     for (name, reading) in &drone.sections {
         expected[name] = reading.stored.clone();
     }
-    let fields = ["id", "deviceId", "deliveryId", "flight", "operating"];
-    let wrong = fields
-        .into_iter()
-        .find(|field| stored.get(field) != expected.get(field));
-    match wrong {
-        Some(field) => Some(format!("{device} ({field})")),
-        None => (stored != expected).then(|| format!("{device} (a field too many)")),
+    differing_field(&expected, &stored).map(|field| format!("{device} ({field})"))
+}
+
+/// The first field that is not the same in both.
+fn differing_field(expected: &Value, stored: &Value) -> Option<String> {
+    let nothing = Map::new();
+    let expected = expected.as_object().unwrap_or(&nothing);
+    let stored = stored.as_object().unwrap_or(&nothing);
+    let wrong = |field: &&String| match (expected.get(*field), stored.get(*field)) {
+        (Some(expected), Some(stored)) => !same(expected, stored),
+        _ => true,
+    };
+    expected.keys().chain(stored.keys()).find(wrong).cloned()
+}
+
+/// Numbers may differ in their last bit, by which serde_json may misread them.
+fn same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) => {
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .all(|(name, value)| other.get(name).is_some_and(|other| same(value, other)))
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+        }
+        (Value::Number(one), Value::Number(other)) => {
+            let (one, other) = (
+                one.as_f64().unwrap_or(f64::NAN),
+                other.as_f64().unwrap_or(f64::NAN),
+            );
+            (one - other).abs() <= one.abs() * 2.0 * f64::EPSILON
+        }
+        _ => one == other,
     }
 }
 
@@ -300,4 +332,36 @@ fn without_system_fields(mut document: Value) -> Value {
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_field_that_differs_is_missing_or_is_too_many_is_named() {
+        let expected = json!({"a": 1.5, "b": {"c": [0.1, "x"]}});
+        for (stored, field) in [
+            (expected.clone(), None),
+            (
+                json!({"a": 1.5, "b": {"c": [0.1_f64.next_up(), "x"]}}),
+                None,
+            ),
+            (json!({"a": 1.6, "b": {"c": [0.1, "x"]}}), Some("a")),
+            (json!({"a": 1.5, "b": {"c": [0.1]}}), Some("b")),
+            (json!({"b": {"c": [0.1, "x"]}}), Some("a")),
+            (
+                json!({"a": 1.5, "b": {"c": [0.1, "x"]}, "d": null}),
+                Some("d"),
+            ),
+        ] {
+            assert_eq!(
+                differing_field(&expected, &stored).as_deref(),
+                field,
+                "{stored}"
+            );
+        }
+    }
 }
