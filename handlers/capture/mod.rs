@@ -6,19 +6,20 @@
 //! event's exact time goes along as the system property [`ENQUEUED_TIME`].
 
 mod properties;
+mod reader;
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-use apache_avro::types::Value;
-use apache_avro::{Reader, Schema, Writer};
+use apache_avro::{Schema, Writer};
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 use time::UtcDateTime;
 
 use properties::{PropertyMap, PropertyValue};
+
+pub use reader::decode;
 
 /// The system property with the enqueued time in milliseconds since 1970, named as the AMQP
 /// annotation that it comes from.
@@ -86,12 +87,21 @@ pub struct ArchivedEvent {
 /// A file could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
-    /// The Avro library refused.
+    /// The Avro library refused to write.
     #[error("Avro: {0}")]
     Avro(#[from] Box<apache_avro::Error>),
-    /// A record is not one of Capture's.
-    #[error("a record has no field {0} of the expected type")]
-    Field(&'static str),
+    /// The file's schema is not Capture's.
+    #[error("the schema is not that of Capture")]
+    Schema,
+    /// Capture does not compress, and neither does this archive.
+    #[error("the file is compressed")]
+    Codec,
+    /// It is no such file, is cut short, or has been altered.
+    #[error("the file is damaged at byte {byte}")]
+    Damaged {
+        /// Where that was noticed.
+        byte: usize,
+    },
 }
 
 /// The name of the file that holds events `first` to `last` of a partition:
@@ -138,62 +148,6 @@ pub fn encode<'a>(
         writer.append_ser(Record::new(&event)).map_err(Box::new)?;
     }
     Ok(writer.into_inner().map_err(Box::new)?)
-}
-
-/// Reads the events of a file, in the order of the file.
-///
-/// # Errors
-/// Where the bytes are not an Avro file in Capture's schema.
-pub fn decode(file: &[u8]) -> Result<Vec<ArchivedEvent>, CaptureError> {
-    Reader::new(file)
-        .map_err(Box::new)?
-        .map(|record| match record.map_err(Box::new)? {
-            Value::Record(fields) => archived(fields),
-            _ => Err(CaptureError::Field("SequenceNumber")),
-        })
-        .collect()
-}
-
-fn archived(fields: Vec<(String, Value)>) -> Result<ArchivedEvent, CaptureError> {
-    let mut fields: HashMap<String, Value> = fields.into_iter().collect();
-    let Some(Value::Long(sequence_number)) = fields.remove("SequenceNumber") else {
-        return Err(CaptureError::Field("SequenceNumber"));
-    };
-    let Some(Value::String(offset)) = fields.remove("Offset") else {
-        return Err(CaptureError::Field("Offset"));
-    };
-    let Some(Value::Map(mut system)) = fields.remove("SystemProperties") else {
-        return Err(CaptureError::Field("SystemProperties"));
-    };
-    let body = match fields.remove("Body") {
-        Some(Value::Union(_, body)) => match *body {
-            Value::Bytes(bytes) => bytes,
-            Value::Null => Vec::new(),
-            _ => return Err(CaptureError::Field("Body")),
-        },
-        _ => return Err(CaptureError::Field("Body")),
-    };
-    let mut property = |name: &str| match system.remove(name) {
-        Some(Value::Union(_, value)) => Some(*value),
-        _ => None,
-    };
-    let enqueued_at = match property(ENQUEUED_TIME) {
-        Some(Value::Long(millis)) => {
-            UtcDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000).ok()
-        }
-        _ => None,
-    };
-    let authenticated_device = match property("iothub-connection-device-id") {
-        Some(Value::String(device)) => Some(device),
-        _ => None,
-    };
-    Ok(ArchivedEvent {
-        sequence_number,
-        offset,
-        enqueued_at,
-        authenticated_device,
-        body,
-    })
 }
 
 /// Avro wants a marker that is unlikely in the data, not a random one; a file that is written again

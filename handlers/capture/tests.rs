@@ -1,5 +1,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::collections::HashMap;
+
+use apache_avro::Reader;
+use apache_avro::types::Value;
 use proptest::prelude::*;
 use time::macros::utc_datetime;
 
@@ -118,8 +122,71 @@ fn values_without_a_place_in_the_schema_are_kept_as_their_json() {
 
 #[test]
 fn what_is_not_a_capture_file_is_an_error() {
-    assert!(decode(b"").is_err());
-    assert!(decode(b"Obj\x01 and then nothing of the kind").is_err());
+    for file in [
+        &b""[..],
+        b"Obj\x01",
+        b"Obj\x01 and then nothing of the kind",
+        b"PAR1",
+    ] {
+        let error = decode(file).unwrap_err();
+        assert!(matches!(error, CaptureError::Damaged { .. }), "{error}");
+    }
+}
+
+/// An Avro file without blocks.
+fn header(schema: &str, codec: &str) -> Vec<u8> {
+    let mut file = b"Obj\x01\x04".to_vec();
+    for text in ["avro.schema", schema, "avro.codec", codec] {
+        // Zigzag, in two bytes, which any length below 8,192 may have.
+        let length = u16::try_from(text.len() * 2).unwrap();
+        file.extend([(length & 0x7F) as u8 | 0x80, (length >> 7) as u8]);
+        file.extend(text.as_bytes());
+    }
+    file.push(0);
+    file.extend([7; 16]);
+    file
+}
+
+#[test]
+fn a_file_of_another_schema_or_compressed_is_not_read() {
+    assert!(decode(&header(SCHEMA, "null")).unwrap().is_empty());
+    for schema in [
+        "",
+        "\"null\"",
+        "\"long\"",
+        &SCHEMA.replace("\"bytes\"]}\n", "\"string\"]}\n"),
+    ] {
+        assert_ne!(schema, SCHEMA);
+        let error = decode(&header(schema, "null")).unwrap_err();
+        assert!(matches!(error, CaptureError::Schema), "{schema}: {error}");
+    }
+    let error = decode(&header(SCHEMA, "deflate")).unwrap_err();
+    assert!(matches!(error, CaptureError::Codec), "{error}");
+}
+
+#[test]
+fn a_length_is_not_believed_before_the_bytes_are_there() {
+    // Half an exbibyte, as a count of records, and then as the size of a block.
+    const HUGE: [u8; 9] = [0xFE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x0F];
+    for lie in [[&HUGE[..], &[2]].concat(), [&[2], &HUGE[..]].concat()] {
+        let mut file = header(SCHEMA, "null");
+        file.extend(lie);
+        file.extend([0; 64]);
+        let error = decode(&file).unwrap_err();
+        assert!(matches!(error, CaptureError::Damaged { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_file_that_is_cut_short_is_no_shorter_file() {
+    let file = encode([event(41, b"one"), event(42, b"two")]).unwrap();
+    let header = header(SCHEMA, "null").len();
+    // All of it is one block; before that there are no events.
+    let whole: Vec<usize> = (0..=file.len())
+        .filter(|end| decode(&file[..*end]).is_ok())
+        .collect();
+    assert_eq!(whole.last(), Some(&file.len()));
+    assert!(whole.len() <= 2 && whole[0] <= header, "{whole:?}");
 }
 
 proptest! {
