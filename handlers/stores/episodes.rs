@@ -9,15 +9,19 @@
 //!
 //! A crash between any two of these repeats the batch, and the snapshot's outbox repeats what it told.
 //! A fleet without anomalies costs one small blob a batch and no write to Cosmos DB.
+//!
+//! What is remembered of all partitions together has a bound. It costs nothing to forget: whatever is not at
+//! hand is in its snapshot, and is loaded again with the partition's next batch.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tracing::error;
 
 use super::alerts::{AlertStore, SnapshotStore};
+use super::at_hand::AtHand;
 use super::{PutError, StoreError, Version};
 use crate::domain::ReceivedEvent;
 use crate::domain::alerts::{Alert, PartitionAlerts, Rules, Transition};
@@ -28,16 +32,18 @@ const CONCURRENT_WRITES: usize = 16;
 /// How often a batch is taken again after somebody else saved first.
 const STALE_ROUNDS: usize = 5;
 
-/// The rules, and what they know of each partition that this instance has had.
+/// How many drones are kept at hand over all partitions: five times the design's fleet, of about 1 KiB each.
+/// There are more after a flood of device ids, or where partitions have come and gone between instances.
+const MOST_DRONES: usize = 50_000;
+
+/// The rules, and what they know of the partitions that this instance has. Calls of one partition take turns,
+/// as the host makes them; partitions do not wait for each other.
 pub struct Episodes {
     rules: Arc<Rules>,
     snapshots: Arc<dyn SnapshotStore>,
     alerts: Arc<dyn AlertStore>,
-    partitions: Mutex<HashMap<String, Arc<Partition>>>,
+    partitions: AtHand<Known>,
 }
-
-/// Calls of one partition take turns, as the host makes them; partitions do not wait for each other.
-type Partition = tokio::sync::Mutex<Option<Known>>;
 
 struct Known {
     alerts: PartitionAlerts,
@@ -55,7 +61,7 @@ impl Episodes {
             rules: rules.into(),
             snapshots,
             alerts,
-            partitions: Mutex::default(),
+            partitions: AtHand::new(MOST_DRONES),
         }
     }
 
@@ -71,9 +77,12 @@ impl Episodes {
         events: impl Iterator<Item = ReceivedEvent<'a>> + Clone,
     ) -> Result<Vec<Transition>, StoreError> {
         let name = format!("{hub}/{partition_id}.snapshot");
-        let partition = self.partition(&name);
-        let mut known = partition.lock().await;
-        let told = self.evaluate(&name, &mut known, events).await?;
+        let partition = self.partitions.slot(&name);
+        let mut known = partition.value.lock().await;
+        let told = self.evaluate(&name, &mut known, events).await;
+        let drones = known.as_ref().map_or(0, |known| known.alerts.drones());
+        self.partitions.weigh(&partition, drones);
+        let told = told?;
         self.record(&told).await?;
         Ok(told)
     }
@@ -155,21 +164,6 @@ impl Episodes {
             .buffer_unordered(CONCURRENT_WRITES)
             .try_collect()
             .await
-    }
-
-    fn partition(&self, name: &str) -> Arc<Partition> {
-        let mut partitions = self
-            .partitions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        match partitions.get(name) {
-            Some(partition) => Arc::clone(partition),
-            None => {
-                let partition = Arc::new(Partition::default());
-                partitions.insert(name.to_owned(), Arc::clone(&partition));
-                partition
-            }
-        }
     }
 }
 
@@ -258,6 +252,14 @@ mod tests {
         instance: &Episodes,
         bodies: &[(i64, String)],
     ) -> Result<Vec<String>, StoreError> {
+        take_of(instance, "0", bodies).await
+    }
+
+    async fn take_of(
+        instance: &Episodes,
+        partition: &str,
+        bodies: &[(i64, String)],
+    ) -> Result<Vec<String>, StoreError> {
         let events = bodies.iter().map(|(number, body)| ReceivedEvent {
             body: body.as_bytes(),
             sequence_number: *number,
@@ -265,7 +267,7 @@ mod tests {
             enqueued_at: UtcDateTime::from_unix_timestamp(1_714_564_800 + number * 20).unwrap(),
             authenticated_device: None,
         });
-        let told = instance.take("telemetry", "0", events).await?;
+        let told = instance.take("telemetry", partition, events).await?;
         Ok(told.iter().map(Transition::message_id).collect())
     }
 
@@ -317,6 +319,40 @@ mod tests {
             stores.stored().await,
             [("engine-critical".to_owned(), true)]
         );
+    }
+
+    #[tokio::test]
+    async fn what_is_at_hand_is_bounded_over_all_partitions_and_nothing_is_lost_by_it() {
+        let stores = Stores::default();
+        let mut instance = stores.instance();
+        instance.partitions = AtHand::new(25);
+        // One drone too hot, and then device ids without end, in partition after partition.
+        assert_eq!(
+            take(&instance, &bodies(0, &[60.0, 110.0])).await.unwrap(),
+            [RAISED]
+        );
+        for partition in 1..9 {
+            let events: Vec<(i64, String)> = (0..10)
+                .map(|number| {
+                    let body = bodies(number, &[60.0]).remove(0).1;
+                    (
+                        number,
+                        body.replace("drone-1", &format!("flood-{partition}-{number}")),
+                    )
+                })
+                .collect();
+            let told = take_of(&instance, &partition.to_string(), &events).await;
+            assert_eq!(told.unwrap(), [""; 0]);
+            let at_hand: usize = instance.partitions.weights().into_values().sum();
+            assert!(at_hand <= 25, "{at_hand}");
+        }
+        assert_eq!(instance.partitions.weights()["telemetry/0.snapshot"], 0);
+        // Loaded again from its snapshot, as if it had been there all the time.
+        assert_eq!(
+            take(&instance, &bodies(2, &[60.0])).await.unwrap(),
+            [CLEARED]
+        );
+        assert_eq!(instance.partitions.weights()["telemetry/0.snapshot"], 1);
     }
 
     #[tokio::test]

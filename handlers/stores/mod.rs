@@ -16,6 +16,7 @@
 //! The SDK crates' errors end here: everything above sees [`StoreError`].
 
 pub mod alerts;
+mod at_hand;
 pub mod blob;
 pub mod cosmos;
 pub mod credentials;

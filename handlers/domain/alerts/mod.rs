@@ -41,6 +41,8 @@ pub mod snapshot;
 pub mod window;
 
 #[cfg(test)]
+mod flood;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod scripted;

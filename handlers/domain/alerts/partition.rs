@@ -20,9 +20,10 @@ use crate::domain::telemetry::{EventContext, parse};
 /// How long a drone without an open alert is remembered after its last event.
 const REMEMBERED: Duration = Duration::hours(1);
 
-/// Drones that one partition remembers. The design's fleet has some 300 in each of 32; a flood of
-/// made-up device ids must not fill the memory.
-const MOST_DRONES: usize = 20_000;
+/// Drones that one partition remembers: the design's whole fleet, of which 32 partitions have some 300 each.
+/// A flood of made-up device ids must not fill the memory, nor the snapshot. The bound is the partition's own,
+/// so that the same events give the same alerts on whatever instance.
+pub(super) const MOST_DRONES: usize = 10_000;
 
 /// What the rules know of one partition.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -106,7 +107,9 @@ impl PartitionAlerts {
         });
     }
 
-    /// Lets go of drones that are forgotten anyway; after a flood of new ones, of the longest silent.
+    /// Lets go of drones that are forgotten anyway; after a flood of new ones, of the longest silent, and of
+    /// those with an open alert only where there are too many of them alone. A drone that goes on talking is
+    /// never among the longest silent, whatever the flood is made of: its own last ids are older.
     fn forget(&mut self, now: UtcDateTime) {
         self.drones.retain(|_, drone| !is_forgotten(drone, now));
         if self.drones.len() <= MOST_DRONES {
