@@ -4,6 +4,7 @@
 //! One binary for all of it, so that Azurite is started once; each test has its own storage account,
 //! Cosmos DB, hub and handler on free ports, and they run in parallel.
 
+#![forbid(unsafe_code)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -17,6 +18,7 @@ mod chaos;
 mod contract;
 mod delivery;
 mod faults;
+mod hostile;
 mod listing;
 mod malformed;
 mod map;

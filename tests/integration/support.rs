@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// More than there are tests.
-const ACCOUNTS: usize = 64;
+const ACCOUNTS: usize = 96;
 
 /// A storage account that no other test uses.
 pub fn storage() -> StorageAccount {
