@@ -23,6 +23,8 @@
 //!
 //! How the Functions host talks to this process is the business of [`azure_functions_sdk`].
 
+#![forbid(unsafe_code)]
+
 pub mod capture;
 pub mod domain;
 pub mod error;

@@ -1,5 +1,7 @@
 //! The custom handler that the Functions host starts: settings, stores, serve.
 
+#![forbid(unsafe_code)]
+
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -4,6 +4,7 @@
 //! events have the size and the properties that IoT Hub gives them. Each iteration of
 //! `update_drone_state` meets drones that are up to date already, which is all but the Cosmos DB write.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::expect_used, reason = "a benchmark that cannot run may stop")]
 
 use std::fmt::Write as _;

@@ -2,6 +2,7 @@
 //!
 //! Nothing here needs Azure: Bicep, workflows and queries are read as files.
 
+#![forbid(unsafe_code)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -18,4 +19,5 @@ mod provided;
 mod queries;
 mod secrets;
 mod sources;
+mod supply_chain;
 mod workflows;

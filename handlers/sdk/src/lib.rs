@@ -104,6 +104,8 @@
 //! in function.json a failed batch is lost; with `maxRetryCount` -1 a batch that can never succeed holds
 //! its partition for ever. So put aside what can never succeed, and fail the call for the rest.
 
+#![forbid(unsafe_code)]
+
 mod answer;
 mod app;
 mod blob;

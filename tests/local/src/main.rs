@@ -1,5 +1,6 @@
 //! `cargo local`: the whole system on one machine. `cargo stage`: the folder that `func` runs.
 
+#![forbid(unsafe_code)]
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,

@@ -26,6 +26,8 @@
 //! | `malformed` | events that nobody can apply |
 //! | `wire` | the two messages, and times in both shapes |
 
+#![forbid(unsafe_code)]
+
 mod destination;
 mod drone;
 mod fleet;

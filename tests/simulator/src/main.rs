@@ -1,5 +1,6 @@
 //! `cargo drones`: flies drones and sends what they report.
 
+#![forbid(unsafe_code)]
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,

@@ -2,6 +2,7 @@
 //! (`tests/fixtures/host` of the repository).
 //!
 //! One binary, because linking each file by itself takes longer than running all of them.
+#![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod answers;
