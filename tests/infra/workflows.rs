@@ -57,6 +57,8 @@ struct Step {
     #[serde(default)]
     env: BTreeMap<String, String>,
     run: Option<String>,
+    #[serde(default, rename = "if")]
+    condition: Option<String>,
 }
 
 fn workflows() -> Vec<(String, Workflow, String)> {
@@ -72,7 +74,7 @@ fn workflows() -> Vec<(String, Workflow, String)> {
 #[test]
 fn workflows_have_the_form_that_github_reads() {
     let workflows = workflows();
-    assert_eq!(workflows.len(), 3);
+    assert_eq!(workflows.len(), 4);
     for (path, workflow, _) in workflows {
         assert!(
             !workflow.name.is_empty() && !workflow.on.is_null(),
