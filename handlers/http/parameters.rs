@@ -1,9 +1,14 @@
-//! The query of a URL, read strictly.
+//! The query of a URL, read strictly, and the parameter in its path.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
+use time::UtcDateTime;
+
+use crate::domain::timestamp::{self, TimestampError};
 use crate::error::Problem;
 
 /// Set by callers for the Functions host, which checks it: the function key.
@@ -36,6 +41,23 @@ impl From<ParameterError> for Problem {
     fn from(error: ParameterError) -> Self {
         Self::bad_request(error.to_string())
     }
+}
+
+/// The parameter of a path, such as `deviceId` in `/drones/{deviceId}`.
+///
+/// # Errors
+/// What `T` says of the text. A path that axum itself refuses, because it is not UTF-8, is told of in the
+/// same way.
+pub fn in_path<T>(
+    name: &'static str,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<T, ParameterError>
+where
+    T: FromStr<Err: fmt::Display>,
+{
+    let Path(text) = path.map_err(|_| ParameterError::new(name, "is not UTF-8"))?;
+    text.parse()
+        .map_err(|error| ParameterError::new(name, error))
 }
 
 /// The parameters of one query, each at most once and each known.
@@ -107,6 +129,19 @@ impl<'a> Parameters<'a> {
             .map_err(|error| ParameterError::new(name, error))
     }
 
+    /// A time of RFC 3339; `None` where it is absent.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn time(&self, name: &'static str) -> Result<Option<UtcDateTime>, ParameterError> {
+        self.value_with(name, |text| {
+            timestamp::parse_rfc3339(text).map_err(|error| match error {
+                TimestampError::Shape => "is not an RFC 3339 time such as 2024-05-01T12:00:00Z",
+                TimestampError::Value => "is not a time that exists",
+            })
+        })
+    }
+
     /// A whole number from 1 to `most`; `None` where it is absent.
     ///
     /// # Errors
@@ -156,6 +191,28 @@ mod tests {
             ("=1", ": is not one of deviceId, limit"),
         ] {
             assert_eq!(parse(query).unwrap_err().to_string(), error, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_one_of_rfc_3339() {
+        let time = |text: &str| {
+            let query = format!("since={text}");
+            let parameters = Parameters::parse(Some(&query), &["since"]).unwrap();
+            parameters.time("since").map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            time("2024-05-01T14:00:00%2B02:00"),
+            Ok(Some(time::macros::utc_datetime!(2024-05-01 12:00:00)))
+        );
+        for (text, error) in [
+            (
+                "05/01/2024%2012:00:00%20%2B00:00",
+                "since: is not an RFC 3339 time such as 2024-05-01T12:00:00Z",
+            ),
+            ("2024-02-30T12:00:00Z", "since: is not a time that exists"),
+        ] {
+            assert_eq!(time(text), Err(error.to_owned()));
         }
     }
 

@@ -26,6 +26,7 @@ mod monitoring;
 mod notify;
 mod open_api;
 mod package;
+mod parameters;
 mod reads;
 mod silence;
 mod support;

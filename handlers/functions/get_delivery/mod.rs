@@ -1,5 +1,6 @@
 //! GetDelivery: `GET /api/deliveries/{deliveryId}`, who carries a delivery and how far it is.
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -15,7 +16,7 @@ use crate::domain::timestamp::rfc3339;
 use crate::domain::{DeliveryId, DeviceId, DroneState, FlightStatus};
 use crate::error::Problem;
 use crate::http::access::StatusReader;
-use crate::http::revalidation;
+use crate::http::{parameters, revalidation};
 
 /// A delivery handed from drone to drone may be the last one of several; of more than these, the newest
 /// may be missed.
@@ -66,12 +67,10 @@ struct Progress {
 pub async fn handle(
     State(state): State<AppState>,
     _: StatusReader,
-    Path(delivery_id): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let delivery_id: DeliveryId = delivery_id
-        .parse()
-        .map_err(|error| Problem::bad_request(format!("deliveryId: {error}")))?;
+    let delivery_id: DeliveryId = parameters::in_path("deliveryId", path)?;
     let filter = DroneFilter {
         delivery_id: Some(delivery_id.clone()),
         ..DroneFilter::default()

@@ -1,5 +1,6 @@
 //! GetDrone: `GET /api/drones/{deviceId}`, one drone's latest state.
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -10,7 +11,7 @@ use super::AppState;
 use crate::domain::{DeviceId, DroneDocument};
 use crate::error::Problem;
 use crate::http::access::StatusReader;
-use crate::http::revalidation;
+use crate::http::{parameters, revalidation};
 
 /// The function, for registration and staging.
 pub const FUNCTION: FunctionDefinition =
@@ -24,12 +25,10 @@ pub const FUNCTION: FunctionDefinition =
 pub async fn handle(
     State(state): State<AppState>,
     _: StatusReader,
-    Path(device_id): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let drone: DeviceId = device_id
-        .parse()
-        .map_err(|error| Problem::bad_request(format!("deviceId: {error}")))?;
+    let drone: DeviceId = parameters::in_path("deviceId", path)?;
     let read = state.fleet.find(&drone).await?;
     info!(
         drone.id = drone.as_str(),

@@ -2,10 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use time::UtcDateTime;
 
 use crate::domain::fleet::{Area, DroneFilter};
-use crate::domain::timestamp::{self, TimestampError};
 use crate::domain::{DeviceId, FlightStatus};
 use crate::http::parameters::{ParameterError, Parameters};
 
@@ -45,7 +43,7 @@ impl ListQuery {
                 status: parameters.value_with("status", status)?,
                 delivery_id: parameters.value("deliveryId")?,
                 area: parameters.value_with("bbox", area)?,
-                seen_since: parameters.value_with("seenSince", time)?,
+                seen_since: parameters.time("seenSince")?,
             },
             limit: parameters.count("limit", most)?.unwrap_or(DEFAULT_LIMIT),
             after: parameters.value_with("continuation", device)?,
@@ -71,13 +69,6 @@ fn status(name: &str) -> Result<FlightStatus, &'static str> {
     FlightStatus::from_name(name).ok_or(
         "is not one of departedStation, inFlight, pickedUpPackage, droppedOffPackage, arrivedAtStation",
     )
-}
-
-fn time(text: &str) -> Result<UtcDateTime, &'static str> {
-    timestamp::parse_rfc3339(text).map_err(|error| match error {
-        TimestampError::Shape => "is not an RFC 3339 time such as 2024-05-01T12:00:00Z",
-        TimestampError::Value => "is not a time that exists",
-    })
 }
 
 fn area(text: &str) -> Result<Area, String> {
