@@ -9,7 +9,7 @@ use azure_data_cosmos::feed::FeedScope;
 use azure_data_cosmos::options::{ItemWriteOptions, Precondition};
 use futures_util::TryStreamExt;
 
-use super::{Container, CosmosDatabase, store_error, version};
+use super::{Container, CosmosDatabase, at_once, store_error, version};
 use crate::domain::alerts::{Alert, AlertDocument};
 use crate::domain::timestamp::Rfc3339Nanos;
 use crate::stores::fleet::Read;
@@ -112,7 +112,7 @@ impl AlertStore for CosmosAlerts {
             .container
             .client()
             .await?
-            .query_items::<AlertDocument>(query, scope, None)
+            .query_items::<AlertDocument>(query, scope, Some(at_once(limit)))
             .await
             .map_err(failed)?
             .into_pages();

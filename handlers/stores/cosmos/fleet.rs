@@ -10,7 +10,7 @@ use futures_util::TryStreamExt;
 use serde::Serialize;
 
 use super::drones::{CosmosDrones, drone_state};
-use super::store_error;
+use super::{at_once, store_error};
 use crate::domain::fleet::DroneFilter;
 use crate::domain::timestamp::Rfc3339;
 use crate::domain::{DeviceId, DroneDocument, DroneState};
@@ -46,7 +46,11 @@ impl FleetReader for CosmosDrones {
             .container
             .client()
             .await?
-            .query_items::<DroneDocument>(query, FeedScope::full_container(), None)
+            .query_items::<DroneDocument>(
+                query,
+                FeedScope::full_container(),
+                Some(at_once(limit + 1)),
+            )
             .await
             .map_err(failed)?
             .into_pages();

@@ -12,14 +12,15 @@ pub mod drones;
 pub mod fleet;
 pub mod silence;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
 use azure_core::http::{Etag, StatusCode};
 use azure_data_cosmos::clients::ContainerClient;
 use azure_data_cosmos::options::{
-    BinaryEncodingOptions, ConnectionPoolOptions, EndToEndOperationLatencyPolicy, OperationOptions,
-    RoutingStrategy,
+    BinaryEncodingOptions, ConnectionPoolOptions, EndToEndOperationLatencyPolicy, MaxItemCountHint,
+    OperationOptions, QueryOptions, RoutingStrategy,
 };
 use azure_data_cosmos::{
     AccountEndpoint, AccountReference, CosmosClient, CosmosError, CosmosRuntime,
@@ -112,6 +113,21 @@ impl CosmosDatabase {
     }
 }
 
+/// Asks for the items of a query in one answer, as far as that goes: without it they come 100 at a time,
+/// each a round trip that begins the query anew.
+///
+/// Above what the service takes as a number it decides by itself, and fills an answer up to its limit of
+/// 4 MB.
+fn at_once(items: usize) -> QueryOptions {
+    const MOST: u32 = 1_000;
+    let hint = u32::try_from(items)
+        .ok()
+        .filter(|items| *items <= MOST)
+        .and_then(NonZeroU32::new)
+        .map_or(MaxItemCountHint::ServerDecides, MaxItemCountHint::Limit);
+    QueryOptions::default().with_max_item_count(hint)
+}
+
 /// A container, opened on first use.
 struct Container {
     database: Arc<CosmosDatabase>,
@@ -184,5 +200,22 @@ fn store_error(operation: &'static str, error: &CosmosError) -> StoreError {
                 StatusCode::TooManyRequests | StatusCode::RequestTimeout
             )
             || code.is_server_error(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_comes_at_once_or_as_the_service_can() {
+        let hint = |items| match at_once(items).feed.max_item_count {
+            Some(MaxItemCountHint::Limit(count)) => Some(count.get()),
+            _ => None,
+        };
+        assert_eq!(hint(1), Some(1));
+        assert_eq!(hint(1_000), Some(1_000));
+        assert_eq!(hint(1_001), None);
+        assert_eq!(hint(usize::MAX), None);
     }
 }
