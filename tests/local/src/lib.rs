@@ -15,6 +15,7 @@
 //! | [`up`], [`report`] | `cargo local up`, and the count of what became of every event |
 //! | [`load`] | `cargo local load`: the same under load, measured |
 //! | [`chaos`] | `cargo local chaos`: the same under faults of every kind, held against what was sent |
+//! | [`queries`] | `cargo local queries`: what asking for the fleet takes |
 //! | [`child`] | starts processes and makes sure that they end |
 
 pub mod azurite;
@@ -29,6 +30,7 @@ pub mod hub;
 pub mod load;
 pub mod npm;
 pub mod prepare;
+pub mod queries;
 pub mod report;
 mod server;
 pub mod stage;

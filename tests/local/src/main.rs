@@ -16,6 +16,7 @@ use local::build::{self, Profile};
 use local::chaos::{self, ChaosOptions};
 use local::load::{self, LoadOptions};
 use local::prepare::prepare;
+use local::queries::{self, QueriesOptions};
 use local::stage::{StageOptions, package, stage};
 use local::up::{self, UpOptions};
 
@@ -56,6 +57,14 @@ enum Command {
     /// Exit code: 0 when everything is as it has to be (PASS); 1 when not, or when something did not start;
     /// 2 for wrong options.
     Chaos(ChaosOptions),
+    /// Asks a running system for drones and deliveries, and tells how long the answers take.
+    ///
+    /// One request at a time: one drone, one delivery, pages of 500, and what a map asks for. The fleet is
+    /// read once before, which is not measured. Nothing is changed.
+    ///
+    /// Exit code: 0 when every request was answered; 1 when not, or when there is nobody to ask or nothing
+    /// to ask for; 2 for wrong options.
+    Queries(QueriesOptions),
     /// Lays out target/app as `func start` and `func azure functionapp publish` need it.
     ///
     /// The handler is built for this machine, small and fast; with --quick in less time; with --release
@@ -135,6 +144,7 @@ fn main() -> ExitCode {
         Command::Map(arguments) => run_map(&arguments),
         Command::Load(options) => load::run(&options),
         Command::Chaos(options) => chaos::run(&options),
+        Command::Queries(options) => queries::run(&options).map_err(Into::into),
         Command::Stage(arguments) => run_stage(arguments),
         Command::Prepare => run_prepare(),
     };
