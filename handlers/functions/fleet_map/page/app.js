@@ -142,7 +142,8 @@ function refreshSoon() {
     refreshing = null;
     // What is in view is known after the next picture.
     requestAnimationFrame(() => panel.list(layer.inView.map(({ drone }) => drone), selected));
-    panel.details(selected, full, fleet.newest);
+    const alerts = (openAlerts ?? []).filter(({ deviceId }) => deviceId === selected?.id);
+    panel.details(selected, full, alerts, fleet.newest);
   });
 }
 

@@ -133,8 +133,8 @@ export class Panel {
     });
   }
 
-  /** One drone's details, or none. `full` is what GetDrone says of it, once it has. */
-  details(drone, full, newest) {
+  /** One drone's details, or none. `full` is what GetDrone says of it, once it has; `alerts` its open ones. */
+  details(drone, full, alerts, newest) {
     const selection = element("selection");
     const appears = drone && drone.id !== selection.dataset.drone;
     selection.hidden = !drone;
@@ -143,6 +143,7 @@ export class Panel {
     element("selected-name").textContent = drone.id;
     const facts = [
       ["Status", statusOf(drone).name],
+      ...(alerts.length > 0 ? [["Alerts", alerts.map(({ rule }) => rule).join(", ")]] : []),
       ["Delivery", full?.deliveryId ?? "–"],
       ["Position", drone.longitude === null ? "–" : position(drone)],
       ["Altitude", drone.altitude === null ? "–" : `${number(drone.altitude)} m`],
