@@ -78,6 +78,8 @@ pub struct ArchivedEvent {
     pub offset: String,
     /// When the hub took it, to the millisecond; `None` in a file without [`ENQUEUED_TIME`].
     pub enqueued_at: Option<UtcDateTime>,
+    /// When a hub took it the first time, where its sender says that it was sent again.
+    pub first_enqueued_at: Option<UtcDateTime>,
     /// The device that IoT Hub authenticated.
     pub authenticated_device: Option<String>,
     /// The body, byte for byte.

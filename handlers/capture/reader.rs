@@ -10,6 +10,7 @@ use apache_avro::Schema;
 use time::UtcDateTime;
 
 use super::{ArchivedEvent, CaptureError, ENQUEUED_TIME, PARSED_SCHEMA};
+use crate::domain::{self, FIRST_ENQUEUED_AT};
 
 /// The longest schema that is looked at. Capture's has 600 bytes; spaces and doc comments are allowed for.
 const LONGEST_SCHEMA: usize = 16 * 1024;
@@ -108,7 +109,14 @@ impl<'a> Walk<'a> {
             }
             Ok(())
         })?;
-        self.map(|walk, _| walk.property(NULL).map(|_| ()))?;
+        let mut first_enqueued_at = None;
+        self.map(|walk, name| {
+            let value = walk.property(NULL)?;
+            if name == FIRST_ENQUEUED_AT {
+                first_enqueued_at = value.text().as_deref().and_then(domain::first_enqueued_at);
+            }
+            Ok(())
+        })?;
         let body = match self.long()? {
             0 => Vec::new(),
             1 => self.bytes()?.to_vec(),
@@ -118,6 +126,7 @@ impl<'a> Walk<'a> {
             sequence_number,
             offset,
             enqueued_at,
+            first_enqueued_at,
             authenticated_device,
             body,
         })

@@ -11,6 +11,10 @@ use super::dead_letter::DeadLetter;
 use super::drone::DroneState;
 use super::identifier::DeviceId;
 use super::telemetry::{EventContext, parse};
+use super::timestamp;
+
+/// The application property of an event that is sent again: when the hub took it the first time, in RFC 3339.
+pub const FIRST_ENQUEUED_AT: &str = "first-enqueued-at";
 
 /// An event as it came off the hub.
 #[derive(Clone)]
@@ -23,8 +27,27 @@ pub struct ReceivedEvent<'a> {
     pub offset: &'a str,
     /// When it reached the hub.
     pub enqueued_at: UtcDateTime,
+    /// What its sender says in [`FIRST_ENQUEUED_AT`]; see [`taken_at`](Self::taken_at).
+    pub first_enqueued_at: Option<UtcDateTime>,
     /// The device that IoT Hub authenticated; `None` where drones send to Event Hubs directly.
     pub authenticated_device: Option<Cow<'a, str>>,
+}
+
+impl ReceivedEvent<'_> {
+    /// When a hub took the event for the first time, as far as that can be believed: a replayed event counts
+    /// as of then, so that the state after a replay is what it would have been without the fault.
+    ///
+    /// Any sender can set the property, so the earlier of the two counts: a forged time only makes a drone
+    /// look older, and lets it claim less of the future.
+    pub fn taken_at(&self) -> UtcDateTime {
+        self.first_enqueued_at
+            .map_or(self.enqueued_at, |first| first.min(self.enqueued_at))
+    }
+}
+
+/// Reads the value of [`FIRST_ENQUEUED_AT`]; `None` for whatever is no time.
+pub fn first_enqueued_at(property: &str) -> Option<UtcDateTime> {
+    timestamp::parse_rfc3339(property).ok()
 }
 
 /// Without the body, which belongs in no log.
@@ -34,6 +57,7 @@ impl fmt::Debug for ReceivedEvent<'_> {
             .field("sequence_number", &self.sequence_number)
             .field("offset", &self.offset)
             .field("enqueued_at", &self.enqueued_at)
+            .field("first_enqueued_at", &self.first_enqueued_at)
             .field("authenticated_device", &self.authenticated_device)
             .field("body", &format_args!("{} bytes", self.body.len()))
             .finish()
@@ -60,11 +84,11 @@ pub fn fold<'a>(
     for event in events {
         let context = EventContext {
             authenticated_device: event.authenticated_device.as_deref(),
-            enqueued_at: event.enqueued_at,
+            enqueued_at: event.taken_at(),
         };
         match parse(event.body, &context) {
             Ok(telemetry) => {
-                let seen = DroneState::observe(telemetry, event.enqueued_at);
+                let seen = DroneState::observe(telemetry, event.taken_at());
                 match changes.drones.entry(seen.device_id.clone()) {
                     Entry::Vacant(first) => _ = first.insert(seen),
                     Entry::Occupied(mut known) => _ = known.get_mut().merge(seen),
@@ -104,6 +128,7 @@ mod tests {
                 sequence_number: 0,
                 offset: "0",
                 enqueued_at: self.enqueued_at,
+                first_enqueued_at: None,
                 authenticated_device: None,
             }
         }
@@ -178,6 +203,7 @@ mod tests {
             sequence_number,
             offset: "4294970632",
             enqueued_at: UtcDateTime::from_unix_timestamp(1_600_000_000).unwrap(),
+            first_enqueued_at: None,
             authenticated_device: Some("drone-1".into()),
         }
     }
@@ -212,6 +238,45 @@ mod tests {
         assert_eq!(mismatch.offset, "4294970632");
         assert_eq!(mismatch.body, foreign.as_bytes());
         assert_eq!(mismatch.device_id, Some("drone-2".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_replayed_event_counts_as_of_the_first_time_and_a_forged_later_time_does_not() {
+        let at = |seconds| UtcDateTime::from_unix_timestamp(1_600_000_000 + seconds).unwrap();
+        let seen_at = |first| {
+            let mut event = event(GOOD, 41);
+            event.first_enqueued_at = first;
+            let changes = fold("7", [event]);
+            changes.drones[&"drone-1".parse().unwrap()].last_seen_at
+        };
+        assert_eq!(seen_at(None), at(0));
+        assert_eq!(seen_at(Some(at(-3_600))), at(-3_600));
+        assert_eq!(seen_at(Some(at(3_600))), at(0));
+    }
+
+    #[test]
+    fn a_replay_makes_no_event_good_that_occurred_in_the_future_of_its_first_time() {
+        let ahead = GOOD.replacen("2018-04-17T20:25:09Z", "2020-09-13T12:20:00Z", 1);
+        let mut event = event(&ahead, 41);
+        assert_eq!(fold("7", [event.clone()]).dead_letters, []);
+        event.first_enqueued_at = first_enqueued_at("2020-09-13T12:14:59.999Z");
+        let [letter] = &fold("7", [event]).dead_letters[..] else {
+            panic!("it is applied");
+        };
+        assert_eq!(letter.reason, Reason::OccurredInFuture);
+    }
+
+    #[test]
+    fn what_is_no_time_is_no_first_time() {
+        for garbage in [
+            "",
+            "yesterday",
+            "1600000000",
+            "2020-09-13",
+            "04/17/2018 20:25:09 +00:00",
+        ] {
+            assert_eq!(first_enqueued_at(garbage), None, "{garbage}");
+        }
     }
 
     #[test]

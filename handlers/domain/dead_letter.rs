@@ -10,7 +10,7 @@ use time::UtcDateTime;
 use super::batch::ReceivedEvent;
 use super::identifier::DeviceId;
 use super::telemetry::{Poison, Reason};
-use super::timestamp::rfc3339;
+use super::timestamp::{Rfc3339, rfc3339};
 
 /// The longest text of a queue message, in bytes: the host base64-encodes it, and Queue storage takes
 /// 64 KiB of that.
@@ -34,9 +34,17 @@ pub struct DeadLetter {
     pub offset: String,
     /// When the event reached the hub.
     pub enqueued_at: UtcDateTime,
+    /// When it reached a hub the first time, where it was sent again.
+    pub first_enqueued_at: Option<UtcDateTime>,
+    /// The device that IoT Hub authenticated: whoever mends the body must not make it another's. At most
+    /// [`MAX_AUTHENTICATED`] characters.
+    pub authenticated_device: Option<String>,
     /// The event's body, byte for byte.
     pub body: Vec<u8>,
 }
+
+/// The longest authenticated device that is kept: that of IoT Hub's own ids.
+pub const MAX_AUTHENTICATED: usize = 128;
 
 /// The message, in the order of its fields.
 #[derive(Serialize)]
@@ -52,6 +60,10 @@ struct Message<'a> {
     offset: &'a str,
     #[serde(with = "rfc3339")]
     enqueued_at: UtcDateTime,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_enqueued_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authenticated_device: Option<&'a str>,
     #[serde(flatten)]
     content: Content<'a>,
 }
@@ -75,6 +87,8 @@ impl DeadLetter {
             sequence_number: event.sequence_number,
             offset: event.offset.to_owned(),
             enqueued_at: event.enqueued_at,
+            first_enqueued_at: Some(event.taken_at()).filter(|first| *first < event.enqueued_at),
+            authenticated_device: event.authenticated_device.as_deref().map(bounded),
             body: event.body.to_vec(),
         }
     }
@@ -128,9 +142,22 @@ impl DeadLetter {
             sequence_number: self.sequence_number,
             offset: &self.offset,
             enqueued_at: self.enqueued_at,
+            first_enqueued_at: self
+                .first_enqueued_at
+                .map(|first| Rfc3339(first).to_string()),
+            authenticated_device: self.authenticated_device.as_deref(),
             content,
         })
         .expect("strings and numbers")
+    }
+}
+
+/// What is too long for a device of IoT Hub is cut, so that a message stays small, and marked, so that it is no
+/// other device's id.
+fn bounded(device: &str) -> String {
+    match device.char_indices().nth(MAX_AUTHENTICATED) {
+        None => device.to_owned(),
+        Some((end, _)) => format!("{}…", &device[..end]),
     }
 }
 
@@ -144,6 +171,8 @@ impl fmt::Debug for DeadLetter {
             .field("device_id", &self.device_id)
             .field("offset", &self.offset)
             .field("enqueued_at", &self.enqueued_at)
+            .field("first_enqueued_at", &self.first_enqueued_at)
+            .field("authenticated_device", &self.authenticated_device)
             .field("body", &format_args!("{} bytes", self.body.len()))
             .finish_non_exhaustive()
     }
@@ -167,6 +196,8 @@ mod tests {
             sequence_number: 41,
             offset: "4294970632".to_owned(),
             enqueued_at: utc_datetime!(2024-05-01 12:00:00.123),
+            first_enqueued_at: None,
+            authenticated_device: None,
             body: body.to_vec(),
         }
     }
@@ -200,6 +231,36 @@ mod tests {
     }
 
     #[test]
+    fn a_message_says_who_sent_it_and_when_a_hub_took_it_first() {
+        let event = ReceivedEvent {
+            body: b"{",
+            sequence_number: 41,
+            offset: "1",
+            enqueued_at: utc_datetime!(2024-05-02 12:00:00),
+            first_enqueued_at: Some(utc_datetime!(2024-05-01 12:00:00.123)),
+            authenticated_device: Some("drone-1".into()),
+        };
+        let poison = Poison {
+            reason: Reason::MalformedJson,
+            detail: "".to_owned(),
+            device_id: None,
+        };
+        let letter = DeadLetter::new("7", &event, poison);
+        let message: Value = serde_json::from_str(&letter.message().unwrap()).unwrap();
+        assert_eq!(message["enqueuedAt"], "2024-05-02T12:00:00Z");
+        assert_eq!(message["firstEnqueuedAt"], "2024-05-01T12:00:00.123Z");
+        assert_eq!(message["authenticatedDevice"], "drone-1");
+    }
+
+    #[test]
+    fn a_device_too_long_to_be_one_is_cut_and_is_no_other_devices_id() {
+        assert_eq!(bounded(&"é".repeat(128)), "é".repeat(128));
+        let cut = bounded(&"a".repeat(1_000));
+        assert_eq!(cut, format!("{}…", "a".repeat(128)));
+        assert!(cut.parse::<DeviceId>().is_err());
+    }
+
+    #[test]
     fn an_empty_body_is_still_a_body() {
         let message: Value = serde_json::from_str(&letter(b"").message().unwrap()).unwrap();
         assert_eq!(message["body"], "");
@@ -227,9 +288,11 @@ mod tests {
         letter.device_id = poison.device_id;
         letter.detail = poison.detail;
         letter.sequence_number = i64::MAX;
+        letter.first_enqueued_at = Some(letter.enqueued_at);
+        letter.authenticated_device = context.authenticated_device.map(bounded);
         let message = letter.message_with_blob(&letter.blob_name(&"h".repeat(256)));
         assert!(letter.device_id.is_some());
-        assert!(message.len() < 2_000, "{}", message.len());
+        assert!(message.len() < 3_000, "{}", message.len());
     }
 
     #[test]

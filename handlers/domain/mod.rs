@@ -23,7 +23,7 @@ pub mod identifier;
 pub mod telemetry;
 pub mod timestamp;
 
-pub use batch::{Changes, ReceivedEvent, fold};
+pub use batch::{Changes, FIRST_ENQUEUED_AT, ReceivedEvent, first_enqueued_at, fold};
 pub use dead_letter::{DeadLetter, MAX_MESSAGE_TEXT};
 pub use drone::document::{DocumentError, DroneDocument};
 pub use drone::{DroneState, Stamped};

@@ -22,7 +22,7 @@ use azure_functions_sdk::{Event, EventHubBatch, FunctionApp, HostConfig};
 use time::UtcDateTime;
 use tower_http::compression::CompressionLayer;
 
-use crate::domain::ReceivedEvent;
+use crate::domain::{FIRST_ENQUEUED_AT, ReceivedEvent, first_enqueued_at};
 use crate::stores::episodes::Episodes;
 use crate::stores::fleet::FleetReader;
 use crate::stores::latest_state::LatestState;
@@ -95,6 +95,10 @@ fn received(event: &Event) -> ReceivedEvent<'_> {
         sequence_number: event.sequence_number,
         offset: &event.offset,
         enqueued_at: event.enqueued_at,
+        first_enqueued_at: event
+            .properties
+            .get_str(FIRST_ENQUEUED_AT)
+            .and_then(|time| first_enqueued_at(&time)),
         authenticated_device: event.system_properties.get_str(AUTHENTICATED_DEVICE),
     }
 }

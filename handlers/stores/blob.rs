@@ -47,6 +47,13 @@ impl BlobService {
     }
 }
 
+impl BlobContainer {
+    /// The SDK's client, for tools that do more with a container than the functions.
+    pub fn client(&self) -> &BlobContainerClient {
+        &self.client
+    }
+}
+
 #[async_trait]
 impl BlobStore for BlobContainer {
     async fn put(&self, name: &str, body: Bytes) -> Result<(), StoreError> {

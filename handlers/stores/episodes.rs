@@ -265,6 +265,7 @@ mod tests {
             sequence_number: *number,
             offset: "0",
             enqueued_at: UtcDateTime::from_unix_timestamp(1_714_564_800 + number * 20).unwrap(),
+            first_enqueued_at: None,
             authenticated_device: None,
         });
         let told = instance.take("telemetry", partition, events).await?;

@@ -37,6 +37,11 @@ impl StorageQueue {
             .map_err(|error| StorageConnectionError(error.to_string()))?;
         Ok(Self { client })
     }
+
+    /// The SDK's client, for tools that do more with a queue than the functions.
+    pub fn client(&self) -> &QueueClient {
+        &self.client
+    }
 }
 
 #[async_trait]

@@ -62,6 +62,7 @@ async fn oracle(fleet: &Fleet) -> Vec<Transition> {
                 sequence_number: event.sequence_number,
                 offset: &event.offset,
                 enqueued_at: event.enqueued_at.expect("every event has a time"),
+                first_enqueued_at: event.first_enqueued_at,
                 authenticated_device: event.authenticated_device.as_deref().map(Into::into),
             });
     }

@@ -104,6 +104,7 @@ async fn a_body_too_large_for_a_queue_message_is_kept_in_a_blob() {
         "sequenceNumber": position.sequence_number,
         "offset": letters[0]["offset"],
         "enqueuedAt": letters[0]["enqueuedAt"],
+        "authenticatedDevice": "drone-1",
         "bodyBlob": blob,
     });
     assert_eq!(letters[0], expected);

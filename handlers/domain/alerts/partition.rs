@@ -80,10 +80,12 @@ impl PartitionAlerts {
         self.drones.len()
     }
 
+    /// A replayed event is judged as of the first time that a hub took it. What is remembered, and for how long,
+    /// goes by this hub's time, as batches and their repetition do.
     fn take(&mut self, rules: &Rules, event: &ReceivedEvent<'_>) {
         let context = EventContext {
             authenticated_device: event.authenticated_device.as_deref(),
-            enqueued_at: event.enqueued_at,
+            enqueued_at: event.taken_at(),
         };
         let Ok(telemetry) = parse(event.body, &context) else {
             return;

@@ -39,6 +39,7 @@ impl Stored {
             sequence_number: self.sequence_number,
             offset: "0",
             enqueued_at: self.enqueued_at,
+            first_enqueued_at: None,
             authenticated_device: None,
         }
     }

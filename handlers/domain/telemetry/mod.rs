@@ -160,6 +160,6 @@ pub struct EventContext<'a> {
     /// The device that IoT Hub authenticated (`iothub-connection-device-id`); `None` where drones send
     /// to Event Hubs directly.
     pub authenticated_device: Option<&'a str>,
-    /// When the event reached the hub.
+    /// When the event reached the hub, the first time where it was sent again.
     pub enqueued_at: UtcDateTime,
 }

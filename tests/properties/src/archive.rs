@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use apache_avro::Reader;
 use apache_avro::types::Value;
 use drone_delivery::capture::{self, ArchivedEvent, CapturedEvent, ENQUEUED_TIME};
+use drone_delivery::domain::{FIRST_ENQUEUED_AT, first_enqueued_at};
 use time::{Duration, UtcDateTime};
 
 use crate::events;
@@ -123,11 +124,13 @@ fn archived(record: Value) -> ArchivedEvent {
         Value::Long(sequence_number),
         Value::String(offset),
         Value::Map(mut system),
+        Value::Map(mut application),
         Value::Union(1, body),
     ) = (
         field("SequenceNumber"),
         field("Offset"),
         field("SystemProperties"),
+        field("Properties"),
         field("Body"),
     )
     else {
@@ -136,10 +139,11 @@ fn archived(record: Value) -> ArchivedEvent {
     let Value::Bytes(body) = *body else {
         panic!("{body:?} is not a body");
     };
-    let mut property = |name: &str| match system.remove(name) {
-        Some(Value::Union(_, value)) => *value,
-        _ => Value::Null,
+    let first_enqueued_at = match property(&mut application, FIRST_ENQUEUED_AT) {
+        Value::String(time) => first_enqueued_at(&time),
+        _ => None,
     };
+    let mut property = |name: &str| property(&mut system, name);
     ArchivedEvent {
         sequence_number,
         offset,
@@ -147,10 +151,18 @@ fn archived(record: Value) -> ArchivedEvent {
             Value::Long(millis) => Some(UtcDateTime::UNIX_EPOCH + Duration::milliseconds(millis)),
             _ => None,
         },
+        first_enqueued_at,
         authenticated_device: match property("iothub-connection-device-id") {
             Value::String(device) => Some(device),
             _ => None,
         },
         body,
+    }
+}
+
+fn property(bag: &mut HashMap<String, Value>, name: &str) -> Value {
+    match bag.remove(name) {
+        Some(Value::Union(_, value)) => *value,
+        _ => Value::Null,
     }
 }

@@ -191,6 +191,7 @@ fn check_end(body: &[u8], read: &Result<Telemetry, Poison>) {
         sequence_number: 41,
         offset: "4294970632",
         enqueued_at: ENQUEUED_AT,
+        first_enqueued_at: None,
         authenticated_device: None,
     };
     let Changes {

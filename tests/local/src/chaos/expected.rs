@@ -121,6 +121,7 @@ impl Expected {
             sequence_number: position.sequence_number,
             offset: &position.offset,
             enqueued_at: position.enqueued_at,
+            first_enqueued_at: None,
             authenticated_device: Some(device.into()),
         });
         for transition in alerts.observe(&self.rules, events) {
