@@ -40,7 +40,7 @@ mod scenario;
 mod schedule;
 mod wire;
 
-pub use destination::{Destination, DestinationError};
+pub use destination::{Destination, DestinationError, EventHub, TextEvent};
 pub use fleet::{Cadence, Fleet, Kind, Plan, SimulatedEvent, device_id};
 pub use geo::{Area, Point};
 pub use options::{FleetOptions, parse_duration, parse_rate};

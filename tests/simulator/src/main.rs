@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use simulator::{Destination, DestinationError, Fleet, FleetOptions, parse_duration, parse_rate};
+use simulator::{
+    Destination, DestinationError, EventHub, Fleet, FleetOptions, parse_duration, parse_rate,
+};
 use time::UtcDateTime;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -132,7 +134,7 @@ fn run(cli: &Cli) -> Result<(), DestinationError> {
 }
 
 fn destination(cli: &Cli) -> Result<Destination, DestinationError> {
-    let variable = |name| {
+    let variable = |name: &'static str| {
         std::env::var(name)
             .ok()
             .filter(|value| !value.trim().is_empty())
@@ -140,15 +142,7 @@ fn destination(cli: &Cli) -> Result<Destination, DestinationError> {
     let require = |name| variable(name).ok_or(DestinationError::Missing(name));
     match cli.to {
         To::Local => Destination::local(&cli.hub_url),
-        To::EventHubs => match variable("EVENT_HUBS_NAMESPACE") {
-            Some(namespace) => {
-                Destination::event_hubs_with_identity(&namespace, &require("EVENT_HUB_NAME")?)
-            }
-            None => Destination::event_hubs(
-                &require("EVENT_HUBS_CONNECTION_STRING")?,
-                variable("EVENT_HUB_NAME").as_deref(),
-            ),
-        },
+        To::EventHubs => EventHub::from_settings(variable).map(Destination::from),
         To::IotHub => Destination::iot_hub(&require("IOT_HUB_CONNECTION_STRING")?),
         To::Stdout => Ok(Destination::lines(Box::new(std::io::BufWriter::new(
             std::io::stdout(),

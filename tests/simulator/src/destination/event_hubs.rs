@@ -1,5 +1,6 @@
 //! Event Hubs over HTTPS, and the local hub, which speaks the same over plain HTTP.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use azure_core::credentials::TokenCredential;
@@ -36,8 +37,11 @@ const SCOPE: &str = "https://eventhubs.azure.net/.default";
 /// The variable with the connection string.
 const SETTING: &str = "EVENT_HUBS_CONNECTION_STRING";
 
-/// An event hub.
-pub(super) struct EventHub {
+/// The largest event, and the largest batch, that is taken; the Basic tier takes less.
+const MAX_REQUEST: usize = 1024 * 1024;
+
+/// An event hub, reached over HTTPS. Clones are not needed: it sends from as many places as one likes.
+pub struct EventHub {
     client: Client,
     /// `https://{namespace}/{hub}`.
     url: String,
@@ -57,6 +61,17 @@ enum Authorization {
     Entra(Arc<dyn TokenCredential>),
 }
 
+/// An event that is text, with application properties, which are texts too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TextEvent {
+    /// Its bytes.
+    #[serde(rename = "Body")]
+    pub body: String,
+    /// Names in lower case, and without what HTTP gives a meaning to: they may travel as headers.
+    #[serde(rename = "UserProperties", skip_serializing_if = "BTreeMap::is_empty")]
+    pub properties: BTreeMap<&'static str, String>,
+}
+
 #[derive(Serialize)]
 struct Item<'a> {
     #[serde(rename = "Body")]
@@ -70,9 +85,38 @@ struct BrokerProperties<'a> {
 }
 
 impl EventHub {
-    /// The hub of `cargo local up`: `http://127.0.0.1:7072/telemetry`.
+    /// The hub of `cargo local up`: `http://127.0.0.1:7072/telemetry`. Events arrive there as from IoT Hub.
     pub(super) fn local(url: &str) -> Result<Self, DestinationError> {
         Self::new(url.to_owned(), Authorization::None, true)
+    }
+
+    /// A hub that asks nobody who he is, such as that of `cargo local up`: `http://127.0.0.1:7072/telemetry`.
+    /// Events arrive there as from Event Hubs, without the device that sends them.
+    ///
+    /// # Errors
+    /// Where no HTTP client can be made.
+    pub fn open(url: &str) -> Result<Self, DestinationError> {
+        Self::new(
+            url.trim_end_matches('/').to_owned(),
+            Authorization::None,
+            false,
+        )
+    }
+
+    /// The hub that `EVENT_HUBS_NAMESPACE` and `EVENT_HUB_NAME` lead to, as whoever is signed in to `az` or
+    /// `azd`; or else `EVENT_HUBS_CONNECTION_STRING`, with `EVENT_HUB_NAME` where that has no `EntityPath`.
+    ///
+    /// # Errors
+    /// Where one of them is missing, malformed or refused by the identity library.
+    pub fn from_settings(
+        lookup: impl Fn(&'static str) -> Option<String>,
+    ) -> Result<Self, DestinationError> {
+        const HUB: &str = "EVENT_HUB_NAME";
+        let require = |name| lookup(name).ok_or(DestinationError::Missing(name));
+        match lookup("EVENT_HUBS_NAMESPACE") {
+            Some(namespace) => Self::from_namespace(&namespace, &require(HUB)?),
+            None => Self::from_connection_string(&require(SETTING)?, lookup(HUB).as_deref()),
+        }
     }
 
     /// `hub` where the connection string has no `EntityPath`.
@@ -132,6 +176,63 @@ impl EventHub {
         })
     }
 
+    /// `https://{namespace}/{hub}`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The hub's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.url.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Sends events under one partition key, in as few requests as they fit into. Returns when the hub has all
+    /// of them, in their order; after an error it may have the first of them.
+    ///
+    /// # Errors
+    /// Where the hub refuses a request, or cannot be reached for some seconds.
+    pub async fn send_keyed(
+        &self,
+        partition_key: &str,
+        events: &[TextEvent],
+    ) -> Result<(), DestinationError> {
+        let mut batch = Vec::new();
+        for event in events {
+            // Text and text always become JSON.
+            let item = serde_json::to_vec(event).unwrap_or_default();
+            if !batch.is_empty() && batch.len() + item.len() + 2 > MAX_REQUEST {
+                self.post_items(partition_key, &mut batch).await?;
+            }
+            if item.len() + 2 > MAX_REQUEST {
+                // As an item it grew by what JSON escapes; alone it is as long as it is.
+                let body = event.body.clone().into_bytes();
+                self.post(partition_key, None, &event.properties, body)
+                    .await?;
+                continue;
+            }
+            batch.push(if batch.is_empty() { b'[' } else { b',' });
+            batch.extend(item);
+        }
+        self.post_items(partition_key, &mut batch).await
+    }
+
+    /// `batch` is an array but for its end.
+    async fn post_items(
+        &self,
+        partition_key: &str,
+        batch: &mut Vec<u8>,
+    ) -> Result<(), DestinationError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        batch.push(b']');
+        let batch = std::mem::take(batch);
+        self.post(partition_key, Some(BATCH), &BTreeMap::new(), batch)
+            .await
+    }
+
     /// Returns when the hub has all of them. Events of one drone stay in order.
     pub(super) async fn send(&self, events: Vec<SimulatedEvent>) -> Result<(), DestinationError> {
         let mut sends = stream::iter(by_device(events))
@@ -159,11 +260,13 @@ impl EventHub {
                 let items: Vec<_> = texts.into_iter().map(|body| Item { body }).collect();
                 // Strings always become JSON.
                 let batch = serde_json::to_vec(&items).unwrap_or_default();
-                self.post(&device, Some(BATCH), batch).await
+                self.post(&device, Some(BATCH), &BTreeMap::new(), batch)
+                    .await
             }
             _ => {
                 for event in events {
-                    self.post(&device, None, event.body).await?;
+                    self.post(&device, None, &BTreeMap::new(), event.body)
+                        .await?;
                 }
                 Ok(())
             }
@@ -174,6 +277,7 @@ impl EventHub {
         &self,
         device: &str,
         content_type: Option<&str>,
+        properties: &BTreeMap<&'static str, String>,
         body: Vec<u8>,
     ) -> Result<(), DestinationError> {
         let key = BrokerProperties {
@@ -191,6 +295,11 @@ impl EventHub {
                 .body(body.clone());
             if let Some(content_type) = content_type {
                 request = request.header("Content-Type", content_type);
+            }
+            for (name, value) in properties {
+                // A property that is text is quoted, as a JSON string is.
+                let value = serde_json::Value::from(value.as_str()).to_string();
+                request = request.header(*name, value);
             }
             if self.as_iot_hub {
                 request = request.header("iothub-connection-device-id", device);

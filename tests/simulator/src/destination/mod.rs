@@ -21,7 +21,7 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::SimulatedEvent;
-use event_hubs::EventHub;
+pub use event_hubs::{EventHub, TextEvent};
 use iot_hub::IotHub;
 
 /// How long a token is good, unless one asks for another time. Both services take longer ones; a leaked
@@ -109,14 +109,6 @@ impl Destination {
             .map(|hub| Self(Kind::EventHub(hub)))
     }
 
-    /// Event Hubs, as whoever is signed in to `az` or `azd`.
-    ///
-    /// # Errors
-    /// Where the identity library refuses.
-    pub fn event_hubs_with_identity(namespace: &str, hub: &str) -> Result<Self, DestinationError> {
-        EventHub::from_namespace(namespace, hub).map(|hub| Self(Kind::EventHub(hub)))
-    }
-
     /// IoT Hub, with the key of a policy that lets devices connect:
     /// `HostName=…;SharedAccessKeyName=device;SharedAccessKey=…`. With `UseDevelopmentEmulator=true`,
     /// which is a custom of this simulator, without TLS, and to the port in `HostName`.
@@ -186,6 +178,12 @@ fn write_line(output: &mut dyn Write, event: &SimulatedEvent) -> Result<(), Dest
     let mut text = serde_json::to_vec(&line).unwrap_or_default();
     text.push(b'\n');
     Ok(output.write_all(&text)?)
+}
+
+impl From<EventHub> for Destination {
+    fn from(hub: EventHub) -> Self {
+        Self(Kind::EventHub(hub))
+    }
 }
 
 /// The events of each device, in their order.
