@@ -234,7 +234,18 @@ resource operatorReadsBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01'
   }
 }
 
-// Also deletes: somebody has to clear the dead letters away once their cause is mended.
+// A dead letter that was sent again goes, and then the blob with its body.
+resource operatorDeletesDeadLetterBodies 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(operatorPrincipalId)) {
+  name: guid(deadLetterBodies.id, operatorPrincipalId, blobDataContributor)
+  scope: deadLetterBodies
+  properties: {
+    principalId: operatorPrincipalId
+    principalType: operatorPrincipalType
+    roleDefinitionId: blobDataContributor
+  }
+}
+
+// Also deletes, and shows again what it has taken: somebody has to clear the dead letters away once their cause is mended.
 resource operatorHandlesQueues 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(operatorPrincipalId)) {
   name: guid(account.id, operatorPrincipalId, queueDataContributor)
   scope: account

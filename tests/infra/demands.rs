@@ -93,6 +93,41 @@ fn nothing_is_provided_that_nobody_needs() {
     }
 }
 
+/// `cargo local replay` reads the archive, takes letters off their queue or shows them again, deletes the blobs with
+/// their bodies, and sends.
+#[test]
+fn the_operator_may_replay_events_and_no_more() {
+    let provided = provided(&sources::template());
+    let grants: BTreeSet<(&str, &str)> = provided
+        .grants
+        .iter()
+        .filter(|grant| {
+            grant.to == "operatorPrincipalId" && grant.role != "IoT Hub Data Contributor"
+        })
+        .map(|grant| (grant.role, grant.symbol.as_str()))
+        .collect();
+    let expected = BTreeSet::from([
+        ("Azure Event Hubs Data Sender", "operatorSends"),
+        ("Storage Blob Data Reader", "operatorReadsBlobs"),
+        (
+            "Storage Blob Data Contributor",
+            "operatorDeletesDeadLetterBodies",
+        ),
+        // Message Processor may not show a letter again before its time.
+        ("Storage Queue Data Contributor", "operatorHandlesQueues"),
+    ]);
+    assert_eq!(grants, expected);
+    let bodies = provided
+        .grants
+        .iter()
+        .find(|grant| grant.symbol == "operatorDeletesDeadLetterBodies");
+    assert_eq!(
+        bodies.map(|grant| grant.on.as_str()),
+        Some(DEAD_LETTERS),
+        "on these blobs only: nobody deletes from the archive"
+    );
+}
+
 #[test]
 fn a_function_that_nothing_is_provided_for_is_named() {
     let stranger = FunctionDefinition::new(
