@@ -28,5 +28,7 @@ mod open_api;
 mod package;
 mod parameters;
 mod reads;
+mod replay;
+mod replay_archive;
 mod silence;
 mod support;

@@ -12,6 +12,8 @@
 //! | [`browser`] | headless Chromium, to look at the map |
 //! | [`npm`] | installs what runs on Node: Azurite, and what drives the browser |
 //! | [`build`], [`stage`] | compiles the handler; lays out the folder that `func` runs and publishes |
+//! | [`replay`] | `cargo local replay`: sends dead letters and archived events again, here or in Azure |
+//! | [`running`] | how another program finds the system that runs |
 //! | [`up`], [`report`] | `cargo local up`, and the count of what became of every event |
 //! | [`load`] | `cargo local load`: the same under load, measured |
 //! | [`chaos`] | `cargo local chaos`: the same under faults of every kind, held against what was sent |
@@ -31,7 +33,9 @@ pub mod load;
 pub mod npm;
 pub mod prepare;
 pub mod queries;
+pub mod replay;
 pub mod report;
+pub mod running;
 mod server;
 pub mod stage;
 pub mod system;

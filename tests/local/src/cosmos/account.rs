@@ -154,6 +154,13 @@ impl Account {
         self.execute(&request).await
     }
 
+    /// Deletes an item. Nobody counts it.
+    pub(super) async fn delete(&self, path: &[&str], partition_key: &str) -> Answer {
+        let mut request = Request::new(self.url(path), Method::Delete);
+        request.insert_header(PARTITION_KEY, json!([partition_key]).to_string());
+        self.execute(&request).await
+    }
+
     fn url(&self, path: &[&str]) -> Url {
         let mut url = self.root.clone();
         // An http URL always takes a path.

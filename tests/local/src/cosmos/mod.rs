@@ -170,6 +170,18 @@ impl CosmosEmulator {
         Some(answer).filter(Answer::is_success)?.json()
     }
 
+    /// Deletes one item, behind everybody's back; whether it was there. Faults do not touch it.
+    pub async fn delete_item(
+        &self,
+        database: &str,
+        container: &str,
+        partition_key: &str,
+        id: &str,
+    ) -> bool {
+        let path = ["dbs", database, "colls", container, "docs", id];
+        self.account.delete(&path, partition_key).await.is_success()
+    }
+
     /// Item writes that came over the socket and succeeded, since the start.
     pub fn writes(&self) -> u64 {
         self.account.writes()

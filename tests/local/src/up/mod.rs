@@ -18,6 +18,7 @@ use crate::build::{self, BuildError, Profile};
 use crate::host::LogSink;
 use crate::hub::Retention;
 use crate::report::Report;
+use crate::running::RunningSystem;
 use crate::system::{HUB, Ports, System, SystemOptions};
 
 pub use options::UpOptions;
@@ -48,7 +49,8 @@ pub fn run(options: &UpOptions) -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         let (log, lines) = mpsc::unbounded_channel();
         let log = LogSink::new(move |line| _ = log.send(line));
-        let (azurite, system) = start(options, source, binary, log).await?;
+        let (azurite, system) = start(options, source.clone(), binary, log).await?;
+        let _announcement = RunningSystem::of(&system).announce(&source)?;
         let interrupted = tokio::select! {
             outcome = fly(&system, options, lines) => outcome.map(|()| false)?,
             () = azurite.died() => return Err("Azurite has died; run the command again".into()),

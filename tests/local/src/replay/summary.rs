@@ -1,0 +1,107 @@
+//! What became of the events.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use drone_delivery::domain::Reason;
+
+/// Why an event that was chosen was not sent, or its letter not taken off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Why {
+    /// It would be dead-lettered again.
+    Still(Reason),
+    /// It names another device than the one that sent it.
+    AnotherDevice,
+    /// The command failed.
+    NotMended,
+    /// The blob with the body is gone.
+    BodyGone,
+    /// The message is no dead letter of this version.
+    Unreadable,
+    /// The hub did not accept it.
+    NotAccepted,
+    /// It was sent, but its letter is still in the queue.
+    NotTakenOff,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Still(reason) => write!(f, "would be dead-lettered again as {}", reason.as_str()),
+            Self::AnotherDevice => f.write_str("names another device than the one that sent it"),
+            Self::NotMended => f.write_str("the repair failed"),
+            Self::BodyGone => f.write_str("the blob with its body is gone"),
+            Self::Unreadable => f.write_str("is no dead letter"),
+            Self::NotAccepted => f.write_str("the hub did not accept it"),
+            Self::NotTakenOff => f.write_str("was sent, but could not be taken off"),
+        }
+    }
+}
+
+/// Counts of a replay.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Events that were looked at.
+    pub read: u64,
+    /// Those to be sent.
+    pub chosen: u64,
+    /// Those that the hub has accepted; in a dry run, those that would be sent.
+    pub sent: u64,
+    /// Letters that are off the queue.
+    pub taken_off: u64,
+    /// Chosen, but not sent or not taken off.
+    pub left: BTreeMap<Why, u64>,
+    /// Not chosen, by what kept them out.
+    pub passed_over: BTreeMap<&'static str, u64>,
+    /// What the chosen dead letters were put aside for.
+    pub reasons: BTreeMap<String, u64>,
+    /// Whether nothing was sent on purpose.
+    pub dry_run: bool,
+    /// Whether it was stopped before its end.
+    pub interrupted: bool,
+    /// Whether the same replay had ended before, so that there was nothing to do.
+    pub done_before: bool,
+}
+
+impl Summary {
+    /// Whether all that was chosen is done.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.left.is_empty() && !self.interrupted
+    }
+
+    pub(super) fn leave(&mut self, why: Why) {
+        *self.left.entry(why).or_default() += 1;
+    }
+
+    pub(super) fn pass_over(&mut self, what: &'static str) {
+        *self.passed_over.entry(what).or_default() += 1;
+    }
+}
+
+/// One line of figures, and one for each reason of what is left.
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sent = if self.dry_run {
+            "would be sent"
+        } else {
+            "sent"
+        };
+        let left: u64 = self.left.values().sum();
+        write!(
+            f,
+            "{} read  {} chosen  {} {sent}  {} taken off  {left} left",
+            self.read, self.chosen, self.sent, self.taken_off
+        )?;
+        for (reason, count) in &self.reasons {
+            write!(f, "\n  chosen: {count}  {reason}")?;
+        }
+        for (why, count) in &self.left {
+            write!(f, "\n  left: {count}  {why}")?;
+        }
+        for (what, count) in &self.passed_over {
+            write!(f, "\n  passed over: {count}  {what}")?;
+        }
+        Ok(())
+    }
+}
