@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use drone_delivery::domain::{EventContext, parse};
-use local::cosmos::CosmosFault;
+use local::fault::Fault;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
@@ -419,11 +419,11 @@ async fn the_handler_listens_on_loopback_alone() {
 async fn no_answer_tells_of_the_inside_whatever_the_database_says() {
     let fleet = Fleet::start().await;
     for fault in [
-        CosmosFault::Status(503),
-        CosmosFault::Status(500),
-        CosmosFault::Status(403),
-        CosmosFault::Status(400),
-        CosmosFault::Reset,
+        Fault::Status(503),
+        Fault::Status(500),
+        Fault::Status(403),
+        Fault::Status(400),
+        Fault::Reset,
     ] {
         fleet.system.cosmos.set_fault(Some(fault));
         for path in [
