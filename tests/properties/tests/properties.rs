@@ -1,7 +1,7 @@
 //! The checks over the corpus of the fuzz targets, over the fixtures, and over good inputs that were mutated.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
 use std::path::PathBuf;
 
