@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_replayed_event_counts_as_of_the_first_time_and_a_forged_later_time_does_not() {
-        let at = |seconds| UtcDateTime::from_unix_timestamp(1_600_000_000 + seconds).unwrap();
+        let at = |seconds: i64| UtcDateTime::from_unix_timestamp(1_600_000_000 + seconds).unwrap();
         let seen_at = |first| {
             let mut event = event(GOOD, 41);
             event.first_enqueued_at = first;

@@ -134,3 +134,38 @@ impl PartitionAlerts {
 fn is_forgotten(drone: &DroneAlerts, now: UtcDateTime) -> bool {
     drone.last_seen_at < now.saturating_sub(REMEMBERED) && !drone.has_open_alert()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::domain::alerts::AlertSettings;
+
+    /// Its first time is before that of the batch which it came in, which must not make it an earlier batch's.
+    #[test]
+    fn what_a_replayed_event_has_told_is_told_again_when_its_batch_comes_again() {
+        let rules = Rules::new(&AlertSettings::default()).unwrap();
+        let body = |second, temperature| {
+            format!(
+                r#"{{"deviceId":"drone-1","deliveryId":"d","sensorType":"drone-state-sensor;v1","occurrenceUtcTime":"2024-05-01T12:00:{second:02}Z","temperature":{temperature},"batteryStatus":"high","batteryLevel":0.9}}"#
+            )
+        };
+        let bodies = [body(0, 60), body(20, 110)];
+        let batch = || {
+            bodies.iter().zip(7..).map(|(body, number)| ReceivedEvent {
+                body: body.as_bytes(),
+                sequence_number: number,
+                offset: "0",
+                enqueued_at: UtcDateTime::from_unix_timestamp(1_800_000_000).unwrap(),
+                first_enqueued_at: (number == 8)
+                    .then(|| UtcDateTime::from_unix_timestamp(1_714_564_830).unwrap()),
+                authenticated_device: None,
+            })
+        };
+        let mut alerts = PartitionAlerts::default();
+        let told = alerts.observe(&rules, batch());
+        assert_eq!(told.len(), 1);
+        assert_eq!(alerts.observe(&rules, batch()), told);
+    }
+}

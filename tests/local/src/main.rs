@@ -68,27 +68,29 @@ enum Command {
     Queries(QueriesOptions),
     /// Sends events again: dead letters once their cause is mended, or archived events after a bug.
     ///
-    /// Works on the system of `cargo local up`. With FleetStorage set, as the app has it, it works on a system in
-    /// Azure: FleetStorage__blobServiceUri and FleetStorage__queueServiceUri, and EVENT_HUBS_NAMESPACE and
-    /// EVENT_HUB_NAME, as whoever is signed in to `az` or `azd`; connection strings in FleetStorage and
-    /// EVENT_HUBS_CONNECTION_STRING do as well.
+    /// Works on the system of `cargo local up`. With FleetStorage set, as the app has it, it works on a
+    /// system in Azure: FleetStorage__blobServiceUri and FleetStorage__queueServiceUri, and
+    /// EVENT_HUBS_NAMESPACE and EVENT_HUB_NAME, as whoever is signed in to `az` or `azd`; connection
+    /// strings in FleetStorage and EVENT_HUBS_CONNECTION_STRING do as well.
     ///
     /// Examples:
     ///   cargo local replay --dead-letters --dry-run
     ///   cargo local replay --dead-letters --reason out-of-range --repair "sed s/90.4/45.0/"
     ///   cargo local replay --archive --from 2024-05-01T00:00:00Z --to 2024-05-02T00:00:00Z
     ///
-    /// A dead letter is taken off the queue once the hub has accepted its event. One that would be dead-lettered
-    /// again stays, and so does one from another device than it names: replayed, it would be believed.
+    /// A dead letter is taken off the queue once the hub has accepted its event. One that would be
+    /// dead-lettered again stays, and so does one from another device than it names: replayed, it
+    /// would be believed. A replay that is killed hides the letters in its hands for 15 minutes.
     ///
-    /// Events keep the time at which the hub took them first, and may come any number of times: the state is then
-    /// what it would have been. They do reach every function: the archive gets them once more, and alerts are told
-    /// again, under the same ids. Functions remember what they have written: after documents were deleted or
-    /// overwritten by hand, restart the app before the archive is replayed.
+    /// Events keep the time at which the hub took them first, and may come any number of times: the
+    /// state is then what it would have been. They do reach every function: the archive gets them
+    /// once more, and alerts are told again, under the same ids. Functions remember what they have
+    /// written: after documents were deleted, restart the app before the archive is replayed.
     ///
     /// Ctrl-C ends it between events; the same command goes on from there.
     ///
-    /// Exit code: 0 when all that was chosen is done; 1 when something was left or failed; 2 for wrong options.
+    /// Exit code: 0 when all that was chosen is done; 1 when something was left or failed; 2 for
+    /// wrong options.
     #[command(verbatim_doc_comment)]
     Replay(Box<ReplayOptions>),
     /// Lays out target/app as `func start` and `func azure functionapp publish` need it.

@@ -29,31 +29,35 @@ pub struct ReplayOptions {
 
     /// Only dead letters with this reason, such as out-of-range; may be repeated. Those with the reason
     /// device-mismatch are never sent again.
-    #[arg(long = "reason", value_name = "REASON", requires = "dead_letters", value_parser = reason)]
+    #[arg(long = "reason", value_name = "REASON", conflicts_with = "archive", value_parser = reason)]
     pub reasons: Vec<Reason>,
     /// Choose this many dead letters at most.
-    #[arg(long, value_name = "N", requires = "dead_letters", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "archive", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
     /// A shell command that mends a body: it gets one on its standard input and writes the mended one to its
     /// standard output. Where it fails, takes longer than 20 seconds, or changes the device, the letter stays.
-    #[arg(long, value_name = "COMMAND", requires = "dead_letters")]
+    #[arg(long, value_name = "COMMAND", conflicts_with = "archive")]
     pub repair: Option<String>,
 
     /// The first time, as RFC 3339: events that the hub took then or later.
-    #[arg(long, value_name = "TIME", required_if_eq("archive", "true"), requires = "archive", value_parser = time)]
+    #[arg(long, value_name = "TIME", required_if_eq("archive", "true"), conflicts_with = "dead_letters", value_parser = time)]
     pub from: Option<UtcDateTime>,
     /// The end: events that the hub took before then. Not in the future, or the replay would read what it sends.
-    #[arg(long, value_name = "TIME", required_if_eq("archive", "true"), requires = "archive", value_parser = past)]
+    #[arg(long, value_name = "TIME", required_if_eq("archive", "true"), conflicts_with = "dead_letters", value_parser = past)]
     pub to: Option<UtcDateTime>,
     /// Only this partition of the hub; may be repeated.
-    #[arg(long = "partition", value_name = "NUMBER", requires = "archive")]
+    #[arg(
+        long = "partition",
+        value_name = "NUMBER",
+        conflicts_with = "dead_letters"
+    )]
     pub partitions: Vec<u16>,
     /// Where it is noted how far the replay of the archive has come. Without it a file in target/replay/, another
     /// one for each choice of events.
-    #[arg(long, value_name = "FILE", requires = "archive")]
+    #[arg(long, value_name = "FILE", conflicts_with = "dead_letters")]
     pub progress: Option<PathBuf>,
     /// Begin anew, also where the same replay has ended before.
-    #[arg(long, requires = "archive")]
+    #[arg(long, conflicts_with = "dead_letters")]
     pub again: bool,
 }
 
