@@ -45,8 +45,10 @@ enum Command {
     /// Runs what `up` runs, on free ports, with the article's fleet: 10,000 drones, 2,500 events a second.
     /// The figures are of the time after the ramp-up; what was lost is counted over the whole run.
     ///
-    /// Exit code: 0 when the rate was held and every event accounted for; 1 when not, or when something did
-    /// not start; 2 for wrong options.
+    /// With --outage, Cosmos DB is out of reach in the middle of it.
+    ///
+    /// Exit code: 0 when the rate was held and every event accounted for; 1 when not, when something did
+    /// not start, or when the handler had to be started again after an outage; 2 for wrong options.
     Load(LoadOptions),
     /// Breaks the system in every way while events come, and then looks for what is lost or wrong.
     ///

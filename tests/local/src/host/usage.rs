@@ -92,6 +92,25 @@ impl Usage {
     }
 }
 
+/// The most that a process has had in memory since a moment.
+#[derive(Debug)]
+pub(crate) struct PeakMemory {
+    pid: u32,
+}
+
+impl PeakMemory {
+    /// Linux begins the peak that it keeps anew; writing 5 to this file asks for it, says proc(5).
+    pub(crate) fn from_now_on(pid: u32) -> Self {
+        _ = std::fs::write(format!("/proc/{pid}/clear_refs"), "5");
+        Self { pid }
+    }
+
+    /// `None` on other systems, and where the process has ended.
+    pub(crate) fn bytes(&self) -> Option<u64> {
+        high_water_mark(self.pid)
+    }
+}
+
 /// The peak that Linux keeps, in bytes; `None` on other systems.
 fn high_water_mark(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

@@ -5,12 +5,14 @@
 //! | `options` | what there is to choose |
 //! | `drones` | the fleet: it grows, then keeps its pace |
 //! | `figures` | batches and latencies of each function |
+//! | `outage` | Cosmos DB out of reach in the middle of it |
 //! | `usage` | CPU of each process, and which part is the limit |
 //! | `report` | all of it, as a table and as JSON |
 
 mod drones;
 mod figures;
 mod options;
+mod outage;
 mod report;
 mod usage;
 
@@ -27,11 +29,13 @@ use crate::report::Report;
 use crate::system::{ARCHIVE, System};
 use crate::up;
 use figures::Calls;
+use outage::Outage;
 use report::{Progress, say};
 use usage::Processes;
 
 pub use figures::{FunctionFigures, Spread};
 pub use options::{LoadOptions, LoadRate};
+pub use outage::{OutageFigures, OutageKind};
 pub use report::{CpuFigures, LoadReport};
 
 /// The function whose calls bring events into the drones' state.
@@ -49,8 +53,10 @@ const SLACK: Duration = Duration::from_secs(2);
 /// Runs the load, prints the figures, and writes them if asked.
 ///
 /// # Errors
-/// Where something does not start or dies, the rate was not held, or an event is not accounted for.
+/// Where something does not start or dies, the rate was not held, an event is not accounted for, or an
+/// outage cost the handler its life.
 pub fn run(options: &LoadOptions) -> Result<(), Box<dyn Error>> {
+    options.check()?;
     let system_options = options.system();
     let (source, binary) = up::binary(system_options.binary.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -71,6 +77,9 @@ pub fn run(options: &LoadOptions) -> Result<(), Box<dyn Error>> {
         }
         if !report.count.faults.is_empty() {
             return Err("not every event is accounted for".into());
+        }
+        if report.outage.as_ref().is_some_and(|it| it.restarts > 0) {
+            return Err("the handler was started again".into());
         }
         match report.held {
             true => Ok(()),
@@ -93,6 +102,9 @@ async fn measure(
     let start = Instant::now();
     let ramped = start + options.ramp_up;
     let end = ramped + options.duration;
+    let mut outage = options
+        .outage
+        .map(|lasts| Outage::new(options.outage_kind, lasts, ramped, options.duration));
     let flight = drones::fly(&system.hub, options, start, end);
     tokio::pin!(following, flight);
 
@@ -103,7 +115,12 @@ async fn measure(
         tokio::select! {
             () = &mut flight => break,
             never = &mut following => match never {},
-            _ = refresh.tick() => progress.show(system, start.elapsed()),
+            _ = refresh.tick() => {
+                progress.show(system, start.elapsed());
+                if let Some(outage) = &mut outage {
+                    outage.look(system);
+                }
+            }
         }
         if before.is_none() && Instant::now() >= ramped {
             calls.begin(UtcDateTime::now());
@@ -122,12 +139,23 @@ async fn measure(
     {
         let settled = system.host.settled(up::SETTLE);
         tokio::pin!(settled);
-        tokio::select! {
-            outcome = &mut settled => {
-                outcome.map_err(|error| format!("the functions did not catch up: {error}"))?;
+        loop {
+            tokio::select! {
+                outcome = &mut settled => {
+                    outcome.map_err(|error| format!("the functions did not catch up: {error}"))?;
+                    break;
+                }
+                never = &mut following => match never {},
+                _ = refresh.tick() => {
+                    if let Some(outage) = &mut outage {
+                        outage.look(system);
+                    }
+                }
             }
-            never = &mut following => match never {},
         }
+    }
+    if let Some(outage) = &mut outage {
+        outage.look(system);
     }
     progress.say("Counting what is in Azurite and Cosmos DB");
     let latencies = calls.latencies(STATE);
@@ -143,7 +171,8 @@ async fn measure(
     let wait = system.host.batch_wait();
     let held = offered.is_none_or(|offered| {
         let allowed = offered * (wait + SLACK).as_secs_f64();
-        per_second >= offered * HELD && lag as f64 <= allowed
+        // After an outage they may still be catching up.
+        per_second >= offered * HELD && (outage.is_some() || lag as f64 <= allowed)
     });
     Ok(LoadReport::new(report::Measured {
         offered,
@@ -155,6 +184,7 @@ async fn measure(
         handler_cpu: after.handler_since(&before),
         events,
         held,
+        outage: outage.as_ref().and_then(Outage::figures),
         functions,
         latencies,
         blobs,

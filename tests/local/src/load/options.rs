@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use simulator::{FleetOptions, parse_duration, parse_rate};
 
+use super::outage::OutageKind;
 use crate::up::UpOptions;
 
 /// See `cargo local load --help`.
@@ -27,6 +28,13 @@ pub struct LoadOptions {
     /// How long to measure, after the ramp-up: 30s, 5m, 1h.
     #[arg(long = "for", value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
     pub duration: Duration,
+    /// Cosmos DB is out of reach for so long, in the middle of the measured time, while the drones go on.
+    /// The figures then say what that did to the handler's memory and how long it took to catch up.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub outage: Option<Duration>,
+    /// How Cosmos DB is out of reach.
+    #[arg(long, value_enum, default_value = "hang", requires = "outage")]
+    pub outage_kind: OutageKind,
     /// How long the fleet takes to come up to its size. The article's fleet reports in full after 20 s.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     pub ramp_up: Duration,
@@ -88,6 +96,16 @@ impl LoadRate {
 }
 
 impl LoadOptions {
+    /// What is wrong with the options as a whole.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        match self.outage {
+            Some(outage) if outage.is_zero() || outage >= self.duration => {
+                Err("--outage must be shorter than --for: what came before it is compared with it")
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The system to put under load: the one of `cargo local up`, in nobody's way.
     pub(super) fn system(&self) -> UpOptions {
         UpOptions {
@@ -130,6 +148,20 @@ mod tests {
         let load = Cli::try_parse_from(["load"]).unwrap().load;
         assert_eq!(load.rate.per_second(load.drones), Some(2_500.0));
         assert_eq!(load.fleet.scenario, Scenario::CALM);
+    }
+
+    #[test]
+    fn an_outage_leaves_time_before_and_after_it() {
+        let parse = |arguments: &[&str]| {
+            let all = [&["load", "--for", "130s"], arguments].concat();
+            Cli::try_parse_from(all).map(|cli| cli.load)
+        };
+        let load = parse(&["--outage", "60s", "--outage-kind", "reset"]).unwrap();
+        assert_eq!(load.outage_kind, OutageKind::Reset);
+        assert_eq!(load.check(), Ok(()));
+        assert_eq!(parse(&[]).unwrap().check(), Ok(()));
+        assert!(parse(&["--outage", "130s"]).unwrap().check().is_err());
+        assert!(parse(&["--outage-kind", "reset"]).is_err(), "of no outage");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::figures::{FunctionFigures, Spread};
 use super::options::LoadOptions;
+use super::outage::{OutageFigures, OutageKind};
 use super::usage::Cores;
 use crate::report::{Report, ReportError};
 use crate::system::System;
@@ -38,7 +39,7 @@ pub struct LoadReport {
     pub events_per_second: f64,
     /// How long was measured.
     pub seconds: f64,
-    /// Whether the rate was sent and the functions kept up with it.
+    /// Whether the rate was sent and, unless there was an outage, the functions kept up with it.
     pub held: bool,
     /// How many events the slowest function was behind at the end.
     pub lag_at_end: u64,
@@ -60,6 +61,9 @@ pub struct LoadReport {
     pub cpu: CpuFigures,
     /// What limits it.
     pub bottleneck: String,
+    /// What an outage did, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outage: Option<OutageFigures>,
     /// Each function that was called.
     pub functions: BTreeMap<String, FunctionFigures>,
     /// What became of every event.
@@ -94,6 +98,7 @@ pub(super) struct Measured {
     pub(super) handler_cpu: Duration,
     pub(super) events: u64,
     pub(super) held: bool,
+    pub(super) outage: Option<OutageFigures>,
     pub(super) functions: BTreeMap<String, FunctionFigures>,
     pub(super) latencies: Histogram<u64>,
     pub(super) blobs: u64,
@@ -129,6 +134,7 @@ impl LoadReport {
                 available: cores.available,
             },
             bottleneck: cores.bottleneck(measured.held),
+            outage: measured.outage,
             functions: measured.functions,
             count: measured.count,
         }
@@ -247,8 +253,50 @@ impl std::fmt::Display for LoadReport {
                 pair(function.event_to_done_millis)
             )?;
         }
+        if let Some(outage) = &self.outage {
+            write!(f, "\n{outage}")?;
+        }
         for fault in &count.faults {
             writeln!(f, "  FAULT           {fault}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Display for OutageFigures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match self.kind {
+            OutageKind::Hang => "no answer",
+            OutageKind::Reset => "connections ended",
+        };
+        let drained = match self.drained_after_seconds {
+            Some(seconds) => format!("as before {seconds} s later"),
+            None => "never as before".to_owned(),
+        };
+        for (name, value) in [
+            (
+                "outage",
+                format!(
+                    "Cosmos DB out of reach for {} s: {kind}; {} calls failed, the handler restarted {} times",
+                    self.seconds, self.failed_calls, self.restarts
+                ),
+            ),
+            (
+                "its memory",
+                format!(
+                    "{} MiB before, {} MiB at most until drained: a rise of {} MiB",
+                    self.memory_before_mi_b, self.memory_peak_mi_b, self.memory_rise_mi_b
+                ),
+            ),
+            (
+                "its backlog",
+                format!(
+                    "{} events behind at its end, {drained} (at most {} behind)",
+                    self.behind_at_end, self.behind_before
+                ),
+            ),
+        ] {
+            writeln!(f, "  {name:<15} {value}")?;
         }
         Ok(())
     }
