@@ -11,18 +11,17 @@ use axum::extract::Request;
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
-use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tower::util::BoxCloneSyncService;
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::call::{Function, Handler};
 use crate::definition::{DefinitionError, DefinitionProblem, FunctionDefinition};
 use crate::error::{CallError, StartError};
 use crate::function_json::FunctionConfig;
 use crate::host_json::HostConfig;
-use crate::route;
+use crate::{route, server};
 
 const PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
 
@@ -161,18 +160,9 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
         let port = port(std::env::var(PORT).ok())?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
             .await
-            .map_err(|error| StartError::Listen { port, error })?
-            .tap_io(|stream| {
-                // Answers are small: held back by Nagle's algorithm they would wait for the host's
-                // delayed acknowledgement.
-                if let Err(error) = stream.set_nodelay(true) {
-                    warn!(%error, "cannot set TCP_NODELAY");
-                }
-            });
+            .map_err(|error| StartError::Listen { port, error })?;
         info!(port, "listening for the Functions host");
-        axum::serve(listener, router)
-            .await
-            .map_err(StartError::Serve)
+        match server::serve(listener, router).await {}
     }
 
     fn register<H, T>(mut self, definition: FunctionDefinition, handler: H, forwarded: bool) -> Self

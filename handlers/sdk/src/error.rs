@@ -60,9 +60,6 @@ pub enum StartError {
         #[source]
         error: std::io::Error,
     },
-    /// The server ended, which it never should.
-    #[error("the server ended: {0}")]
-    Serve(#[source] std::io::Error),
 }
 
 fn list(errors: &[DefinitionError]) -> String {

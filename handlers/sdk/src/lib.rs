@@ -128,6 +128,7 @@ mod outputs;
 mod principal;
 mod queue;
 mod route;
+mod server;
 mod timer;
 mod timespan;
 mod timestamp;
