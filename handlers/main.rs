@@ -10,6 +10,7 @@ use azure_functions_sdk::{HostConfig, observability};
 use drone_delivery::HOST_JSON;
 use drone_delivery::functions::{self, AppState, health};
 use drone_delivery::settings::Settings;
+use drone_delivery::stores::backlog::Backlog;
 use drone_delivery::stores::blob::BlobService;
 use drone_delivery::stores::cosmos::CosmosDatabase;
 use drone_delivery::stores::cosmos::alerts::CosmosAlerts;
@@ -62,11 +63,13 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let drones: Arc<dyn DroneStore> = Arc::clone(&cosmos) as _;
     let fleet: Arc<dyn FleetReader> = Arc::clone(&cosmos) as _;
     let rules = Arc::new(settings.alerts);
+    let backlog = Arc::new(Backlog::new(Arc::clone(&snapshots) as _, &rules));
     let silence = SilenceWatch::new(
         Arc::clone(&rules),
         Arc::clone(&cosmos) as _,
         Arc::new(CosmosEpisodes::new(&database)),
         Arc::new(alert_queue),
+        Arc::clone(&backlog),
     );
 
     // The first connection takes longer than the start may; it is made while the host gets ready.
@@ -87,6 +90,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         fleet,
         episodes: Arc::new(Episodes::new(rules, snapshots, Arc::clone(&alerts))),
         silence: Arc::new(silence),
+        backlog,
         alerts,
         archive: Arc::clone(&archive),
         dead_letter_bodies,

@@ -18,11 +18,12 @@ pub mod update_drone_state;
 use std::sync::Arc;
 
 use axum::handler::Handler;
-use azure_functions_sdk::{Event, EventHubBatch, FunctionApp, HostConfig};
+use azure_functions_sdk::{Event, EventHubBatch, FunctionApp, HostConfig, PartitionContext};
 use time::UtcDateTime;
 use tower_http::compression::CompressionLayer;
 
 use crate::domain::{FIRST_ENQUEUED_AT, ReceivedEvent, first_enqueued_at};
+use crate::stores::backlog::{Backlog, Span};
 use crate::stores::episodes::Episodes;
 use crate::stores::fleet::FleetReader;
 use crate::stores::latest_state::LatestState;
@@ -44,6 +45,8 @@ pub struct AppState {
     pub episodes: Arc<Episodes>,
     /// Looks for silent drones.
     pub silence: Arc<SilenceWatch>,
+    /// Where UpdateDroneState says how far it is behind.
+    pub backlog: Arc<Backlog>,
     /// The alerts, for those who ask.
     pub alerts: Arc<dyn AlertStore>,
     /// The container of the raw archive.
@@ -77,16 +80,53 @@ pub fn app(state: AppState, host: HostConfig) -> FunctionApp<AppState> {
         .http(health::FUNCTION, health::handle)
 }
 
-/// Milliseconds since the hub took the oldest event of a batch: how far behind it a function is. Each
-/// Event Hubs function logs it once a batch as `batch.lag_ms`, beside `batch.events`; the workbook and
-/// the alert rules live on these.
-fn lag_ms(batch: &EventHubBatch) -> i64 {
-    let Some(oldest) = batch.events.first() else {
-        return 0;
-    };
-    let lag = (UtcDateTime::now() - oldest.enqueued_at).whole_milliseconds();
-    // Two clocks are compared: a lag below zero is none.
-    i64::try_from(lag.max(0)).unwrap_or(i64::MAX)
+/// What is left of a batch while a store is asked. The events themselves are let go first: a store that
+/// hangs must not make calls hold the memory of their batches.
+struct Taken {
+    partition: PartitionContext,
+    events: usize,
+    /// When the hub took the first and the last of them; `None` where there are none.
+    enqueued_at: Option<(UtcDateTime, UtcDateTime)>,
+}
+
+impl From<EventHubBatch> for Taken {
+    fn from(batch: EventHubBatch) -> Self {
+        let enqueued_at = |event: &Event| event.enqueued_at;
+        Self {
+            events: batch.events.len(),
+            enqueued_at: batch
+                .events
+                .first()
+                .map(enqueued_at)
+                .zip(batch.events.last().map(enqueued_at)),
+            partition: batch.partition,
+        }
+    }
+}
+
+impl Taken {
+    /// `None` where there are no events.
+    fn span(&self) -> Option<Span<'_>> {
+        let (oldest, newest) = self.enqueued_at?;
+        Some(Span {
+            hub: &self.partition.event_hub_name,
+            partition_id: &self.partition.partition_id,
+            oldest,
+            newest,
+        })
+    }
+
+    /// Milliseconds since the hub took the oldest event of a batch: how far behind it a function is. Each
+    /// Event Hubs function logs it once a batch as `batch.lag_ms`, beside `batch.events`; the workbook
+    /// and the alert rules live on these.
+    fn lag_ms(&self) -> i64 {
+        let Some((oldest, _)) = self.enqueued_at else {
+            return 0;
+        };
+        let lag = (UtcDateTime::now() - oldest).whole_milliseconds();
+        // Two clocks are compared: a lag below zero is none.
+        i64::try_from(lag.max(0)).unwrap_or(i64::MAX)
+    }
 }
 
 fn received(event: &Event) -> ReceivedEvent<'_> {

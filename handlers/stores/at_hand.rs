@@ -15,7 +15,7 @@ pub(super) struct AtHand<T> {
 
 /// One value, or room for it. Whoever holds the lock has its turn.
 pub(super) struct Slot<T> {
-    pub(super) value: tokio::sync::Mutex<Option<T>>,
+    pub(super) value: Arc<tokio::sync::Mutex<Option<T>>>,
     /// The value's, for those who have not the lock.
     weight: AtomicUsize,
     used: AtomicU64,
@@ -38,7 +38,7 @@ impl<T> AtHand<T> {
             Some(slot) => Arc::clone(slot),
             None => {
                 let slot = Arc::new(Slot {
-                    value: tokio::sync::Mutex::new(None),
+                    value: Arc::default(),
                     weight: AtomicUsize::new(0),
                     used: AtomicU64::new(0),
                 });

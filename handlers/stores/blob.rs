@@ -1,16 +1,19 @@
-//! [`BlobStore`] in Azure Blob storage.
+//! [`BlobStore`], snapshots and notes in Azure Blob storage.
 
 use async_trait::async_trait;
 use azure_core::error::ErrorKind;
-use azure_core::http::{Etag, RequestContent};
+use azure_core::http::Etag;
 use azure_functions_sdk::connection::Connection;
-use azure_storage_blob::models::BlobClientUploadOptions;
+use azure_storage_blob::models::{BlobClientUploadOptions, BlobContainerClientListBlobsOptions};
 use azure_storage_blob::{BlobContainerClient, BlobContainerClientOptions};
 use bytes::Bytes;
+use futures_util::TryStreamExt;
+use tracing::warn;
 
 use super::alerts::{Snapshot, SnapshotStore};
+use super::backlog::{Note, NoteStore};
 use super::storage::{BLOB, StorageConnectionError, StorageService, store_error};
-use super::{BlobStore, PutError, StoreError, Version};
+use super::{BlobStore, PutError, StoreError, Version, in_time};
 
 /// A storage account's Blob service, reached through a Functions connection.
 #[derive(Clone)]
@@ -57,36 +60,33 @@ impl BlobContainer {
 #[async_trait]
 impl BlobStore for BlobContainer {
     async fn put(&self, name: &str, body: Bytes) -> Result<(), StoreError> {
-        self.client
-            .blob_client(name)
-            .upload(RequestContent::from(body.to_vec()), None)
-            .await
-            .map(|_| ())
-            .map_err(|error| store_error("write blob", &error))
+        const OPERATION: &str = "write blob";
+        in_time(OPERATION, async {
+            let blob = self.client.blob_client(name);
+            match blob.upload(body.into(), None).await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(store_error(OPERATION, &error)),
+            }
+        })
+        .await
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        self.client
-            .get_properties(None)
-            .await
-            .map(|_| ())
-            .map_err(|error| store_error("read blob container", &error))
+        const OPERATION: &str = "read blob container";
+        in_time(OPERATION, async {
+            match self.client.get_properties(None).await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(store_error(OPERATION, &error)),
+            }
+        })
+        .await
     }
 }
 
 #[async_trait]
 impl SnapshotStore for BlobContainer {
     async fn load(&self, name: &str) -> Result<Option<Snapshot>, StoreError> {
-        const OPERATION: &str = "read snapshot";
-        let failed = |error| store_error(OPERATION, &error);
-        let found = match self.client.blob_client(name).download(None).await {
-            Ok(found) => found,
-            Err(error) if code(&error) == Some("BlobNotFound") => return Ok(None),
-            Err(error) => return Err(failed(error)),
-        };
-        let version = version(found.properties.etag, OPERATION)?;
-        let body = found.body.collect().await.map_err(failed)?;
-        Ok(Some(Snapshot { body, version }))
+        in_time(READ_SNAPSHOT, self.read(name, READ_SNAPSHOT)).await
     }
 
     async fn save(
@@ -103,20 +103,103 @@ impl SnapshotStore for BlobContainer {
             },
             None => BlobClientUploadOptions::default().if_not_exists(),
         };
-        let saved = self
-            .client
-            .blob_client(name)
-            .upload(RequestContent::from(body.to_vec()), Some(options))
-            .await;
-        match saved {
-            Ok(saved) => Ok(version(saved.etag, OPERATION)?),
-            // Changed since it was loaded (412), or made by somebody else (409). A retry inside the client
-            // after a lost answer looks the same, and loading again resolves that too.
-            Err(error) if matches!(code(&error), Some("ConditionNotMet" | "BlobAlreadyExists")) => {
-                Err(PutError::Stale)
+        let blob = self.client.blob_client(name);
+        let saving = blob.upload(body.into(), Some(options));
+        in_time(OPERATION, async {
+            match saving.await {
+                Ok(saved) => Ok(version(saved.etag, OPERATION)?),
+                // Changed since it was loaded (412), or made by somebody else (409). A retry inside the
+                // client after a lost answer looks the same, and loading again resolves that too.
+                Err(error)
+                    if matches!(code(&error), Some("ConditionNotMet" | "BlobAlreadyExists")) =>
+                {
+                    Err(PutError::Stale)
+                }
+                Err(error) => Err(store_error(OPERATION, &error).into()),
             }
-            Err(error) => Err(store_error(OPERATION, &error).into()),
+        })
+        .await
+    }
+}
+
+/// What comes before the names of notes. No hub's name begins so, and with it no snapshot's.
+const NOTES: &str = "~backlog/";
+
+#[async_trait]
+impl NoteStore for BlobContainer {
+    async fn put(&self, name: &str, note: Note) -> Result<(), StoreError> {
+        let body = serde_json::to_vec(&note).map_err(|error| StoreError {
+            operation: "write note",
+            message: error.to_string(),
+            transient: false,
+        })?;
+        BlobStore::put(self, &format!("{NOTES}{name}"), body.into()).await
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), StoreError> {
+        const OPERATION: &str = "remove note";
+        in_time(OPERATION, async {
+            let blob = self.client.blob_client(&format!("{NOTES}{name}"));
+            match blob.delete(None).await {
+                Ok(_) => Ok(()),
+                Err(error) if code(&error) == Some("BlobNotFound") => Ok(()),
+                Err(error) => Err(store_error(OPERATION, &error)),
+            }
+        })
+        .await
+    }
+
+    async fn all(&self) -> Result<Vec<(String, Note)>, StoreError> {
+        let mut notes = Vec::new();
+        for blob in in_time("list notes", self.names(NOTES)).await? {
+            // It may have been removed meanwhile.
+            let Some(found) = in_time(READ_NOTE, self.read(&blob, READ_NOTE)).await? else {
+                continue;
+            };
+            let name = blob.trim_start_matches(NOTES).to_owned();
+            match serde_json::from_slice(&found.body) {
+                Ok(note) => notes.push((name, note)),
+                // Not an error: whoever reads would fail for as long as it lies there.
+                Err(error) => {
+                    warn!(%error, note = name, "a note that cannot be read is passed over")
+                }
+            }
         }
+        Ok(notes)
+    }
+}
+
+const READ_SNAPSHOT: &str = "read snapshot";
+const READ_NOTE: &str = "read note";
+
+impl BlobContainer {
+    async fn names(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let failed = |error| store_error("list blobs", &error);
+        let options = BlobContainerClientListBlobsOptions {
+            prefix: Some(prefix.to_owned()),
+            ..Default::default()
+        };
+        // The pager asks for page after page.
+        let blobs = self.client.list_blobs(Some(options)).map_err(failed)?;
+        let names = blobs.try_filter_map(async |blob| Ok(blob.name));
+        names.try_collect().await.map_err(failed)
+    }
+
+    /// A whole blob; `None` where there is none of this name.
+    async fn read(
+        &self,
+        name: &str,
+        operation: &'static str,
+    ) -> Result<Option<Snapshot>, StoreError> {
+        let failed = |error| store_error(operation, &error);
+        let found = match self.client.blob_client(name).download(None).await {
+            Ok(found) => found,
+            Err(error) if code(&error) == Some("BlobNotFound") => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        let version = version(found.properties.etag, operation)?;
+        let body = found.body.collect().await.map_err(failed)?;
+        Ok(Some(Snapshot { body, version }))
     }
 }
 
@@ -135,5 +218,75 @@ fn code(error: &azure_core::Error) -> Option<&str> {
     match error.kind() {
         ErrorKind::HttpResponse { error_code, .. } => error_code.as_deref(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
+    use azure_functions_sdk::connection::ConnectionString;
+    use tokio::net::TcpListener;
+
+    use super::super::queue::StorageQueue;
+    use super::super::silence::MessageQueue;
+    use super::*;
+
+    /// Connections are accepted, and nothing is ever answered. In paused time a time-out comes as soon as
+    /// there is nothing else to wait for.
+    #[tokio::test(start_paused = true)]
+    async fn an_operation_that_is_never_answered_is_given_up_for_the_time_being() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = tokio::spawn(async move {
+            let mut open = Vec::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                open.push(stream);
+            }
+        });
+        let connection = format!(
+            "AccountName=fleet;AccountKey=a2V5;BlobEndpoint=http://127.0.0.1:{port}/fleet;\
+             QueueEndpoint=http://127.0.0.1:{port}/fleet"
+        );
+        let connection = ConnectionString::parse("FleetStorage", &connection).unwrap();
+        let connection = Connection::ConnectionString(connection);
+        let blobs = BlobService::connect(&connection).unwrap();
+        let container = blobs.container("telemetry-archive").unwrap();
+        let queue = StorageQueue::connect(&connection, "drone-alerts").unwrap();
+        let note = Note {
+            reached: time::UtcDateTime::UNIX_EPOCH,
+            noted_at: time::UtcDateTime::UNIX_EPOCH,
+        };
+        let body = Bytes::from_static(b"x");
+        let stale = |error| match error {
+            PutError::Store(error) => error,
+            PutError::Stale => panic!("nobody has said so"),
+        };
+        let all = async {
+            [
+                BlobStore::put(&container, "a", body.clone())
+                    .await
+                    .unwrap_err(),
+                BlobStore::check(&container).await.unwrap_err(),
+                container.load("a").await.unwrap_err(),
+                container
+                    .save("a", body, None)
+                    .await
+                    .map_err(stale)
+                    .unwrap_err(),
+                NoteStore::put(&container, "a", note).await.unwrap_err(),
+                container.remove("a").await.unwrap_err(),
+                container.all().await.unwrap_err(),
+                queue.send("a").await.unwrap_err(),
+            ]
+        };
+        let errors = tokio::time::timeout(Duration::from_secs(600), all).await;
+        for error in errors.unwrap() {
+            assert!(error.transient, "{error}");
+            assert_eq!(error.message, "no answer within 10 s", "{error}");
+        }
+        server.abort();
     }
 }

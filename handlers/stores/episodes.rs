@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tracing::error;
 
 use super::alerts::{AlertStore, SnapshotStore};
@@ -26,7 +27,7 @@ use super::{PutError, StoreError, Version};
 use crate::domain::ReceivedEvent;
 use crate::domain::alerts::{Alert, PartitionAlerts, Rules, Transition};
 
-/// How many alerts of a batch are recorded at once.
+/// How many alerts are recorded at once, over all calls.
 const CONCURRENT_WRITES: usize = 16;
 
 /// How often a batch is taken again after somebody else saved first.
@@ -42,12 +43,32 @@ pub struct Episodes {
     rules: Arc<Rules>,
     snapshots: Arc<dyn SnapshotStore>,
     alerts: Arc<dyn AlertStore>,
+    writes: Semaphore,
     partitions: AtHand<Known>,
 }
 
 struct Known {
     alerts: PartitionAlerts,
     version: Option<Version>,
+}
+
+/// What a batch tells. The partition's next batch waits until this is dropped.
+#[must_use]
+pub struct Observed<'a> {
+    episodes: &'a Episodes,
+    told: Vec<Transition>,
+    _turn: OwnedMutexGuard<Option<Known>>,
+}
+
+impl Observed<'_> {
+    /// Records every alert, and returns what has to be told.
+    ///
+    /// # Errors
+    /// What the store says. Take the batch again.
+    pub async fn record(self) -> Result<Vec<Transition>, StoreError> {
+        self.episodes.record(&self.told).await?;
+        Ok(self.told)
+    }
 }
 
 impl Episodes {
@@ -61,12 +82,13 @@ impl Episodes {
             rules: rules.into(),
             snapshots,
             alerts,
+            writes: Semaphore::new(CONCURRENT_WRITES),
             partitions: AtHand::new(MOST_DRONES),
         }
     }
 
-    /// Takes a batch, in the hub's order, and returns what has to be told. By then the snapshot is saved
-    /// and every alert is recorded.
+    /// Takes a batch, in the hub's order, and saves the snapshot. The events can be let go then; what
+    /// they tell must be [recorded](Observed::record) before anybody is told.
     ///
     /// # Errors
     /// What a store says. Take the batch again.
@@ -75,16 +97,18 @@ impl Episodes {
         hub: &str,
         partition_id: &str,
         events: impl Iterator<Item = ReceivedEvent<'a>> + Clone,
-    ) -> Result<Vec<Transition>, StoreError> {
+    ) -> Result<Observed<'_>, StoreError> {
         let name = format!("{hub}/{partition_id}.snapshot");
         let partition = self.partitions.slot(&name);
-        let mut known = partition.value.lock().await;
+        let mut known = Arc::clone(&partition.value).lock_owned().await;
         let told = self.evaluate(&name, &mut known, events).await;
         let drones = known.as_ref().map_or(0, |known| known.alerts.drones());
         self.partitions.weigh(&partition, drones);
-        let told = told?;
-        self.record(&told).await?;
-        Ok(told)
+        Ok(Observed {
+            episodes: self,
+            told: told?,
+            _turn: known,
+        })
     }
 
     async fn evaluate<'a>(
@@ -158,7 +182,11 @@ impl Episodes {
         }
         let writes: Vec<_> = latest
             .into_values()
-            .map(|alert| self.alerts.record(alert))
+            .map(|alert| async move {
+                // The semaphore is never closed.
+                let _permit = self.writes.acquire().await.ok();
+                self.alerts.record(alert).await
+            })
             .collect();
         stream::iter(writes)
             .buffer_unordered(CONCURRENT_WRITES)
@@ -269,6 +297,7 @@ mod tests {
             authenticated_device: None,
         });
         let told = instance.take("telemetry", partition, events).await?;
+        let told = told.record().await?;
         Ok(told.iter().map(Transition::message_id).collect())
     }
 

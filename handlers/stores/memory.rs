@@ -9,6 +9,7 @@ use bytes::Bytes;
 use time::UtcDateTime;
 
 use super::alerts::{AlertFilter, AlertStore, Snapshot, SnapshotStore};
+use super::backlog::{Note, NoteStore};
 use super::fleet::{DronePage, FleetReader, Read};
 use super::silence::{EpisodeStore, MessageQueue, SilentDrones, VersionedEpisode};
 use super::{BlobStore, DroneStore, PutError, StoreError, Version, VersionedState};
@@ -39,6 +40,12 @@ pub struct MemoryAlerts {
 #[derive(Default)]
 pub struct MemorySnapshots {
     snapshots: Mutex<BTreeMap<String, (Bytes, u64)>>,
+}
+
+/// A [`NoteStore`] in a map.
+#[derive(Default)]
+pub struct MemoryNotes {
+    notes: Mutex<BTreeMap<String, Note>>,
 }
 
 /// An [`EpisodeStore`] in a map.
@@ -227,6 +234,27 @@ impl SnapshotStore for MemorySnapshots {
         let next = current.unwrap_or(0) + 1;
         snapshots.insert(name.to_owned(), (body, next));
         Ok(version_of(next))
+    }
+}
+
+#[async_trait]
+impl NoteStore for MemoryNotes {
+    async fn put(&self, name: &str, note: Note) -> Result<(), StoreError> {
+        lock(&self.notes).insert(name.to_owned(), note);
+        Ok(())
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), StoreError> {
+        lock(&self.notes).remove(name);
+        Ok(())
+    }
+
+    async fn all(&self) -> Result<Vec<(String, Note)>, StoreError> {
+        let notes = lock(&self.notes);
+        Ok(notes
+            .iter()
+            .map(|(name, note)| (name.clone(), *note))
+            .collect())
     }
 }
 

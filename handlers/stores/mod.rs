@@ -6,9 +6,10 @@
 //! | [`fleet`] | the reading side: [`FleetReader`](fleet::FleetReader) |
 //! | [`episodes`] | holds a batch against the rules: snapshots, alerts, and what has to be told |
 //! | [`alerts`] | what that needs: [`AlertStore`], [`SnapshotStore`](alerts::SnapshotStore) |
+//! | [`backlog`] | how far UpdateDroneState is behind |
 //! | [`silence`] | looks for silent drones, and keeps their alerts |
 //! | [`cosmos`] | states and alerts in Cosmos DB |
-//! | [`blob`], [`queue`] | blobs and snapshots in Blob storage, messages in Queue storage |
+//! | [`blob`], [`queue`] | blobs, snapshots and notes in Blob storage, messages in Queue storage |
 //! | [`storage`] | what those two have in common |
 //! | [`memory`] | all of them, in memory; held to the same contract tests as the real ones |
 //! | [`credentials`] | from a Functions connection to an Azure credential |
@@ -17,6 +18,7 @@
 
 pub mod alerts;
 mod at_hand;
+pub mod backlog;
 pub mod blob;
 pub mod cosmos;
 pub mod credentials;
@@ -29,11 +31,32 @@ pub mod shared_key;
 pub mod silence;
 pub mod storage;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use self::alerts::{AlertFilter, AlertStore};
 use crate::domain::{DeviceId, DroneState};
+
+/// One operation's limit, its retries included: long enough for a throttled write to wait its turn,
+/// short enough that a server that never answers cannot hold a call to its deadline by itself.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Gives an operation up after [`OPERATION_TIMEOUT`].
+async fn in_time<T, E: From<StoreError>>(
+    operation: &'static str,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    match tokio::time::timeout(OPERATION_TIMEOUT, work).await {
+        Ok(done) => done,
+        Err(_) => Err(E::from(StoreError {
+            operation,
+            message: format!("no answer within {} s", OPERATION_TIMEOUT.as_secs()),
+            transient: true,
+        })),
+    }
+}
 
 /// A store did not do what it was asked.
 ///

@@ -10,9 +10,9 @@ use azure_storage_queue::{QueueClient, QueueClientOptions};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::StoreError;
 use super::silence::MessageQueue;
 use super::storage::{QUEUE, StorageConnectionError, StorageService, store_error};
+use super::{StoreError, in_time};
 
 /// One queue of a storage account.
 pub struct StorageQueue {
@@ -48,15 +48,16 @@ impl StorageQueue {
 impl MessageQueue for StorageQueue {
     /// In base64, as the Functions host writes messages and expects them.
     async fn send(&self, message: &str) -> Result<(), StoreError> {
-        let failed = |error| store_error("send message", &error);
+        const OPERATION: &str = "send message";
+        let failed = |error| store_error(OPERATION, &error);
         let message = QueueMessage {
             message_text: Some(STANDARD.encode(message)),
         };
         let content = message.try_into().map_err(failed)?;
-        self.client
-            .send_message(content, None)
-            .await
-            .map(|_| ())
-            .map_err(failed)
+        in_time(OPERATION, async {
+            let sent = self.client.send_message(content, None).await;
+            sent.map(|_| ()).map_err(failed)
+        })
+        .await
     }
 }

@@ -9,8 +9,9 @@
 //! A crash after 1 is made up for by the next look; a crash after 2 repeats messages under their ids. Two
 //! looks at a time do no harm: every write is conditional, and who comes second leaves it.
 //!
-//! What is compared is the time of the look with the last event that has been *applied*: while
-//! UpdateDroneState is further behind than the limit, drones look silent that are not.
+//! What is compared with the last event that has been *applied* is the time that UpdateDroneState has come
+//! to in its slowest partition, as the [backlog](super::backlog) tells: where it is behind, drones are not
+//! silent that only wait in the hub.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -20,7 +21,9 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use time::{Duration, UtcDateTime};
 use tokio::sync::OnceCell;
+use tracing::info;
 
+use super::backlog::Backlog;
 use super::{PutError, StoreError, Version};
 use crate::domain::alerts::rules::telemetry_lost;
 use crate::domain::alerts::silence::Episode;
@@ -96,6 +99,7 @@ pub struct SilenceWatch {
     drones: Arc<dyn SilentDrones>,
     episodes: Arc<dyn EpisodeStore>,
     queue: Arc<dyn MessageQueue>,
+    backlog: Arc<Backlog>,
 }
 
 /// How many messages of each kind were sent.
@@ -124,12 +128,14 @@ impl SilenceWatch {
         drones: Arc<dyn SilentDrones>,
         episodes: Arc<dyn EpisodeStore>,
         queue: Arc<dyn MessageQueue>,
+        backlog: Arc<Backlog>,
     ) -> Self {
         Self {
             rules,
             drones,
             episodes,
             queue,
+            backlog,
         }
     }
 
@@ -194,7 +200,14 @@ impl SilenceWatch {
             return Ok(HashMap::new());
         };
         let limit = Duration::seconds_f64(rule.limit.raise());
-        let silent = self.drones.silent(now.saturating_sub(limit)).await?;
+        let reached = self.backlog.reached(now).await?;
+        if reached < now {
+            info!(
+                backlog.behind_ms = i64::try_from((now - reached).whole_milliseconds()).ok(),
+                "UpdateDroneState is behind: drones are silent that were so before"
+            );
+        }
+        let silent = self.drones.silent(reached.saturating_sub(limit)).await?;
         Ok(silent
             .into_iter()
             .map(|drone| (drone.device_id.clone(), drone))

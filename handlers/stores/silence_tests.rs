@@ -11,7 +11,8 @@ use crate::domain::alerts::AlertSettings;
 use crate::domain::drone::Stamped;
 use crate::domain::telemetry::{Flight, FlightStatus, Position};
 use crate::stores::DroneStore;
-use crate::stores::memory::{MemoryDrones, MemoryEpisodes, MemoryQueue};
+use crate::stores::backlog::Span;
+use crate::stores::memory::{MemoryDrones, MemoryEpisodes, MemoryNotes, MemoryQueue};
 
 const START: UtcDateTime = utc_datetime!(2024-05-01 12:00);
 
@@ -100,6 +101,7 @@ struct Rig {
     drones: Arc<Counted>,
     episodes: Arc<Shaky<MemoryEpisodes>>,
     queue: Arc<Shaky<MemoryQueue>>,
+    backlog: Arc<Backlog>,
     watch: SilenceWatch,
 }
 
@@ -118,16 +120,19 @@ impl Rig {
         episodes: Arc<Shaky<MemoryEpisodes>>,
         queue: Arc<Shaky<MemoryQueue>>,
     ) -> Self {
+        let backlog = Arc::new(Backlog::new(Arc::new(MemoryNotes::default()), &rules));
         let watch = SilenceWatch::new(
             Arc::new(rules),
             Arc::clone(&drones) as _,
             Arc::clone(&episodes) as _,
             Arc::clone(&queue) as _,
+            Arc::clone(&backlog),
         );
         Self {
             drones,
             episodes,
             queue,
+            backlog,
             watch,
         }
     }
@@ -384,4 +389,39 @@ async fn switched_off_it_raises_nothing_and_still_clears_what_it_raised() {
     off.look(10_010).await;
     assert!(off.told().contains(&"lost/cleared".to_owned()));
     assert!(!off.told().contains(&"other/raised".to_owned()));
+}
+
+#[tokio::test]
+async fn while_events_wait_in_the_hub_only_those_are_silent_that_were_so_before() {
+    let rig = Rig::new(&[]);
+    let waiting = Span {
+        hub: "telemetry",
+        partition_id: "0",
+        oldest: at(300),
+        newest: at(301),
+    };
+    rig.fly("lost", 100).await;
+    rig.fly("back", 100).await;
+    rig.look(230).await;
+    rig.fly("back", 290).await;
+    rig.fly("waiting", 290).await;
+    rig.backlog.failed(&waiting, at(310)).await;
+    rig.fly("lost later", 170).await;
+    let found = rig.look(480).await;
+    assert_eq!((found.raised, found.cleared), (1, 1));
+    rig.backlog.applied(&waiting, at(310)).await;
+    assert_eq!(rig.look(481).await.raised, 2);
+    let mut told = rig.told();
+    told.sort();
+    assert_eq!(
+        told,
+        [
+            "back/cleared",
+            "back/raised",
+            "back/raised",
+            "lost later/raised",
+            "lost/raised",
+            "waiting/raised"
+        ]
+    );
 }

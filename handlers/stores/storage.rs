@@ -8,9 +8,9 @@ use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions, Sta
 use azure_core::time::Duration;
 use azure_functions_sdk::connection::{Connection, ConnectionString};
 
-use super::StoreError;
 use super::credentials::token_credential;
 use super::shared_key::SharedKeyPolicy;
+use super::{OPERATION_TIMEOUT, StoreError};
 
 /// Azurite's account, which every storage SDK knows by heart. Published, and worth nothing outside
 /// the emulator: "Connect to Azurite with SDKs and tools" of the storage documentation.
@@ -113,13 +113,14 @@ impl StorageService {
     /// The credential for a client, and its options.
     ///
     /// Two quick tries of our own and then the host's: eight, the default, would hold a call for more than
-    /// a minute before anybody hears of the trouble.
+    /// a minute before anybody hears of the trouble. No try has a limit of its own: every operation goes
+    /// through [`in_time`](super::in_time).
     pub(super) fn client(&self) -> (Option<Arc<dyn TokenCredential>>, ClientOptions) {
         let mut options = ClientOptions {
             retry: RetryOptions::exponential(ExponentialRetryOptions {
                 initial_delay: Duration::milliseconds(100),
                 max_retries: 2,
-                max_total_elapsed: Duration::seconds(10),
+                max_total_elapsed: OPERATION_TIMEOUT.try_into().unwrap_or(Duration::MAX),
                 ..Default::default()
             }),
             ..Default::default()

@@ -13,6 +13,7 @@
 )]
 
 mod alerts;
+mod backlog;
 mod browser;
 mod chaos;
 mod contract;

@@ -28,10 +28,10 @@ use tokio::sync::watch;
 use crate::support::{Fleet, flight, storage, until};
 
 const TIMER: &str = "DetectSilentDrones";
-const DRONE: &str = "drone-1";
+pub const DRONE: &str = "drone-1";
 
 /// Silence of a second is an alert, and the timer runs only when it is told to.
-const SETTINGS: [(&str, &str); 3] = [
+pub const SETTINGS: [(&str, &str); 3] = [
     ("Alerts__SilenceSeconds", "1"),
     ("Alerts__ReminderMinutes", "0"),
     ("SilentDronesSchedule", "0 0 0 1 1 *"),
@@ -44,19 +44,19 @@ fn with_status(second: u32, status: &str) -> Vec<u8> {
     message.to_string().into_bytes()
 }
 
-async fn look(fleet: &Fleet) -> Result<(), RunTimerError> {
+pub async fn look(fleet: &Fleet) -> Result<(), RunTimerError> {
     fleet.system.host.run_timer(TIMER).await
 }
 
 /// The documents of `telemetry-lost`.
-async fn episodes(fleet: &Fleet) -> Vec<Value> {
+pub async fn episodes(fleet: &Fleet) -> Vec<Value> {
     let mut documents = fleet.system.cosmos.items(DATABASE, ALERTS).await;
     documents.retain(|document| document["rule"] == "telemetry-lost");
     documents
 }
 
 /// Looks until the drone has been silent for long enough.
-async fn look_until_raised(fleet: &Fleet) {
+pub async fn look_until_raised(fleet: &Fleet) {
     until("the drone is missed", async || {
         look(fleet).await.unwrap();
         !episodes(fleet).await.is_empty()

@@ -8,7 +8,7 @@ use axum::extract::State;
 use azure_functions_sdk::{CallError, Event, EventHubBatch, FunctionDefinition, Outputs};
 use tracing::info;
 
-use super::AppState;
+use super::{AppState, Taken};
 use crate::capture::{self, CapturedEvent};
 
 /// The function, for registration and staging.
@@ -38,10 +38,11 @@ pub async fn handle(
     );
     let file = capture::encode(batch.events.iter().map(captured)).map_err(CallError::from_error)?;
     let bytes = file.len();
+    let taken = Taken::from(batch);
     state.archive.put(&name, file.into()).await?;
     info!(
-        batch.events = batch.events.len(),
-        batch.lag_ms = super::lag_ms(&batch),
+        batch.events = taken.events,
+        batch.lag_ms = taken.lag_ms(),
         archive.bytes = bytes,
         "batch archived"
     );

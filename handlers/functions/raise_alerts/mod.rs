@@ -8,7 +8,7 @@ use axum::extract::State;
 use azure_functions_sdk::{CallError, EventHubBatch, FunctionDefinition, Outputs};
 use tracing::info;
 
-use super::{AppState, lag_ms, received};
+use super::{AppState, Taken, received};
 use crate::domain::alerts::{Kind, Transition};
 
 const ALERTS: &str = "alerts";
@@ -29,7 +29,7 @@ pub async fn handle(
     State(state): State<AppState>,
     batch: EventHubBatch,
 ) -> Result<Outputs, CallError> {
-    let told = state
+    let noted = state
         .episodes
         .take(
             &batch.partition.event_hub_name,
@@ -37,10 +37,12 @@ pub async fn handle(
             batch.events.iter().map(received),
         )
         .await?;
+    let taken = Taken::from(batch);
+    let told = noted.record().await?;
     let count = |kind| told.iter().filter(|told| told.kind == kind).count();
     info!(
-        batch.events = batch.events.len(),
-        batch.lag_ms = lag_ms(&batch),
+        batch.events = taken.events,
+        batch.lag_ms = taken.lag_ms(),
         alerts.raised = count(Kind::Raised),
         alerts.reminded = count(Kind::Reminded),
         alerts.cleared = count(Kind::Cleared),

@@ -4,13 +4,18 @@
 //! among the outputs. Trouble with a store fails the whole call, and the host runs it again: the
 //! merge makes that safe. A poison event never fails a call, or it would be retried for ever.
 
+use std::collections::HashMap;
+
 use axum::extract::State;
 use azure_functions_sdk::{CallError, EventHubBatch, FunctionDefinition, Outputs};
 use bytes::Bytes;
+use time::UtcDateTime;
 use tracing::{info, warn};
 
-use super::{AppState, lag_ms, received};
-use crate::domain::{Changes, DeadLetter, Reason, fold};
+use super::{AppState, Taken, received};
+use crate::domain::{Changes, DeadLetter, DeviceId, DroneState, Reason, fold};
+use crate::stores::StoreError;
+use crate::stores::latest_state::Applied;
 
 const DEAD_LETTERS: &str = "deadLetters";
 
@@ -38,18 +43,43 @@ pub async fn handle(
         drones,
         dead_letters,
     } = changes;
-    let applied = state.drones.apply(drones.into_values()).await?;
-    let messages = dead_letter_messages(&state, &batch, &dead_letters).await?;
+    let is_repetition = batch.retry.is_some_and(|retry| retry.retry_count > 0);
+    let taken = Taken::from(batch);
+    let applied = apply(&state, &taken, drones, is_repetition).await?;
+    let messages = dead_letter_messages(&state, &taken, &dead_letters).await?;
     warn_of(&dead_letters);
     info!(
-        batch.events = batch.events.len(),
-        batch.lag_ms = lag_ms(&batch),
+        batch.events = taken.events,
+        batch.lag_ms = taken.lag_ms(),
         batch.dead_letters = dead_letters.len(),
         drones.written = applied.written,
         drones.unchanged = applied.unchanged,
         "batch applied"
     );
     Ok(Outputs::new().queue(DEAD_LETTERS, messages))
+}
+
+/// Says of itself how far it is where it is behind: what is not applied yet looks like silence.
+async fn apply(
+    state: &AppState,
+    batch: &Taken,
+    drones: HashMap<DeviceId, DroneState>,
+    is_repetition: bool,
+) -> Result<Applied, StoreError> {
+    let Some(events) = batch.span() else {
+        return Ok(Applied::default());
+    };
+    if !is_repetition {
+        state.backlog.begun(&events, UtcDateTime::now()).await;
+    }
+    let applied = state.drones.apply(drones.into_values()).await;
+    match &applied {
+        Ok(_) => state.backlog.applied(&events, UtcDateTime::now()).await,
+        Err(error) if error.transient => state.backlog.failed(&events, UtcDateTime::now()).await,
+        // Somebody has to act first, and that may take days.
+        Err(_) => {}
+    }
+    applied
 }
 
 /// One line for each reason, not for each event: a device gone wrong must not fill the log, and the
@@ -73,7 +103,7 @@ fn warn_of(dead_letters: &[DeadLetter]) {
 /// writes the same one.
 async fn dead_letter_messages(
     state: &AppState,
-    batch: &EventHubBatch,
+    batch: &Taken,
     dead_letters: &[DeadLetter],
 ) -> Result<Vec<String>, CallError> {
     let mut messages = Vec::with_capacity(dead_letters.len());

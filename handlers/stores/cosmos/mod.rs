@@ -14,7 +14,6 @@ pub mod silence;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use azure_core::http::{Etag, StatusCode};
 use azure_data_cosmos::clients::ContainerClient;
@@ -29,11 +28,7 @@ use azure_functions_sdk::connection::Connection;
 use tokio::sync::OnceCell;
 
 use super::credentials::token_credential;
-use super::{StoreError, Version};
-
-/// One operation's limit, its retries included: long enough for a throttled write to wait its turn,
-/// short enough that a server that never answers cannot hold a call to its deadline by itself.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
+use super::{OPERATION_TIMEOUT, StoreError, Version, in_time};
 
 /// A database, connected on first use: the first connection takes tens of milliseconds, and the
 /// handler's readiness must not wait for it.
@@ -155,14 +150,12 @@ impl Container {
                     .container_client(self.name, None)
                     .await
             };
-            match tokio::time::timeout(OPERATION_TIMEOUT, opening).await {
-                Ok(opened) => opened.map_err(|error| store_error(OPERATION, &error)),
-                Err(_) => Err(StoreError {
-                    operation: OPERATION,
-                    message: format!("no answer within {} s", OPERATION_TIMEOUT.as_secs()),
-                    transient: true,
-                }),
-            }
+            in_time(OPERATION, async {
+                opening
+                    .await
+                    .map_err(|error| store_error(OPERATION, &error))
+            })
+            .await
         };
         self.client.get_or_try_init(open).await
     }
