@@ -23,6 +23,11 @@ const CACHED_DRONES: usize = 20_000;
 /// and after an outage this is what keeps the backlog from arriving all at once.
 const CONCURRENT_OPERATIONS: usize = 64;
 
+/// How many operations a call begins with. Each that succeeds lets one more be under way at a time, so
+/// that their number doubles with each answer: a store that is out of order is asked little, and one that
+/// has just come back is not asked by every partition at once with all that it has.
+const FIRST_OPERATIONS: usize = 4;
+
 /// How often one drone is read and merged again after somebody else wrote it first. Two instances
 /// share a partition only for a moment, so a second round is rare and a fourth is a sign of trouble.
 const STALE_ROUNDS: usize = 5;
@@ -77,12 +82,29 @@ impl LatestState {
         let unchanged = AtomicUsize::new(0);
         let failed = AtomicBool::new(false);
         let first_error = OnceCell::new();
+        let turns = Semaphore::new(FIRST_OPERATIONS);
         stream::iter(changes)
             .for_each_concurrent(CONCURRENT_OPERATIONS, |change| async {
+                let known = self.cache.get(&change.device_id);
+                if let Some(known) = &known {
+                    // An older state than the store's is enough to know that nothing would change.
+                    let mut merged = known.state.clone();
+                    if !merged.merge(change.clone()) {
+                        unchanged.fetch_add(1, Ordering::Relaxed);
+                        return;
+                    }
+                }
+                // Neither is ever closed.
+                let _turn = turns.acquire().await.ok();
+                let _operation = self.operations.acquire().await.ok();
                 if failed.load(Ordering::Relaxed) {
                     return;
                 }
-                match self.apply_one(change).await {
+                let outcome = self.apply_one(change, known).await;
+                if outcome.is_ok() {
+                    turns.add_permits(1);
+                }
+                match outcome {
                     Ok(true) => _ = written.fetch_add(1, Ordering::Relaxed),
                     Ok(false) => _ = unchanged.fetch_add(1, Ordering::Relaxed),
                     Err(error) => {
@@ -103,22 +125,11 @@ impl LatestState {
     }
 
     /// Returns whether the drone was written.
-    async fn apply_one(&self, change: DroneState) -> Result<bool, StoreError> {
-        let mut known = self.cache.get(&change.device_id);
-        if let Some(known) = &known {
-            // An older state than the store's is enough to know that nothing would change.
-            let mut merged = known.state.clone();
-            if !merged.merge(change.clone()) {
-                return Ok(false);
-            }
-        }
-        let Ok(_permit) = self.operations.acquire().await else {
-            return Err(StoreError {
-                operation: "write drone",
-                message: "the handler is shutting down".to_owned(),
-                transient: true,
-            });
-        };
+    async fn apply_one(
+        &self,
+        change: DroneState,
+        mut known: Option<Arc<VersionedState>>,
+    ) -> Result<bool, StoreError> {
         for _ in 0..STALE_ROUNDS {
             if known.is_none() {
                 known = self.store.get(&change.device_id).await?.map(Arc::new);
@@ -155,5 +166,125 @@ impl LatestState {
             message: format!("somebody else wrote it first, {STALE_ROUNDS} times in a row"),
             transient: true,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use futures_util::future::join_all;
+    use time::UtcDateTime;
+    use tokio::time::{Instant, sleep};
+
+    use super::super::memory::MemoryDrones;
+    use super::super::{OPERATION_TIMEOUT, Version};
+    use super::*;
+
+    const ROUND_TRIP: Duration = Duration::from_millis(10);
+
+    /// A store at some distance, which can be out of order.
+    #[derive(Default)]
+    struct Distant {
+        stored: MemoryDrones,
+        hangs: AtomicBool,
+        asked: AtomicUsize,
+        under_way: AtomicUsize,
+        most_under_way: AtomicUsize,
+    }
+
+    impl Distant {
+        async fn round_trip(&self) -> Result<(), StoreError> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            let under_way = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
+            self.most_under_way.fetch_max(under_way, Ordering::Relaxed);
+            let hangs = self.hangs.load(Ordering::Relaxed);
+            sleep(if hangs { OPERATION_TIMEOUT } else { ROUND_TRIP }).await;
+            self.under_way.fetch_sub(1, Ordering::Relaxed);
+            match hangs {
+                false => Ok(()),
+                true => Err(StoreError {
+                    operation: "work",
+                    message: "no answer".to_owned(),
+                    transient: true,
+                }),
+            }
+        }
+    }
+
+    #[async_trait]
+    impl DroneStore for Distant {
+        async fn get(&self, drone: &DeviceId) -> Result<Option<VersionedState>, StoreError> {
+            self.round_trip().await?;
+            self.stored.get(drone).await
+        }
+
+        async fn put(
+            &self,
+            state: &DroneState,
+            expected: Option<&Version>,
+        ) -> Result<Version, PutError> {
+            self.round_trip().await?;
+            self.stored.put(state, expected).await
+        }
+
+        async fn check(&self) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    fn batch(partition: usize) -> impl Iterator<Item = DroneState> {
+        (0..300).map(move |drone| DroneState {
+            device_id: format!("drone-{partition}-{drone}").parse().unwrap(),
+            last_seen_at: UtcDateTime::UNIX_EPOCH,
+            flight: None,
+            operating: None,
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_begins_with_few_operations_and_soon_has_many_under_way() {
+        let store = Arc::new(Distant::default());
+        let states = LatestState::new(Arc::clone(&store) as _);
+        let start = Instant::now();
+        let first = async {
+            sleep(ROUND_TRIP / 2).await;
+            store.most_under_way.load(Ordering::Relaxed)
+        };
+        let (applied, first) = tokio::join!(states.apply(batch(0)), first);
+        assert_eq!(applied.unwrap().written, 300);
+        assert_eq!(first, FIRST_OPERATIONS);
+        let most = store.most_under_way.load(Ordering::Relaxed);
+        assert_eq!(most, CONCURRENT_OPERATIONS);
+        // A read and a write each; at full width they would take ten.
+        assert!(start.elapsed() < 25 * ROUND_TRIP, "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn in_an_outage_every_partition_asks_little_and_hears_of_it_in_time() {
+        let store = Arc::new(Distant::default());
+        let states = LatestState::new(Arc::clone(&store) as _);
+        store.hangs.store(true, Ordering::Relaxed);
+        let start = Instant::now();
+        // As many calls as the app lets run at a time.
+        let outcomes = join_all((0..8).map(|partition| states.apply(batch(partition)))).await;
+        assert!(outcomes.iter().all(Result::is_err));
+        assert_eq!(start.elapsed(), OPERATION_TIMEOUT, "all at the same time");
+        let asked = store.asked.load(Ordering::Relaxed);
+        assert_eq!(asked, 8 * FIRST_OPERATIONS);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_an_outage_the_store_is_not_asked_for_everything_at_once() {
+        let store = Arc::new(Distant::default());
+        let states = LatestState::new(Arc::clone(&store) as _);
+        let outcomes = join_all((0..32).map(|partition| states.apply(batch(partition)))).await;
+        assert!(outcomes.iter().all(Result::is_ok));
+        assert_eq!(store.stored.len(), 32 * 300);
+        let most = store.most_under_way.load(Ordering::Relaxed);
+        assert_eq!(most, CONCURRENT_OPERATIONS);
     }
 }
