@@ -119,3 +119,27 @@ async fn an_outage_is_retried_until_it_ends() {
         assert!(fleet.take_dead_letters().await.is_empty(), "{name}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cosmos_db_that_hangs_never_makes_the_host_kill_the_handler() {
+    // The host kills at functionTimeout; one operation alone would take longer.
+    let limits = [("AzureFunctionsJobHost__functionTimeout", "00:00:06")];
+    let fleet = Fleet::with_settings(&limits).await;
+    fly(&fleet, 5, 3, |_| {}).await;
+    fleet.settled().await;
+    fleet.system.cosmos.set_fault(Some(CosmosFault::Hang));
+    fly(&fleet, 5, 6, |_| {}).await;
+    until("every partition's call has failed twice", async || {
+        failures(&fleet) >= 8
+    })
+    .await;
+    let late = fleet.system.host.stats()["UpdateDroneState"]
+        .last_failure
+        .clone();
+    let late = late.unwrap();
+    assert!(late.contains("did not finish within 3 s"), "{late}");
+    fleet.system.cosmos.set_fault(None);
+    fleet.settled().await;
+    assert_eq!(fleet.system.host.handler().restarts, 0);
+    everything_arrived(&fleet, 5, 9).await;
+}
