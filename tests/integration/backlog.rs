@@ -1,5 +1,7 @@
 //! Drones whose events wait in the hub are not silent: the real process, and the contract of its notes.
 
+use std::cell::Cell;
+
 use azure_functions_sdk::connection::{Connection, ConnectionString};
 use drone_delivery::stores::backlog::{Note, NoteStore};
 use drone_delivery::stores::blob::BlobService;
@@ -31,10 +33,10 @@ async fn after_an_outage_drones_that_wait_in_the_hub_are_not_missed() {
     fleet.settled().await;
     assert_eq!(notes(&fleet).await, Vec::<String>::new());
 
-    let mut second = 0;
-    let mut go_on = || {
-        second += 1;
-        fleet.send(DRONE, flight(DRONE, second, 20.0))
+    let second = Cell::new(0);
+    let go_on = || {
+        second.set(second.get() + 1);
+        fleet.send(DRONE, flight(DRONE, second.get(), 20.0));
     };
     fleet
         .system
