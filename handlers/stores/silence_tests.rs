@@ -393,7 +393,7 @@ async fn switched_off_it_raises_nothing_and_still_clears_what_it_raised() {
 
 #[tokio::test]
 async fn while_events_wait_in_the_hub_only_those_are_silent_that_were_so_before() {
-    let rig = Rig::new(&[]);
+    let rig = Rig::new(&[("Alerts__ReminderMinutes", "0")]);
     let waiting = Span {
         hub: "telemetry",
         partition_id: "0",

@@ -125,14 +125,9 @@ async fn a_cosmos_db_that_hangs_never_makes_the_host_kill_the_handler() {
     // The host kills at functionTimeout; one operation alone would take longer.
     let limits = [("AzureFunctionsJobHost__functionTimeout", "00:00:06")];
     let fleet = Fleet::with_settings(&limits).await;
-    fly(&fleet, 5, 3, |_| {}).await;
-    fleet.settled().await;
     fleet.system.cosmos.set_fault(Some(CosmosFault::Hang));
-    fly(&fleet, 5, 6, |_| {}).await;
-    until("every partition's call has failed twice", async || {
-        failures(&fleet) >= 8
-    })
-    .await;
+    fly(&fleet, 5, 9, |_| {}).await;
+    until("calls fail again and again", async || failures(&fleet) >= 8).await;
     let late = fleet.system.host.stats()["UpdateDroneState"]
         .last_failure
         .clone();
