@@ -406,7 +406,7 @@ async fn while_events_wait_in_the_hub_only_those_are_silent_that_were_so_before(
     rig.fly("back", 290).await;
     rig.fly("waiting", 290).await;
     rig.backlog.failed(&waiting, at(310)).await;
-    rig.fly("lost later", 170).await;
+    rig.fly("late", 170).await;
     let found = rig.look(480).await;
     assert_eq!((found.raised, found.cleared), (1, 1));
     rig.backlog.applied(&waiting, at(310)).await;
@@ -419,7 +419,7 @@ async fn while_events_wait_in_the_hub_only_those_are_silent_that_were_so_before(
             "back/cleared",
             "back/raised",
             "back/raised",
-            "lost later/raised",
+            "late/raised",
             "lost/raised",
             "waiting/raised"
         ]
