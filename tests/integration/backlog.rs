@@ -6,7 +6,7 @@ use azure_functions_sdk::connection::{Connection, ConnectionString};
 use drone_delivery::stores::backlog::{Note, NoteStore};
 use drone_delivery::stores::blob::BlobService;
 use drone_delivery::stores::memory::MemoryNotes;
-use local::cosmos::CosmosFault;
+use local::fault::Fault;
 use local::system::ALERT_STATE;
 use serde_json::Value;
 use time::macros::utc_datetime;
@@ -38,10 +38,7 @@ async fn after_an_outage_drones_that_wait_in_the_hub_are_not_missed() {
         second.set(second.get() + 1);
         fleet.send(DRONE, flight(DRONE, second.get(), 20.0));
     };
-    fleet
-        .system
-        .cosmos
-        .set_fault(Some(CosmosFault::Status(503)));
+    fleet.system.cosmos.set_fault(Some(Fault::Status(503)));
     // By then the last event that was applied is older than the silence that makes an alert, and the next
     // attempt some seconds away.
     until("a call fails for the third time", async || {

@@ -125,7 +125,7 @@ async fn a_cosmos_db_that_hangs_never_makes_the_host_kill_the_handler() {
     // The host kills at functionTimeout; one operation alone would take longer.
     let limits = [("AzureFunctionsJobHost__functionTimeout", "00:00:06")];
     let fleet = Fleet::with_settings(&limits).await;
-    fleet.system.cosmos.set_fault(Some(CosmosFault::Hang));
+    fleet.system.cosmos.set_fault(Some(Fault::Hang));
     fly(&fleet, 5, 9, |_| {}).await;
     until("calls fail again and again", async || failures(&fleet) >= 8).await;
     let late = fleet.system.host.stats()["UpdateDroneState"]

@@ -50,6 +50,7 @@ impl Partition {
                 sequence_number,
                 offset: "0",
                 enqueued_at: at,
+                first_enqueued_at: None,
                 authenticated_device: None,
             });
         let told = self.alerts.observe(&self.rules, events);

@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::cosmos::CosmosFault;
+use crate::fault::Fault;
 use crate::host::usage::PeakMemory;
 use crate::system::System;
 
@@ -110,8 +110,8 @@ impl Outage {
             Some(Turn::Begin) => {
                 self.peak = system.host.handler().pid.map(PeakMemory::from_now_on);
                 system.cosmos.set_fault(Some(match self.kind {
-                    OutageKind::Hang => CosmosFault::Hang,
-                    OutageKind::Reset => CosmosFault::Reset,
+                    OutageKind::Hang => Fault::Hang,
+                    OutageKind::Reset => Fault::Reset,
                 }));
             }
             Some(Turn::End) => system.cosmos.set_fault(None),
