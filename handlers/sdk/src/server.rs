@@ -78,11 +78,10 @@ mod tests {
 
     use super::*;
 
-    /// More than hyper reads ahead when left to itself.
     const LARGE: usize = 4 * 1024 * 1024;
 
-    /// What the connection itself holds.
-    const IN_TRANSIT: usize = 1024;
+    /// What the connection itself holds: more than hyper reads at once when left to itself.
+    const IN_TRANSIT: usize = 1024 * 1024;
 
     fn connected(router: Router) -> DuplexStream {
         let (client, server) = duplex(IN_TRANSIT);
