@@ -163,7 +163,7 @@ impl Backlog {
         match self.notes.put(&name, note).await {
             Ok(()) => _ = self.left().insert(name),
             Err(error) => {
-                warn!(%error, "cannot note a backlog: drones may look silent that are not")
+                warn!(%error, "cannot note a backlog: drones may look silent that are not");
             }
         }
     }

@@ -161,7 +161,7 @@ impl NoteStore for BlobContainer {
                 Ok(note) => notes.push((name, note)),
                 // Not an error: whoever reads would fail for as long as it lies there.
                 Err(error) => {
-                    warn!(%error, note = name, "a note that cannot be read is passed over")
+                    warn!(%error, note = name, "a note that cannot be read is passed over");
                 }
             }
         }
