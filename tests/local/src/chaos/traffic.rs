@@ -178,7 +178,7 @@ impl Drone {
             id,
             delivery: number * 10,
             clock,
-            set_back_at: rng.random_ratio(1, 30).then(|| steps_left / 2),
+            set_back_at: rng.random_ratio(1, 30).then_some(steps_left / 2),
             steps_left,
             hot: rng.random_ratio(1, 10),
             battery: rng.random_range(30..=100),
