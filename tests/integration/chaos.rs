@@ -9,7 +9,7 @@ use local::system::{System, SystemOptions};
 
 use crate::support::{binary, repository, storage};
 
-/// A trial with outages short enough for a test.
+/// A trial with outages short enough for a test, and longer than the handler's clients try again by themselves.
 async fn trial(seed: u64, events: u64, extra: &[(&str, &str)]) -> Outcome {
     let direct = storage();
     let faulty = FaultyStorage::before(&direct).await.unwrap();
@@ -34,8 +34,8 @@ async fn trial(seed: u64, events: u64, extra: &[(&str, &str)]) -> Outcome {
         seed,
         length: Length::Events(events),
         outages: Lengths {
-            shortest: Duration::from_millis(200),
-            longest: Duration::from_millis(800),
+            shortest: Duration::from_millis(700),
+            longest: Duration::from_millis(1_500),
         },
     };
     let progress = |sent, behind, what: &str| eprintln!("{sent} sent, {behind} behind: {what}");
