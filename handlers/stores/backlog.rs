@@ -8,7 +8,7 @@
 //! The batch with which it has caught up takes the note away. While all is well nothing is written, and who
 //! looks reads an empty list.
 //!
-//! A note is good for [`GOOD_FOR`] and then counts no more: a partition that is never read again, an
+//! A note is good for three minutes and then counts no more: a partition that is never read again, an
 //! instance that died, or a batch that fails for ever for another reason do not hold anybody up for longer.
 
 use std::collections::HashSet;
