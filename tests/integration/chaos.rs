@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use local::azurite::FaultyStorage;
-use local::chaos::{self, Length, Lengths, Outcome, TrialOptions};
+use local::chaos::{self, Length, Outages, Outcome, TrialOptions};
 use local::host::LogSink;
 use local::system::{System, SystemOptions};
 
@@ -33,9 +33,10 @@ async fn trial(seed: u64, events: u64, extra: &[(&str, &str)]) -> Outcome {
     let options = TrialOptions {
         seed,
         length: Length::Events(events),
-        outages: Lengths {
+        outages: Outages {
             shortest: Duration::from_millis(700),
             longest: Duration::from_millis(1_500),
+            partial: 0.0,
         },
     };
     let progress = |sent, behind, what: &str| eprintln!("{sent} sent, {behind} behind: {what}");

@@ -50,7 +50,7 @@ use crate::up;
 
 pub use options::ChaosOptions;
 pub use outcome::Outcome;
-pub use plan::Lengths;
+pub use plan::Outages;
 pub use trial::{Length, TrialError, TrialOptions, run as try_system};
 
 const ACCOUNT: &str = "chaos";

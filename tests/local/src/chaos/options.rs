@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::plan::Lengths;
+use super::plan::Outages;
 use super::trial::{Length, TrialOptions};
 
 /// Outages of a trial by hand: some longer than the handler's patience with one operation, 10 s.
-const OUTAGES: Lengths = Lengths {
+const OUTAGES: Outages = Outages {
     shortest: Duration::from_millis(500),
     longest: Duration::from_secs(4),
+    // As often a nuisance as an outage.
+    partial: 0.5,
 };
 
 /// See `cargo local chaos --help`.

@@ -80,19 +80,21 @@ impl fmt::Display for Disturbance {
     }
 }
 
-/// How long an outage lasts.
+/// What outages are like.
 #[derive(Debug, Clone, Copy)]
-pub struct Lengths {
-    /// At least.
+pub struct Outages {
+    /// They last so long at least.
     pub shortest: Duration,
-    /// At most, but for one in eight, which lasts three times as long.
+    /// And so long at most, but for one in eight, which lasts three times as long.
     pub longest: Duration,
+    /// The share of those that meet one request in a few instead of all, 0 to 1.
+    pub partial: f64,
 }
 
 /// An endless series of disturbances: every kind once, shuffled, and then again.
 pub struct Plan {
     rng: StdRng,
-    lengths: Lengths,
+    outages: Outages,
     round: Vec<Disturbance>,
 }
 
@@ -101,10 +103,10 @@ impl Plan {
     pub const KINDS: u64 = 21;
 
     /// The plan of a seed.
-    pub fn new(seed: u64, lengths: Lengths) -> Self {
+    pub fn new(seed: u64, outages: Outages) -> Self {
         Self {
             rng: StdRng::seed_from_u64(seed),
-            lengths,
+            outages,
             round: Vec::new(),
         }
     }
@@ -114,7 +116,7 @@ impl Plan {
         let mut round = vec![
             Disturbance::KillHandler,
             Disturbance::KillHost,
-            Disturbance::SecondHost(length(rng, self.lengths)),
+            Disturbance::SecondHost(length(rng, self.outages)),
             Disturbance::Redeliver {
                 choice: rng.random(),
                 events: rng.random_range(1..=500),
@@ -157,15 +159,14 @@ impl Plan {
             ),
         ] {
             for fault in faults {
-                // As often an outage as a nuisance.
-                let one_in = match rng.random_bool(0.5) {
+                let one_in = match rng.random_bool(1.0 - self.outages.partial) {
                     true => 1,
                     false => rng.random_range(2..=10),
                 };
                 round.push(Disturbance::Outage {
                     service,
                     plan: FaultPlan { fault, one_in },
-                    lasts: length(rng, self.lengths),
+                    lasts: length(rng, self.outages),
                 });
             }
         }
@@ -174,8 +175,8 @@ impl Plan {
     }
 }
 
-fn length(rng: &mut StdRng, lengths: Lengths) -> Duration {
-    let length = rng.random_range(lengths.shortest..=lengths.longest);
+fn length(rng: &mut StdRng, outages: Outages) -> Duration {
+    let length = rng.random_range(outages.shortest..=outages.longest);
     match rng.random_ratio(1, 8) {
         true => length * 3,
         false => length,
@@ -199,20 +200,21 @@ mod tests {
 
     use super::*;
 
-    const LENGTHS: Lengths = Lengths {
+    const OUTAGES: Outages = Outages {
         shortest: Duration::from_secs(1),
         longest: Duration::from_secs(3),
+        partial: 0.5,
     };
 
     fn first_round(seed: u64) -> Vec<Disturbance> {
-        Plan::new(seed, LENGTHS)
+        Plan::new(seed, OUTAGES)
             .take(Plan::KINDS as usize)
             .collect()
     }
 
     #[test]
     fn every_kind_comes_once_before_one_comes_again() {
-        let mut plan = Plan::new(1, LENGTHS);
+        let mut plan = Plan::new(1, OUTAGES);
         for _ in 0..3 {
             let kinds: BTreeSet<String> = plan
                 .by_ref()

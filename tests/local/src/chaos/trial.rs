@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::collector::Collector;
 use super::expected::Expected;
 use super::outcome::Outcome;
-use super::plan::{Disturbance, Lengths, Plan, Service};
+use super::plan::{Disturbance, Outages, Plan, Service};
 use super::regression::Watch;
 use super::traffic::Traffic;
 use super::verdict::Verdict;
@@ -45,8 +45,8 @@ pub struct TrialOptions {
     pub seed: u64,
     /// How much.
     pub length: Length,
-    /// How long outages last.
-    pub outages: Lengths,
+    /// What outages are like.
+    pub outages: Outages,
 }
 
 /// How long a trial goes on.
