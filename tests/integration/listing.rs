@@ -1,10 +1,12 @@
 //! ListDrones and GetDelivery, through the host's forwarding.
 
+use std::sync::{Arc, Mutex};
+
 use drone_delivery::functions::list_drones::{COLUMNS, GEO_JSON};
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderMap, IF_NONE_MATCH};
 use serde_json::{Value, json};
 
-use crate::support::{Fleet, fixture, flight, status};
+use crate::support::{Fleet, fixture, flight, status, until};
 
 const DELIVERY: &str = "d71df1a7-29eb-41e0-8232-030cc511ce87";
 
@@ -199,4 +201,31 @@ async fn a_delivery_is_found_by_the_drone_that_is_on_it() {
     let (code, _, body) = fleet.get("/deliveries/a%20b").await;
     assert_eq!(code, 400);
     assert!(body["detail"].as_str().unwrap().starts_with("deliveryId: "));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_read_costs_is_logged() {
+    let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+    let fleet = Fleet::logging(&[], &lines).await;
+    fleet.send("drone-1", flight("drone-1", 1, 10.0));
+    fleet.settled().await;
+    for (path, message) in [
+        ("/drones/drone-1", "drone read"),
+        ("/drones?limit=500", "drones listed"),
+        (&format!("/deliveries/{DELIVERY}"), "delivery looked up"),
+        ("/alerts", "alerts listed"),
+    ] {
+        assert_eq!(fleet.get(path).await.0, 200, "{path}");
+        // The line may come a moment after the answer.
+        until(message, async || {
+            let lines = lines.lock().unwrap();
+            let records = lines
+                .iter()
+                .filter_map(|line| serde_json::from_str(line.strip_prefix("[handler] ")?).ok());
+            records.into_iter().any(|record: Value| {
+                record["message"] == message && record["cosmos.request_charge"].as_f64() > Some(0.0)
+            })
+        })
+        .await;
+    }
 }

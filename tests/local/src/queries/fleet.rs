@@ -55,7 +55,7 @@ impl KnownFleet {
         for _ in 0..MOST_PAGES {
             let continuation = fleet.continuation(fleet.continuations.len());
             let url = format!("{root}/drones?limit={limit}{continuation}");
-            let (status, body) = get(client, &url, JSON)
+            let (status, body) = get(client, &url, JSON, "identity")
                 .await
                 .map_err(|_| QueriesError::Unreachable(root.to_owned()))?;
             let page = Some(&body).filter(|_| status == StatusCode::OK);
