@@ -21,6 +21,10 @@ use local::replay::{self, ReplayOptions};
 use local::stage::{StageOptions, package, stage};
 use local::up::{self, UpOptions};
 
+/// The Cosmos DB emulator copies every document for each query, which asks for much memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Drone Delivery on one machine: no cloud, no Docker.
 #[derive(Parser)]
 #[command(name = "cargo local", bin_name = "cargo local", version)]
