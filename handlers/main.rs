@@ -25,7 +25,8 @@ use drone_delivery::stores::{AlertStore, BlobStore, DroneStore};
 use drone_delivery::webhook::Webhook;
 use tracing::{error, warn};
 
-/// A third of the CPU went into glibc's allocator, and musl's, in what is published, is slower yet.
+/// The static build's: musl's own allocator is slow with threads.
+#[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
