@@ -10,7 +10,7 @@ use time::UtcDateTime;
 
 use super::alerts::{AlertFilter, AlertStore, Snapshot, SnapshotStore};
 use super::backlog::{Note, NoteStore};
-use super::fleet::{DronePage, FleetReader, Read};
+use super::fleet::{DronePage, FleetReader, ListError, Position, Read};
 use super::silence::{EpisodeStore, MessageQueue, SilentDrones, VersionedEpisode};
 use super::{BlobStore, DroneStore, PutError, StoreError, Version, VersionedState};
 use crate::domain::alerts::Alert;
@@ -137,10 +137,14 @@ impl FleetReader for MemoryDrones {
     async fn list(
         &self,
         filter: &DroneFilter,
-        after: Option<&DeviceId>,
+        from: Option<&Position>,
         limit: u16,
-    ) -> Result<Read<DronePage>, StoreError> {
-        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+    ) -> Result<Read<DronePage>, ListError> {
+        let after: Option<DeviceId> = from
+            .map(|position| position.as_str().parse())
+            .transpose()
+            .map_err(|_| ListError::NoSuchPosition)?;
+        let start = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         let limit = usize::from(limit);
         let mut drones: Vec<DroneState> = lock(&self.items)
             .range::<DeviceId, _>((start, Bound::Unbounded))
@@ -151,7 +155,9 @@ impl FleetReader for MemoryDrones {
             .collect();
         let more = drones.len() > limit;
         drones.truncate(limit);
-        let last = drones.last().map(|drone| drone.device_id.clone());
+        let last = drones
+            .last()
+            .map(|drone| Position::new(drone.device_id.as_str()));
         Ok(Read {
             value: DronePage {
                 drones,

@@ -12,7 +12,7 @@ use drone_delivery::stores::blob::BlobService;
 use drone_delivery::stores::cosmos::CosmosDatabase;
 use drone_delivery::stores::cosmos::alerts::CosmosAlerts;
 use drone_delivery::stores::cosmos::drones::CosmosDrones;
-use drone_delivery::stores::fleet::FleetReader;
+use drone_delivery::stores::fleet::{FleetReader, ListError, Position};
 use drone_delivery::stores::latest_state::{Applied, LatestState};
 use drone_delivery::stores::memory::{MemoryAlerts, MemoryBlobs, MemoryDrones, MemorySnapshots};
 use drone_delivery::stores::{AlertFilter, AlertStore, BlobStore, DroneStore, PutError};
@@ -207,6 +207,13 @@ fn filters() -> Vec<DroneFilter> {
 async fn keeps_the_fleet_reader_contract(store: &(impl DroneStore + FleetReader)) {
     let empty = store.list(&DroneFilter::default(), None, 10).await.unwrap();
     assert_eq!((empty.value.drones, empty.value.next), (vec![], None));
+    for nowhere in ["", "a b", "a/b", "-FF-a/b"] {
+        let list = store.list(&DroneFilter::default(), Some(&Position::new(nowhere)), 10);
+        assert!(
+            matches!(list.await, Err(ListError::NoSuchPosition)),
+            "{nowhere:?}"
+        );
+    }
     let mut fleet = fleet();
     for drone in &fleet {
         assert_eq!(store.find(&drone.device_id).await.unwrap().value, None);
@@ -220,21 +227,27 @@ async fn keeps_the_fleet_reader_contract(store: &(impl DroneStore + FleetReader)
             fleet.iter().filter(|drone| filter.matches(drone)).collect();
         for limit in [1, 7, 39, 40, 1_000] {
             let mut listed = Vec::new();
-            let mut after = None;
+            let mut from = None;
             loop {
                 let page = store
-                    .list(&filter, after.as_ref(), limit)
+                    .list(&filter, from.as_ref(), limit)
                     .await
                     .unwrap()
                     .value;
                 assert!(page.drones.len() <= usize::from(limit));
+                assert!(page.drones.is_sorted_by_key(|drone| &drone.device_id));
                 listed.extend(page.drones);
-                assert!(after < page.next || page.next.is_none(), "no way back");
-                after = page.next;
-                if after.is_none() {
+                assert!(listed.len() <= fleet.len(), "it ends");
+                from = page.next;
+                if from.is_none() {
                     break;
                 }
+                assert!(
+                    from.as_ref()
+                        .is_some_and(|it| it.as_str().len() <= Position::MOST)
+                );
             }
+            listed.sort_by(|one, other| one.device_id.cmp(&other.device_id));
             assert_eq!(
                 listed.iter().collect::<Vec<_>>(),
                 expected,

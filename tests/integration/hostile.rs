@@ -254,13 +254,18 @@ async fn an_id_is_decoded_once_and_no_query_is_more_than_a_value() {
         ("/drones?limit=1;DROP".to_owned(), "drones", 0),
         ("/drones?limit=1%20OFFSET%200".to_owned(), "drones", 0),
         (
-            format!("/drones?limit=1&{}", continuation("\" OR true --")),
+            format!("/drones?limit=1&{}", continuation("-FF-\" OR true --")),
+            "drones",
+            0,
+        ),
+        (
+            format!("/drones?limit=1&{}", continuation("00' OR true-FF-")),
             "drones",
             0,
         ),
         // After a sound id come those that are greater, and never more than were asked for.
         (
-            format!("/drones?limit=1&{}", continuation("'OR'1'='1")),
+            format!("/drones?limit=1&{}", continuation("-FF-'OR'1'='1")),
             "drones",
             1,
         ),

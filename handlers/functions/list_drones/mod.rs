@@ -37,7 +37,7 @@ pub const MOST_IN_COLUMNS: u16 = 10_000;
 pub const FUNCTION: FunctionDefinition =
     FunctionDefinition::new("ListDrones", "httpTrigger", include_str!("function.json"));
 
-/// Answers with a page of drones, in the order of their device ids.
+/// Answers with a page of drones; within a page they are in the order of their device ids.
 ///
 /// # Errors
 /// 400 for a parameter that cannot be meant so, 401 and 403 as [`StatusReader`] says, 406 where no form
@@ -58,7 +58,7 @@ pub async fn handle(
     let query = ListQuery::parse(query.as_deref(), most)?;
     let read = state
         .fleet
-        .list(&query.filter, query.after.as_ref(), query.limit)
+        .list(&query.filter, query.from.as_ref(), query.limit)
         .await?;
     let page = read.value;
     info!(

@@ -3,9 +3,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::domain::FlightStatus;
 use crate::domain::fleet::{Area, DroneFilter};
-use crate::domain::{DeviceId, FlightStatus};
+use crate::error::Problem;
 use crate::http::parameters::{ParameterError, Parameters};
+use crate::stores::fleet::{ListError, Position};
 
 /// The parameters, as the OpenAPI document lists them.
 pub const PARAMETERS: &[&str] = &[
@@ -14,8 +16,12 @@ pub const PARAMETERS: &[&str] = &[
     "bbox",
     "seenSince",
     "limit",
-    "continuation",
+    CONTINUATION,
 ];
+
+const CONTINUATION: &str = "continuation";
+
+const NOT_GIVEN: &str = "is not one that an answer of this function has given";
 
 /// Drones on a page where the caller does not say.
 pub const DEFAULT_LIMIT: u16 = 100;
@@ -27,8 +33,8 @@ pub struct ListQuery {
     pub filter: DroneFilter,
     /// How many at most.
     pub limit: u16,
-    /// Only drones after this one: where the page before ended.
-    pub after: Option<DeviceId>,
+    /// Where the page before ended.
+    pub from: Option<Position>,
 }
 
 impl ListQuery {
@@ -46,23 +52,34 @@ impl ListQuery {
                 seen_since: parameters.time("seenSince")?,
             },
             limit: parameters.count("limit", most)?.unwrap_or(DEFAULT_LIMIT),
-            after: parameters.value_with("continuation", device)?,
+            from: parameters.value_with(CONTINUATION, position)?,
         })
     }
 }
 
-/// The continuation of a page that ends with this drone. At most 171 characters.
-pub fn continuation(last: &DeviceId) -> String {
-    URL_SAFE_NO_PAD.encode(last.as_str())
+/// The continuation that leads to the page after. At most 342 characters.
+pub fn continuation(next: &Position) -> String {
+    URL_SAFE_NO_PAD.encode(next.as_str())
 }
 
-fn device(continuation: &str) -> Result<DeviceId, &'static str> {
+impl From<ListError> for Problem {
+    fn from(error: ListError) -> Self {
+        match error {
+            ListError::NoSuchPosition => ParameterError::new(CONTINUATION, NOT_GIVEN).into(),
+            ListError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// Only the store can tell whether there is such a position.
+fn position(continuation: &str) -> Result<Position, &'static str> {
     URL_SAFE_NO_PAD
         .decode(continuation)
         .ok()
+        .filter(|bytes| !bytes.is_empty() && bytes.len() <= Position::MOST && bytes.is_ascii())
         .and_then(|bytes| String::from_utf8(bytes).ok())
-        .and_then(|text| text.parse().ok())
-        .ok_or("is not one that an answer of this function has given")
+        .map(Position::new)
+        .ok_or(NOT_GIVEN)
 }
 
 fn status(name: &str) -> Result<FlightStatus, &'static str> {

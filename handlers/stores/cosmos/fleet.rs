@@ -1,13 +1,23 @@
-//! [`FleetReader`] in Azure Cosmos DB: one query over all partitions, a page at a time.
+//! [`FleetReader`] in Azure Cosmos DB: a query for each physical partition that a page needs.
 //!
-//! Pages follow the device id and not Cosmos DB's own continuation: that one grows with the number of
-//! partitions, holds the query's inside, and ends with the version of the client that made it.
+//! A query over the whole container would be answered by every physical partition, each with as many drones as
+//! the page takes, of which all but one partition's are thrown away. So a page is read from one partition
+//! after the other, in the order of the hashed partition keys, and within a partition in that of the device
+//! ids.
+//!
+//! Pages follow these ids and not Cosmos DB's own continuation: that one holds the query's inside, follows an
+//! index in which a drone moves when it is written, and ends with the version of the client that made it.
+
+use std::collections::VecDeque;
 
 use async_trait::async_trait;
 use azure_data_cosmos::Query;
-use azure_data_cosmos::feed::FeedScope;
+use azure_data_cosmos::clients::ContainerClient;
+use azure_data_cosmos::feed::{FeedRange, FeedScope};
 use futures_util::TryStreamExt;
+use futures_util::future::try_join_all;
 use serde::Serialize;
+use serde_json::json;
 
 use super::drones::{CosmosDrones, drone_state};
 use super::{at_once, store_error};
@@ -15,7 +25,7 @@ use crate::domain::fleet::DroneFilter;
 use crate::domain::timestamp::Rfc3339;
 use crate::domain::{DeviceId, DroneDocument, DroneState};
 use crate::stores::StoreError;
-use crate::stores::fleet::{DronePage, FleetReader, Read};
+use crate::stores::fleet::{DronePage, FleetReader, ListError, Position, Read};
 
 const OPERATION: &str = "list drones from Cosmos DB";
 
@@ -35,51 +45,163 @@ impl FleetReader for CosmosDrones {
     async fn list(
         &self,
         filter: &DroneFilter,
-        after: Option<&DeviceId>,
+        from: Option<&Position>,
         limit: u16,
-    ) -> Result<Read<DronePage>, StoreError> {
-        let failed = |error: azure_data_cosmos::CosmosError| store_error(OPERATION, &error);
+    ) -> Result<Read<DronePage>, ListError> {
+        let begin = from.map(Section::at).transpose()?;
+        let container = self.container.client().await?;
+        let partitions = container
+            .read_feed_ranges(None)
+            .await
+            .map_err(|error| store_error(OPERATION, &error))?;
+        let mut sections = sections(begin, partitions)?;
         let limit = usize::from(limit);
-        // One more than asked for tells whether there is a next page.
-        let query = query(filter, after, limit + 1).map_err(failed)?;
-        let mut pages = self
-            .container
-            .client()
-            .await?
-            .query_items::<DroneDocument>(
-                query,
-                FeedScope::full_container(),
-                Some(at_once(limit + 1)),
+        let mut page = Read {
+            value: DronePage {
+                drones: Vec::new(),
+                next: None,
+            },
+            request_charge: 0.0,
+        };
+        // The first partition usually fills the page. Where it does not, few drones match, and the next
+        // ones are asked at the same time, twice as many each time.
+        let mut at_a_time = 1;
+        while !sections.is_empty() && page.value.next.is_none() {
+            let asked: Vec<Section> = sections.drain(..at_a_time.min(sections.len())).collect();
+            let room = limit - page.value.drones.len();
+            let reads = asked
+                .iter()
+                .map(|section| section.read(container, filter, room + 1));
+            let reads = try_join_all(reads).await?;
+            at_a_time *= 2;
+            for (section, read) in asked.into_iter().zip(reads) {
+                page.request_charge += read.request_charge;
+                if page.value.next.is_some() {
+                    continue;
+                }
+                let room = limit - page.value.drones.len();
+                if room == 0 && !read.value.is_empty() {
+                    page.value.next = Some(section.position());
+                    continue;
+                }
+                let last = read.value.get(room.wrapping_sub(1));
+                if read.value.len() > room {
+                    page.value.next = last.map(|last| section.position_after(&last.device_id));
+                }
+                page.value.drones.extend(read.value.into_iter().take(room));
+            }
+            if page.value.next.is_none() && page.value.drones.len() == limit {
+                page.value.next = sections.front().map(Section::position);
+            }
+        }
+        let drones = &mut page.value.drones;
+        // The query takes times as texts, and lets pass some that are a fraction of a second too early.
+        drones.retain(|drone| filter.matches(drone));
+        drones.sort_unstable_by(|one, other| one.device_id.cmp(&other.device_id));
+        Ok(page)
+    }
+}
+
+/// A part of the container: the drones in a range of hashed partition keys whose ids come after one.
+#[derive(Debug, Clone)]
+struct Section {
+    range: FeedRange,
+    after: Option<DeviceId>,
+}
+
+/// The partitions from where a page begins, in the order of their keys.
+fn sections(
+    begin: Option<Section>,
+    mut partitions: Vec<FeedRange>,
+) -> Result<VecDeque<Section>, StoreError> {
+    partitions.sort_by(|one, other| one.min_inclusive().cmp(other.min_inclusive()));
+    let mut sections: VecDeque<Section> = begin.into_iter().collect();
+    let done = sections.front().map(|section| section.range.clone());
+    for partition in partitions {
+        let range = match &done {
+            Some(done) if partition.max_exclusive() <= done.max_exclusive() => continue,
+            // It was split or merged since the page before.
+            Some(done) if partition.min_inclusive() < done.max_exclusive() => FeedRange::new(
+                done.max_exclusive().clone(),
+                partition.max_exclusive().clone(),
             )
+            .map_err(|error| store_error(OPERATION, &error))?,
+            _ => partition,
+        };
+        sections.push_back(Section { range, after: None });
+    }
+    Ok(sections)
+}
+
+impl Section {
+    /// The bounds of the range in hexadecimal, and the device id.
+    fn position(&self) -> Position {
+        self.position_of(self.after.as_ref().map_or("", DeviceId::as_str))
+    }
+
+    fn position_after(&self, device: &DeviceId) -> Position {
+        self.position_of(device.as_str())
+    }
+
+    fn position_of(&self, device: &str) -> Position {
+        let min = self.range.min_inclusive().to_hex();
+        let max = self.range.max_exclusive().to_hex();
+        Position::new(format!("{min}-{max}-{device}"))
+    }
+
+    fn at(position: &Position) -> Result<Self, ListError> {
+        Self::parse(position.as_str()).ok_or(ListError::NoSuchPosition)
+    }
+
+    fn parse(position: &str) -> Option<Self> {
+        /// Hexadecimal digits of a hash: 128 bits.
+        const DIGITS: usize = 32;
+        let mut parts = position.splitn(3, '-');
+        let (min, max, after) = (parts.next()?, parts.next()?, parts.next()?);
+        if min.len() > DIGITS || max.len() > DIGITS {
+            return None;
+        }
+        // The driver's type of a bound is not the client's to name.
+        let range = json!({
+            "Range": {"min": min, "max": max, "isMinInclusive": true, "isMaxInclusive": false},
+        });
+        let range: FeedRange = serde_json::from_value(range).ok()?;
+        let after = match after {
+            "" => None,
+            device => Some(device.parse().ok()?),
+        };
+        (range.min_inclusive() < range.max_exclusive()).then_some(Self { range, after })
+    }
+
+    /// The first `most` drones of the section, in the order of their ids.
+    async fn read(
+        &self,
+        container: &ContainerClient,
+        filter: &DroneFilter,
+        most: usize,
+    ) -> Result<Read<Vec<DroneState>>, StoreError> {
+        let failed = |error: azure_data_cosmos::CosmosError| store_error(OPERATION, &error);
+        let query = query(filter, self.after.as_ref(), most).map_err(failed)?;
+        let scope = FeedScope::range(self.range.clone());
+        let mut pages = container
+            .query_items::<DroneDocument>(query, scope, Some(at_once(most)))
             .await
             .map_err(failed)?
             .into_pages();
-        let mut request_charge = 0.0;
-        let mut drones = Vec::new();
+        let mut read = Read {
+            value: Vec::new(),
+            request_charge: 0.0,
+        };
         while let Some(page) = pages.try_next().await.map_err(failed)? {
-            request_charge += page
+            read.request_charge += page
                 .headers()
                 .request_charge()
                 .map_or(0.0, |charge| charge.value());
             for document in page.into_items() {
-                drones.push(drone_state(document, OPERATION)?);
-            }
-            if drones.len() > limit {
-                break;
+                read.value.push(drone_state(document, OPERATION)?);
             }
         }
-        let more = drones.len() > limit;
-        drones.truncate(limit);
-        let last = drones.last().map(|drone| drone.device_id.clone());
-        // The query takes times as texts, and lets pass some that are a fraction of a second too early.
-        drones.retain(|drone| filter.matches(drone));
-        Ok(Read {
-            value: DronePage {
-                drones,
-                next: last.filter(|_| more),
-            },
-            request_charge,
-        })
+        Ok(read)
     }
 }
 
@@ -161,6 +283,7 @@ mod tests {
     use super::*;
     use crate::domain::FlightStatus;
     use crate::domain::fleet::Area;
+    use crate::domain::identifier::MAX_LENGTH;
 
     #[test]
     fn every_value_is_a_parameter() {
@@ -195,6 +318,52 @@ mod tests {
                 ],
             })
         );
+    }
+
+    fn range(min: &str, max: &str) -> FeedRange {
+        Section::parse(&format!("{min}-{max}-")).unwrap().range
+    }
+
+    fn positions(begin: Option<&str>, partitions: &[(&str, &str)]) -> Vec<String> {
+        let begin = begin.map(|text| Section::parse(text).unwrap());
+        let partitions = partitions.iter().map(|(min, max)| range(min, max));
+        sections(begin, partitions.collect())
+            .unwrap()
+            .iter()
+            .map(|section| section.position().as_str().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn a_listing_goes_on_where_it_was_whatever_became_of_the_partitions() {
+        let two = [("20", "FF"), ("", "20")];
+        assert_eq!(positions(None, &two), ["-20-", "20-FF-"]);
+        assert_eq!(positions(Some("-20-a"), &two), ["-20-a", "20-FF-"]);
+        assert_eq!(positions(Some("20-FF-a-b"), &two), ["20-FF-a-b"]);
+        // Both were split.
+        let four = [("", "10"), ("10", "20"), ("20", "30"), ("30", "FF")];
+        assert_eq!(
+            positions(Some("-20-a"), &four),
+            ["-20-a", "20-30-", "30-FF-"]
+        );
+        // They were merged.
+        assert_eq!(positions(Some("-20-a"), &[("", "FF")]), ["-20-a", "20-FF-"]);
+        assert_eq!(positions(Some("20-FF-"), &[("", "FF")]), ["20-FF-"]);
+    }
+
+    #[test]
+    fn a_position_is_short_and_comes_back() {
+        let (min, max) = ("0F".repeat(16), "10".repeat(16));
+        let text = format!("{min}-{max}-{}", "d".repeat(MAX_LENGTH));
+        let position = Section::parse(&text).unwrap().position();
+        assert_eq!(position.as_str(), text);
+        assert!(text.len() <= Position::MOST);
+        let longer = format!("{}-FF-", "00".repeat(17));
+        for nowhere in [
+            "-", "--", "00-FF", "FF--", "0-FF-", "40-3F-", "GG-FF-", &longer,
+        ] {
+            assert!(Section::parse(nowhere).is_none(), "{nowhere:?}");
+        }
     }
 
     fn time(ticks: i64) -> UtcDateTime {
