@@ -1,7 +1,10 @@
 //! Azurite: Blob and Queue storage on this machine.
 //!
-//! It is one Node process that keeps everything in memory. Its version is pinned by
-//! `tests/local/azurite/package-lock.json`; see [`Azurite::start`] for what is needed.
+//! It is one Node process that keeps everything in a temporary folder. In memory it would keep each message and
+//! each version of a blob as an extent of its own, and rebuild an index of all of them for each one that it
+//! throws away: a minute after some thousands of messages it gives no answer for minutes.
+//!
+//! Its version is pinned by `tests/local/azurite/package-lock.json`; see [`Azurite::start`] for what is needed.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -12,10 +15,12 @@ mod account;
 mod proxy;
 mod queues;
 
+use std::io;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::sync::watch;
 
@@ -65,7 +70,9 @@ pub struct AzuriteOptions {
 pub struct Azurite {
     accounts: Vec<StorageAccount>,
     gone: watch::Receiver<bool>,
+    // Dropped before the folder that it writes to.
     process: Child,
+    _folder: TempDir,
 }
 
 /// Azurite did not start; the text says what to do.
@@ -91,6 +98,9 @@ pub enum AzuriteError {
     /// An account's name that cannot be one.
     #[error("{0:?} cannot be the name of a storage account: use letters and digits")]
     AccountName(String),
+    /// There is no place for its files.
+    #[error("no temporary folder for Azurite: {0}")]
+    Folder(#[source] io::Error),
     /// The process could not be started.
     #[error(transparent)]
     Child(#[from] ChildError),
@@ -101,7 +111,8 @@ impl Azurite {
     /// first use also needs npm and its registry, takes about a minute and says so on stderr.
     ///
     /// # Errors
-    /// Where Node is missing or too old, the installation fails, a port is taken, or Azurite ends.
+    /// Where Node is missing or too old, the installation fails, a port is taken, there is no temporary folder,
+    /// or Azurite ends.
     pub async fn start(options: AzuriteOptions) -> Result<Self, AzuriteError> {
         let keys = options
             .accounts
@@ -109,10 +120,16 @@ impl Azurite {
             .map(|name| account_with_key(name))
             .collect::<Result<Vec<_>, _>>()?;
         let script = PACKAGES.installed().await?.join(SCRIPT);
+        let files = tempfile::Builder::new()
+            .prefix("azurite-")
+            .tempdir()
+            .map_err(AzuriteError::Folder)?;
         let mut command = Command::new(NODE);
         command
             .arg(&script)
-            .args(["--inMemoryPersistence", "--disableTelemetry", "--silent"])
+            .arg("--location")
+            .arg(files.path())
+            .args(["--disableTelemetry", "--silent"])
             .args(["--blobHost", "127.0.0.1", "--queueHost", "127.0.0.1"])
             .args(["--blobPort", &options.blob_port.to_string()])
             .args(["--queuePort", &options.queue_port.to_string()])
@@ -143,6 +160,7 @@ impl Azurite {
             accounts,
             gone: output.swallow(),
             process,
+            _folder: files,
         })
     }
 
