@@ -23,8 +23,9 @@ use crate::host::{Host, HostError};
 use crate::system::{DRONES, System};
 
 /// A consumer group may be this many events behind, and no more than an eighth of all, before the traffic
-/// waits for it: enough for full batches, little to keep in memory, and not all sent before anything is done.
-const MOST_BEHIND: u64 = 20_000;
+/// waits for it: enough that one partition in back-off does not hold up the others, and not all sent before anything
+/// is done.
+const MOST_BEHIND: u64 = 100_000;
 
 /// Events between two looks at the time.
 const SLICE: u64 = 100;
