@@ -21,7 +21,7 @@ const CACHED_DRONES: usize = 20_000;
 
 /// How many store operations are under way at once, over all calls. More only queue in the client,
 /// and after an outage this is what keeps the backlog from arriving all at once.
-const CONCURRENT_OPERATIONS: usize = 64;
+const CONCURRENT_OPERATIONS: usize = 32;
 
 /// How many operations a call begins with. Each that succeeds lets one more be under way at a time, so
 /// that their number doubles with each answer: a store that is out of order is asked little, and one that
