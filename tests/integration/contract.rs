@@ -208,9 +208,12 @@ async fn keeps_the_fleet_reader_contract(store: &(impl DroneStore + FleetReader)
     let empty = store.list(&DroneFilter::default(), None, 10).await.unwrap();
     assert_eq!((empty.value.drones, empty.value.next), (vec![], None));
     for nowhere in ["", "a b", "a/b", "-FF-a/b"] {
-        let list = store.list(&DroneFilter::default(), Some(&Position::new(nowhere)), 10);
+        let nowhere = Position::new(nowhere);
+        let list = store
+            .list(&DroneFilter::default(), Some(&nowhere), 10)
+            .await;
         assert!(
-            matches!(list.await, Err(ListError::NoSuchPosition)),
+            matches!(list, Err(ListError::NoSuchPosition)),
             "{nowhere:?}"
         );
     }
