@@ -1,6 +1,6 @@
 //! Azurite: Blob and Queue storage on this machine.
 //!
-//! It is one Node process that keeps everything in a temporary folder. In memory it would keep each message and
+//! It is one Node process that keeps everything in a folder, which goes with it. In memory it would keep each message and
 //! each version of a blob as an extent of its own, and rebuild an index of all of them for each one that it
 //! throws away: a minute after some thousands of messages it gives no answer for minutes.
 //!
@@ -8,10 +8,12 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | `folder` | where its files are |
 //! | `account`, `queues` | a storage account, for looking at what is in it, and for the host's queues |
 //! | `proxy` | the way to an account on which requests can be made to fail |
 
 mod account;
+mod folder;
 mod proxy;
 mod queues;
 
@@ -20,13 +22,14 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::sync::watch;
 
 use crate::child::{Child, ChildError};
 use crate::npm::output::Output;
-use crate::npm::{NODE, NpmError, Packages};
+use crate::npm::{NODE, NpmError, Packages, installations};
+
+use folder::Folder;
 
 pub use account::{StorageAccount, StorageError};
 pub use proxy::{FaultyStorage, StorageService};
@@ -72,7 +75,7 @@ pub struct Azurite {
     gone: watch::Receiver<bool>,
     // Dropped before the folder that it writes to.
     process: Child,
-    _folder: TempDir,
+    _folder: Folder,
 }
 
 /// Azurite did not start; the text says what to do.
@@ -99,7 +102,7 @@ pub enum AzuriteError {
     #[error("{0:?} cannot be the name of a storage account: use letters and digits")]
     AccountName(String),
     /// There is no place for its files.
-    #[error("no temporary folder for Azurite: {0}")]
+    #[error("no folder for the files of Azurite: {0}")]
     Folder(#[source] io::Error),
     /// The process could not be started.
     #[error(transparent)]
@@ -111,8 +114,8 @@ impl Azurite {
     /// first use also needs npm and its registry, takes about a minute and says so on stderr.
     ///
     /// # Errors
-    /// Where Node is missing or too old, the installation fails, a port is taken, there is no temporary folder,
-    /// or Azurite ends.
+    /// Where Node is missing or too old, the installation fails, a port is taken, there is no place for its
+    /// files, or Azurite ends.
     pub async fn start(options: AzuriteOptions) -> Result<Self, AzuriteError> {
         let keys = options
             .accounts
@@ -120,10 +123,7 @@ impl Azurite {
             .map(|name| account_with_key(name))
             .collect::<Result<Vec<_>, _>>()?;
         let script = PACKAGES.installed().await?.join(SCRIPT);
-        let files = tempfile::Builder::new()
-            .prefix("azurite-")
-            .tempdir()
-            .map_err(AzuriteError::Folder)?;
+        let files = Folder::create_in(&installations()).map_err(AzuriteError::Folder)?;
         let mut command = Command::new(NODE);
         command
             .arg(&script)

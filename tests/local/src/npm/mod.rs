@@ -161,7 +161,7 @@ fn major(version: &str) -> Option<u32> {
 }
 
 /// `local` in Cargo's target folder, which is where this program was built.
-fn installations() -> PathBuf {
+pub(crate) fn installations() -> PathBuf {
     let target = std::env::current_exe().ok().and_then(|program| {
         program
             .ancestors()
