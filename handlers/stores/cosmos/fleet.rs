@@ -56,49 +56,37 @@ impl FleetReader for CosmosDrones {
             .map_err(|error| store_error(OPERATION, &error))?;
         let mut sections = sections(begin, partitions)?;
         let limit = usize::from(limit);
-        let mut page = Read {
-            value: DronePage {
-                drones: Vec::new(),
-                next: None,
-            },
-            request_charge: 0.0,
+        let mut page = DronePage {
+            drones: Vec::new(),
+            next: None,
         };
+        let mut request_charge = 0.0;
         // The first partition usually fills the page. Where it does not, few drones match, and the next
         // ones are asked at the same time, twice as many each time.
         let mut at_a_time = 1;
-        while !sections.is_empty() && page.value.next.is_none() {
+        while !sections.is_empty() && page.next.is_none() {
             let asked: Vec<Section> = sections.drain(..at_a_time.min(sections.len())).collect();
-            let room = limit - page.value.drones.len();
+            let most = limit - page.drones.len() + 1;
             let reads = asked
                 .iter()
-                .map(|section| section.read(container, filter, room + 1));
-            let reads = try_join_all(reads).await?;
+                .map(|section| section.read(container, filter, most));
+            for (section, read) in asked.iter().zip(try_join_all(reads).await?) {
+                request_charge += read.request_charge;
+                section.fill(&mut page, read.value, limit);
+            }
+            if page.next.is_none() && page.drones.len() == limit {
+                page.next = sections.front().map(Section::position);
+            }
             at_a_time *= 2;
-            for (section, read) in asked.into_iter().zip(reads) {
-                page.request_charge += read.request_charge;
-                if page.value.next.is_some() {
-                    continue;
-                }
-                let room = limit - page.value.drones.len();
-                if room == 0 && !read.value.is_empty() {
-                    page.value.next = Some(section.position());
-                    continue;
-                }
-                let last = read.value.get(room.wrapping_sub(1));
-                if read.value.len() > room {
-                    page.value.next = last.map(|last| section.position_after(&last.device_id));
-                }
-                page.value.drones.extend(read.value.into_iter().take(room));
-            }
-            if page.value.next.is_none() && page.value.drones.len() == limit {
-                page.value.next = sections.front().map(Section::position);
-            }
         }
-        let drones = &mut page.value.drones;
         // The query takes times as texts, and lets pass some that are a fraction of a second too early.
-        drones.retain(|drone| filter.matches(drone));
-        drones.sort_unstable_by(|one, other| one.device_id.cmp(&other.device_id));
-        Ok(page)
+        page.drones.retain(|drone| filter.matches(drone));
+        page.drones
+            .sort_unstable_by(|one, other| one.device_id.cmp(&other.device_id));
+        Ok(Read {
+            value: page,
+            request_charge,
+        })
     }
 }
 
@@ -134,7 +122,23 @@ fn sections(
 }
 
 impl Section {
-    /// The bounds of the range in hexadecimal, and the device id.
+    /// Adds what was found here to a page that has room; what is left begins the next one.
+    fn fill(&self, page: &mut DronePage, found: Vec<DroneState>, limit: usize) {
+        // An earlier section has filled it, and this one was asked in vain.
+        if page.next.is_some() {
+            return;
+        }
+        let room = limit - page.drones.len();
+        if found.len() > room {
+            page.next = Some(match room.checked_sub(1) {
+                Some(last) => self.position_after(&found[last].device_id),
+                None => self.position(),
+            });
+        }
+        page.drones.extend(found.into_iter().take(room));
+    }
+
+    /// Where the section begins.
     fn position(&self) -> Position {
         self.position_of(self.after.as_ref().map_or("", DeviceId::as_str))
     }
@@ -143,6 +147,7 @@ impl Section {
         self.position_of(device.as_str())
     }
 
+    /// The bounds of the range in hexadecimal, and the device id.
     fn position_of(&self, device: &str) -> Position {
         let min = self.range.min_inclusive().to_hex();
         let max = self.range.max_exclusive().to_hex();
