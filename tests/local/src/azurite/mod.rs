@@ -1,8 +1,8 @@
 //! Azurite: Blob and Queue storage on this machine.
 //!
-//! It is one Node process that keeps everything in a folder, which goes with it. In memory it would keep each message and
-//! each version of a blob as an extent of its own, and rebuild an index of all of them for each one that it
-//! throws away: a minute after some thousands of messages it gives no answer for minutes.
+//! It is one Node process that keeps everything in a folder, which goes with it. In memory it would keep
+//! each message and each version of a blob as an extent of its own, and rebuild an index of all of them for
+//! each one that it throws away: after some thousands of messages it gives no answer for minutes.
 //!
 //! Its version is pinned by `tests/local/azurite/package-lock.json`; see [`Azurite::start`] for what is needed.
 //!
