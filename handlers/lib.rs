@@ -17,6 +17,7 @@
 //! | [`domain`] | telemetry, drone state, dead letters, alerts: pure, without clock or network |
 //! | [`http`] | what the HTTP functions share: access, parameters, forms, ETags |
 //! | [`capture`] | the archive's file format |
+//! | [`services`] | what they do: merges batches into the latest states |
 //! | [`stores`] | Cosmos DB, Blob and Queue storage behind narrow traits |
 //! | [`webhook`] | posts alerts as CloudEvents |
 //! | [`settings`], [`error`] | app settings; who is told what when something fails |
@@ -30,6 +31,7 @@ pub mod domain;
 pub mod error;
 pub mod functions;
 pub mod http;
+pub mod services;
 pub mod settings;
 pub mod stores;
 pub mod webhook;

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | [`telemetry`] | an event's body, checked: [`parse`] gives [`Telemetry`] or [`Poison`] with its reason |
 //! | [`identifier`] | [`DeviceId`] and [`DeliveryId`] |
+//! | [`partition_key`] | where Event Hubs places a device's events |
+//! | [`bucket`] | [`Bucket`]: the drones that are stored and written together |
 //! | [`timestamp`] | the two shapes of time that drones send, and RFC 3339 for what is stored |
 //! | [`drone`] | [`DroneState`], its merge, and [`DroneDocument`], the form it is stored in |
 //! | [`fleet`] | which drones somebody asks for |
@@ -15,15 +17,18 @@
 
 pub mod alerts;
 pub mod batch;
+pub mod bucket;
 pub mod dead_letter;
 pub mod drone;
 pub mod fleet;
 pub mod geojson;
 pub mod identifier;
+pub mod partition_key;
 pub mod telemetry;
 pub mod timestamp;
 
 pub use batch::{Changes, FIRST_ENQUEUED_AT, ReceivedEvent, first_enqueued_at, fold};
+pub use bucket::Bucket;
 pub use dead_letter::{DeadLetter, MAX_MESSAGE_TEXT};
 pub use drone::document::{DocumentError, DroneDocument};
 pub use drone::{DroneState, Stamped};

@@ -23,10 +23,10 @@ use time::UtcDateTime;
 use tower_http::compression::CompressionLayer;
 
 use crate::domain::{FIRST_ENQUEUED_AT, ReceivedEvent, first_enqueued_at};
+use crate::services::latest_state::LatestState;
 use crate::stores::backlog::{Backlog, Span};
 use crate::stores::episodes::Episodes;
 use crate::stores::fleet::FleetReader;
-use crate::stores::latest_state::LatestState;
 use crate::stores::silence::SilenceWatch;
 use crate::stores::{AlertStore, BlobStore};
 use crate::webhook::Webhook;

@@ -12,11 +12,13 @@ use super::alerts::{AlertFilter, AlertStore, Snapshot, SnapshotStore};
 use super::backlog::{Note, NoteStore};
 use super::fleet::{DronePage, FleetReader, ListError, Position, Read};
 use super::silence::{EpisodeStore, MessageQueue, SilentDrones, VersionedEpisode};
-use super::{BlobStore, DroneStore, PutError, StoreError, Version, VersionedState};
+use super::{
+    BatchError, BlobStore, DroneStore, DroneWrite, PutError, StoreError, StoredDrone, Version,
+};
 use crate::domain::alerts::Alert;
 use crate::domain::alerts::silence::{Episode, IN_FLIGHT};
 use crate::domain::fleet::DroneFilter;
-use crate::domain::{DeviceId, DroneState};
+use crate::domain::{Bucket, DeviceId, DroneState};
 
 /// A [`DroneStore`] and [`FleetReader`] in a map.
 #[derive(Default)]
@@ -81,6 +83,15 @@ impl MemoryDrones {
         lock(&self.items).len()
     }
 
+    /// Stores a drone, whatever was there.
+    pub fn insert(&self, state: DroneState) {
+        let mut items = lock(&self.items);
+        let next = items
+            .get(&state.device_id)
+            .map_or(1, |(_, version)| version + 1);
+        items.insert(state.device_id.clone(), (state, next));
+    }
+
     /// Whether no drone is stored.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -96,28 +107,39 @@ impl MemoryBlobs {
 
 #[async_trait]
 impl DroneStore for MemoryDrones {
-    async fn get(&self, drone: &DeviceId) -> Result<Option<VersionedState>, StoreError> {
-        Ok(lock(&self.items)
-            .get(drone)
-            .map(|(state, version)| VersionedState {
-                state: state.clone(),
+    async fn load(
+        &self,
+        _bucket: Bucket,
+        drones: &[&DeviceId],
+    ) -> Result<Vec<Option<StoredDrone>>, StoreError> {
+        let items = lock(&self.items);
+        let stored = |drone: &&DeviceId| {
+            items.get(*drone).map(|(state, version)| StoredDrone {
+                state: Some(state.clone()),
                 version: version_of(*version),
-            }))
+            })
+        };
+        Ok(drones.iter().map(stored).collect())
     }
 
-    async fn put(
+    async fn write(
         &self,
-        state: &DroneState,
-        expected: Option<&Version>,
-    ) -> Result<Version, PutError> {
+        _bucket: Bucket,
+        drones: &[DroneWrite<'_>],
+    ) -> Result<Vec<Version>, BatchError> {
         let mut items = lock(&self.items);
-        let current = items.get(&state.device_id).map(|(_, version)| *version);
-        if current.map(version_of).as_ref() != expected {
-            return Err(PutError::Stale);
+        let mut next = Vec::with_capacity(drones.len());
+        for DroneWrite { state, expected } in drones {
+            let current = items.get(&state.device_id).map(|(_, version)| *version);
+            if current.map(version_of).as_ref() != *expected {
+                return Err(BatchError::Stale);
+            }
+            next.push(current.unwrap_or(0) + 1);
         }
-        let next = current.unwrap_or(0) + 1;
-        items.insert(state.device_id.clone(), (state.clone(), next));
-        Ok(version_of(next))
+        for (DroneWrite { state, .. }, version) in drones.iter().zip(&next) {
+            items.insert(state.device_id.clone(), ((*state).clone(), *version));
+        }
+        Ok(next.into_iter().map(version_of).collect())
     }
 
     async fn check(&self) -> Result<(), StoreError> {

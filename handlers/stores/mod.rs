@@ -1,8 +1,7 @@
-//! Where state is kept: narrow traits, the services behind them, and in-memory twins for tests.
+//! Where state is kept: narrow traits, their adapters, and in-memory twins for tests.
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`latest_state`] | applies a batch's changes to a [`DroneStore`]: cache, merge, bounded writes |
 //! | [`fleet`] | the reading side: [`FleetReader`](fleet::FleetReader) |
 //! | [`episodes`] | holds a batch against the rules: snapshots, alerts, and what has to be told |
 //! | [`alerts`] | what that needs: [`AlertStore`], [`SnapshotStore`](alerts::SnapshotStore) |
@@ -24,7 +23,6 @@ pub mod cosmos;
 pub mod credentials;
 pub mod episodes;
 pub mod fleet;
-pub mod latest_state;
 pub mod memory;
 pub mod queue;
 pub mod shared_key;
@@ -37,11 +35,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use self::alerts::{AlertFilter, AlertStore};
-use crate::domain::{DeviceId, DroneState};
+use crate::domain::{Bucket, DeviceId, DroneState};
 
 /// One operation's limit, its retries included: long enough for a throttled write to wait its turn,
 /// short enough that a server that never answers cannot hold a call to its deadline by itself.
-const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const OPERATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Gives an operation up after [`OPERATION_TIMEOUT`].
 async fn in_time<T, E: From<StoreError>>(
@@ -61,7 +59,7 @@ async fn in_time<T, E: From<StoreError>>(
 /// A store did not do what it was asked.
 ///
 /// Never a property of an event: whoever gets this fails the call, so that the host runs it again.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{operation} failed: {message}")]
 pub struct StoreError {
     /// What was tried, such as `write drone to Cosmos DB`.
@@ -77,11 +75,11 @@ pub struct StoreError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Version(pub Box<str>);
 
-/// A drone's state as it was read, with the version to name when replacing it.
-#[derive(Debug, Clone)]
-pub struct VersionedState {
-    /// The state.
-    pub state: DroneState,
+/// A drone's item as it was found, with the version to name when replacing it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredDrone {
+    /// The state; `None` where what is stored cannot be read as one. Whoever writes the drone replaces it.
+    pub state: Option<DroneState>,
     /// Its version in the store.
     pub version: Version,
 }
@@ -97,28 +95,76 @@ pub enum PutError {
     Store(#[from] StoreError),
 }
 
-/// The latest state of each drone, one item a drone.
+/// One drone's part of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct DroneWrite<'a> {
+    /// What is to be stored.
+    pub state: &'a DroneState,
+    /// The version that it replaces; `None` where the drone must not be stored yet.
+    pub expected: Option<&'a Version>,
+}
+
+/// Why nothing of a batch was written.
+#[derive(Debug, thiserror::Error)]
+pub enum BatchError {
+    /// At least one drone is not at the expected version: read them again, merge, and write again.
+    #[error("a drone has changed since it was read")]
+    Stale,
+    /// The store takes no more for now.
+    #[error("the store asks for less")]
+    Throttled {
+        /// When it wants to be asked again, where it says so.
+        retry_after: Option<Duration>,
+    },
+    /// The store will not take one of the drones, whatever the others are.
+    #[error("drone {index} of the batch is refused: {error}")]
+    Refused {
+        /// Which one, counted from 0.
+        index: usize,
+        /// Why.
+        error: StoreError,
+    },
+    /// The store failed; whether the batch was written is unknown.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The latest state of each drone, one item a drone, kept by [`Bucket`].
 ///
 /// Contract, held by one test suite for every implementation:
-/// - a state that was put is what [`get`](Self::get) returns, field by field;
-/// - two writers that read the same version cannot both write: the second gets [`PutError::Stale`];
-/// - after [`PutError::Store`] the write may or may not have happened, and doing it again is safe
-///   because states merge.
+/// - a state that was written is what [`load`](Self::load) returns, field by field;
+/// - a batch is written whole or not at all;
+/// - two writers that read the same version cannot both write: the second gets [`BatchError::Stale`];
+/// - after [`BatchError::Store`] the batch may or may not have been written, and doing it again is safe because
+///   states merge; after the other errors it has not;
+/// - an item that cannot be read is found all the same, and can be replaced under its version.
 #[async_trait]
 pub trait DroneStore: Send + Sync + 'static {
-    /// Reads one drone; `None` where it was never written.
-    async fn get(&self, drone: &DeviceId) -> Result<Option<VersionedState>, StoreError>;
-
-    /// Writes one drone if it is still at `expected`; `None` means that it must not exist yet.
-    async fn put(
+    /// Reads drones of one bucket: one answer for each, in their order, `None` for those never written.
+    ///
+    /// At most [`MOST_WRITES`] at a time.
+    async fn load(
         &self,
-        state: &DroneState,
-        expected: Option<&Version>,
-    ) -> Result<Version, PutError>;
+        bucket: Bucket,
+        drones: &[&DeviceId],
+    ) -> Result<Vec<Option<StoredDrone>>, StoreError>;
+
+    /// Writes drones of one bucket, each at most once. Returns their new versions, in their order.
+    ///
+    /// At most [`MOST_WRITES`] at a time.
+    async fn write(
+        &self,
+        bucket: Bucket,
+        drones: &[DroneWrite<'_>],
+    ) -> Result<Vec<Version>, BatchError>;
 
     /// Checks that the container exists and can be reached with this credential.
     async fn check(&self) -> Result<(), StoreError>;
 }
+
+/// How many drones one call of a [`DroneStore`] takes: what Cosmos DB takes in a transactional batch. A
+/// document has at most 2 KB, so that such a batch stays far below the 2 MB that it may have.
+pub const MOST_WRITES: usize = 100;
 
 /// A container of blobs, addressed by name.
 ///

@@ -10,7 +10,6 @@ use super::*;
 use crate::domain::alerts::AlertSettings;
 use crate::domain::drone::Stamped;
 use crate::domain::telemetry::{Flight, FlightStatus, Position};
-use crate::stores::DroneStore;
 use crate::stores::backlog::Span;
 use crate::stores::memory::{MemoryDrones, MemoryEpisodes, MemoryNotes, MemoryQueue};
 
@@ -158,10 +157,7 @@ impl Rig {
             }),
             operating: None,
         };
-        let drones = &self.drones.inner;
-        let found = drones.get(&state.device_id).await.unwrap();
-        let version = found.map(|found| found.version);
-        drones.put(&state, version.as_ref()).await.unwrap();
+        self.drones.inner.insert(state);
     }
 
     async fn fly(&self, drone: &str, seconds: i64) {

@@ -21,10 +21,10 @@ use divan::counter::ItemsCount;
 use drone_delivery::HOST_JSON;
 use drone_delivery::domain::alerts::{AlertSettings, Rules};
 use drone_delivery::functions::{AppState, app, health};
+use drone_delivery::services::latest_state::LatestState;
 use drone_delivery::stores::AlertStore;
 use drone_delivery::stores::backlog::Backlog;
 use drone_delivery::stores::episodes::Episodes;
-use drone_delivery::stores::latest_state::LatestState;
 use drone_delivery::stores::memory::{
     MemoryAlerts, MemoryBlobs, MemoryDrones, MemoryEpisodes, MemoryNotes, MemoryQueue,
     MemorySnapshots,

@@ -6,19 +6,21 @@ use azure_functions_sdk::connection::{Connection, ConnectionString};
 use bytes::Bytes;
 use drone_delivery::domain::alerts::{Alert, AlertDocument};
 use drone_delivery::domain::fleet::{Area, DroneFilter};
-use drone_delivery::domain::{DeviceId, DroneDocument, DroneState, FlightStatus};
+use drone_delivery::domain::{Bucket, DeviceId, DroneDocument, DroneState, FlightStatus};
+use drone_delivery::services::latest_state::{Applied, LatestState};
 use drone_delivery::stores::alerts::SnapshotStore;
 use drone_delivery::stores::blob::BlobService;
 use drone_delivery::stores::cosmos::CosmosDatabase;
 use drone_delivery::stores::cosmos::alerts::CosmosAlerts;
 use drone_delivery::stores::cosmos::drones::CosmosDrones;
 use drone_delivery::stores::fleet::{FleetReader, ListError, Position};
-use drone_delivery::stores::latest_state::{Applied, LatestState};
 use drone_delivery::stores::memory::{MemoryAlerts, MemoryBlobs, MemoryDrones, MemorySnapshots};
-use drone_delivery::stores::{AlertFilter, AlertStore, BlobStore, DroneStore, PutError};
+use drone_delivery::stores::{
+    AlertFilter, AlertStore, BatchError, BlobStore, DroneStore, DroneWrite, PutError, Version,
+};
 use local::cosmos::CosmosEmulator;
 use local::fault::Fault;
-use local::system::{ARCHIVE, DATABASE, DRONES};
+use local::system::{ARCHIVE, COSMOS_CONTAINERS, DATABASE, DRONES};
 use serde_json::json;
 
 use crate::support::storage;
@@ -57,10 +59,14 @@ async fn cosmos() -> (CosmosEmulator, Arc<CosmosDrones>) {
 
 async fn cosmos_database(container: &str) -> (CosmosEmulator, Arc<CosmosDatabase>) {
     let emulator = CosmosEmulator::start(0).await.unwrap();
-    emulator
-        .create_container(DATABASE, container, "/deviceId")
-        .await
-        .unwrap();
+    for (name, partition_key) in COSMOS_CONTAINERS {
+        if name == container {
+            emulator
+                .create_container(DATABASE, name, partition_key)
+                .await
+                .unwrap();
+        }
+    }
     let connection = Connection::ConnectionString(
         ConnectionString::parse("CosmosDb", &emulator.connection_string()).unwrap(),
     );
@@ -68,43 +74,96 @@ async fn cosmos_database(container: &str) -> (CosmosEmulator, Arc<CosmosDatabase
     (emulator, database)
 }
 
+async fn write(
+    store: &dyn DroneStore,
+    state: &DroneState,
+    expected: Option<&Version>,
+) -> Result<Version, BatchError> {
+    let bucket = Bucket::of(&state.device_id);
+    let versions = store.write(bucket, &[DroneWrite { state, expected }]).await;
+    versions.map(|mut versions| versions.pop().unwrap())
+}
+
+/// Drones of one bucket.
+pub fn together(drones: usize) -> Vec<DroneState> {
+    let bucket = Bucket::of(&"drone-1".parse().unwrap());
+    (1..)
+        .map(|number| state(&format!("drone-{number}"), 1, 1.0))
+        .filter(|state| Bucket::of(&state.device_id) == bucket)
+        .take(drones)
+        .collect()
+}
+
 async fn keeps_the_drone_store_contract(store: &dyn DroneStore) {
     store.check().await.unwrap();
     let first = state("drone-1", 1, 1.0);
-    assert!(store.get(&first.device_id).await.unwrap().is_none());
+    let bucket = Bucket::of(&first.device_id);
+    let read = async |state: &DroneState| {
+        let mut found = store.load(bucket, &[&state.device_id]).await.unwrap();
+        assert_eq!(found.len(), 1);
+        found.pop().unwrap()
+    };
+    let is_stale = |written| matches!(written, Err(BatchError::Stale));
+    assert_eq!(read(&first).await, None);
 
-    let created = store.put(&first, None).await.unwrap();
-    let read = store.get(&first.device_id).await.unwrap().unwrap();
-    assert_eq!(read.state, first, "every field comes back");
-    assert_eq!(read.version, created);
+    let created = write(store, &first, None).await.unwrap();
+    let found = read(&first).await.unwrap();
+    assert_eq!(found.state.as_ref(), Some(&first), "every field comes back");
+    assert_eq!(found.version, created);
     assert!(
-        matches!(store.put(&first, None).await, Err(PutError::Stale)),
+        is_stale(write(store, &first, None).await),
         "a drone is created once"
     );
 
     let second = state("drone-1", 2, 2.0);
-    let replaced = store.put(&second, Some(&created)).await.unwrap();
+    let replaced = write(store, &second, Some(&created)).await.unwrap();
     assert_ne!(replaced, created);
     assert!(
-        matches!(
-            store.put(&first, Some(&created)).await,
-            Err(PutError::Stale)
-        ),
+        is_stale(write(store, &first, Some(&created)).await),
         "a writer with an old version must read again"
     );
-    assert_eq!(
-        store.get(&first.device_id).await.unwrap().unwrap().state,
-        second
-    );
+    assert_eq!(read(&first).await.unwrap().state, Some(second));
 
-    let unknown = state("drone-2", 1, 1.0);
+    let batch = together(100);
+    let unknown = &batch[1];
     assert!(
-        matches!(
-            store.put(&unknown, Some(&created)).await,
-            Err(PutError::Stale)
-        ),
+        is_stale(write(store, unknown, Some(&created)).await),
         "what is gone cannot be replaced"
     );
+
+    // A whole batch, with one stale version in its middle.
+    let mut writes: Vec<DroneWrite<'_>> = batch
+        .iter()
+        .map(|state| DroneWrite {
+            state,
+            expected: None,
+        })
+        .collect();
+    writes.swap(0, 50);
+    writes[50].expected = Some(&created);
+    let written = store.write(bucket, &writes).await;
+    assert!(matches!(written, Err(BatchError::Stale)), "{written:?}");
+    let ids: Vec<&DeviceId> = batch.iter().map(|state| &state.device_id).collect();
+    let found = store.load(bucket, &ids).await.unwrap();
+    assert_eq!(
+        found.iter().flatten().count(),
+        1,
+        "a batch is written whole or not at all"
+    );
+    writes[50].expected = Some(&replaced);
+    let versions = store.write(bucket, &writes).await.unwrap();
+    let found = store.load(bucket, &ids[..]).await.unwrap();
+    for (place, found) in found.into_iter().enumerate() {
+        let found = found.unwrap();
+        let at = match place {
+            0 => 50,
+            50 => 0,
+            place => place,
+        };
+        assert_eq!(found.state.as_ref(), Some(&batch[place]));
+        assert_eq!(found.version, versions[at]);
+    }
+    assert_eq!(store.load(bucket, &[]).await.unwrap(), []);
 }
 
 /// A fleet around the world; some drones have only flown, some have only reported their condition.
@@ -220,7 +279,7 @@ async fn keeps_the_fleet_reader_contract(store: &(impl DroneStore + FleetReader)
     let mut fleet = fleet();
     for drone in &fleet {
         assert_eq!(store.find(&drone.device_id).await.unwrap().value, None);
-        store.put(drone, None).await.unwrap();
+        write(store, drone, None).await.unwrap();
         let found = store.find(&drone.device_id).await.unwrap();
         assert_eq!(found.value.as_ref(), Some(drone), "every field comes back");
     }
@@ -506,8 +565,9 @@ async fn states_written_by_two_instances_merge() {
             unchanged: 1
         }
     );
-    let stored = one.get(&state("drone-1", 1, 1.0).device_id).await.unwrap();
-    assert_eq!(stored, Some(state("drone-1", 5, 5.0)));
+    let drone = state("drone-1", 5, 5.0);
+    let stored = drones.find(&drone.device_id).await.unwrap().value;
+    assert_eq!(stored, Some(drone));
     let writes = emulator.writes();
     let again = one.apply([state("drone-1", 5, 5.0)]).await.unwrap();
     assert_eq!(

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use drone_delivery::domain::DeviceId;
 use drone_delivery::domain::timestamp::Rfc3339;
+use drone_delivery::domain::{Bucket, DeviceId};
 use local::hub::Position;
 use local::replay::{ReplayError, Stop, Summary, View, replay};
 use local::system::{DATABASE, DEAD_LETTERS, DRONES};
@@ -70,7 +70,7 @@ async fn lose_the_state(fleet: &Fleet) {
         let id = device.item_id();
         assert!(
             cosmos
-                .delete_item(DATABASE, DRONES, device.as_str(), &id)
+                .delete_item(DATABASE, DRONES, &Bucket::of(&device).key(), &id)
                 .await
         );
     }

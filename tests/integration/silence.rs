@@ -6,18 +6,18 @@ use std::time::Duration;
 use azure_functions_sdk::connection::{Connection, ConnectionString};
 use drone_delivery::domain::alerts::silence::{Episode, Part};
 use drone_delivery::domain::alerts::{Alert, Cleared, Reminded, Severity};
-use drone_delivery::domain::{DroneDocument, DroneState};
+use drone_delivery::domain::{Bucket, DroneDocument, DroneState};
 use drone_delivery::stores::cosmos::CosmosDatabase;
 use drone_delivery::stores::cosmos::drones::CosmosDrones;
 use drone_delivery::stores::cosmos::silence::CosmosEpisodes;
 use drone_delivery::stores::memory::{MemoryDrones, MemoryEpisodes};
 use drone_delivery::stores::queue::StorageQueue;
 use drone_delivery::stores::silence::{EpisodeStore, MessageQueue, SilentDrones};
-use drone_delivery::stores::{DroneStore, PutError};
+use drone_delivery::stores::{DroneStore, DroneWrite, PutError};
 use local::cosmos::CosmosEmulator;
 use local::fault::Fault;
 use local::host::RunTimerError;
-use local::system::{ALERT_QUEUE, ALERTS, DATABASE, DRONES};
+use local::system::{ALERT_QUEUE, ALERTS, COSMOS_CONTAINERS, DATABASE};
 use serde_json::{Value, json};
 use time::UtcDateTime;
 use time::macros::utc_datetime;
@@ -395,10 +395,13 @@ async fn finds_silent_drones<S: DroneStore + SilentDrones>(store: &S) {
         ("landed", "2024-05-01T12:00:00Z", "arrivedAtStation"),
         ("heard", "2024-05-01T12:00:10.5Z", "inFlight"),
     ] {
-        store
-            .put(&drone(device, last_seen_at, status), None)
-            .await
-            .unwrap();
+        let state = &drone(device, last_seen_at, status);
+        let write = DroneWrite {
+            state,
+            expected: None,
+        };
+        let bucket = Bucket::of(&state.device_id);
+        store.write(bucket, &[write]).await.unwrap();
     }
     let before: UtcDateTime = utc_datetime!(2024-05-01 12:00:10.25);
     let mut silent: Vec<_> = store
@@ -427,9 +430,9 @@ async fn memory_keeps_the_contracts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cosmos_db_keeps_the_contracts() {
     let emulator = CosmosEmulator::start(0).await.unwrap();
-    for container in [DRONES, ALERTS] {
+    for (container, partition_key) in COSMOS_CONTAINERS {
         emulator
-            .create_container(DATABASE, container, "/deviceId")
+            .create_container(DATABASE, container, partition_key)
             .await
             .unwrap();
     }

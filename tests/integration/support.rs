@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use drone_delivery::capture::{self, ArchivedEvent};
+use drone_delivery::domain::Bucket;
 use local::azurite::{Azurite, AzuriteOptions, StorageAccount};
 use local::host::LogSink;
 use local::hub::{NewEvent, Position, Retention};
@@ -183,7 +184,7 @@ impl Fleet {
         let mut item = self
             .system
             .cosmos
-            .item(DATABASE, DRONES, device, &id.item_id())
+            .item(DATABASE, DRONES, &Bucket::of(&id).key(), &id.item_id())
             .await?;
         item.as_object_mut()
             .unwrap()

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use time::UtcDateTime;
 
 use super::{DroneState, Stamped};
+use crate::domain::bucket::Bucket;
 use crate::domain::geojson::Point;
 use crate::domain::identifier::{DeliveryId, DeviceId};
 use crate::domain::telemetry::{BatteryStatus, Flight, FlightStatus, Operating, Position};
@@ -11,12 +12,15 @@ use crate::domain::timestamp::rfc3339;
 
 /// A drone's item.
 ///
-/// `id` and `deliveryId` follow from the rest: they are there for the database and for readers. Unknown
+/// `id`, `bucket` and `deliveryId` follow from the rest: they are there for the database and for readers. Unknown
 /// fields, such as those that Cosmos DB adds (`_etag` and others), are ignored when reading.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DroneDocument {
     id: String,
+    /// The item's partition key: [`Bucket::key`].
+    #[serde(default)]
+    bucket: String,
     device_id: DeviceId,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     delivery_id: Option<DeliveryId>,
@@ -67,6 +71,7 @@ impl From<&DroneState> for DroneDocument {
     fn from(state: &DroneState) -> Self {
         Self {
             id: state.device_id.item_id(),
+            bucket: Bucket::of(&state.device_id).key(),
             device_id: state.device_id.clone(),
             delivery_id: state.delivery_id().cloned(),
             last_seen_at: state.last_seen_at,
@@ -171,7 +176,7 @@ mod tests {
 
     /// The design's example, with the times of the article's samples.
     const BOTH: &str = concat!(
-        r#"{"id":"drone~23-1","deviceId":"drone#-1","deliveryId":"delivery-2","lastSeenAt":"2018-04-17T20:25:18.1234567Z","#,
+        r#"{"id":"drone~23-1","bucket":"52","deviceId":"drone#-1","deliveryId":"delivery-2","lastSeenAt":"2018-04-17T20:25:18.1234567Z","#,
         r#""flight":{"occurredAt":"2018-04-17T20:25:09Z","deliveryId":"delivery-1","#,
         r#""position":{"type":"Point","coordinates":[-99.579919,60.631945]},"#,
         r#""altitude":504.99,"velocity":58.08,"acceleration":2.52,"status":"inFlight"},"#,

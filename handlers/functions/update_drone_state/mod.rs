@@ -14,8 +14,8 @@ use tracing::{info, warn};
 
 use super::{AppState, Taken, received};
 use crate::domain::{Changes, DeadLetter, DeviceId, DroneState, Reason, fold};
+use crate::services::latest_state::Applied;
 use crate::stores::StoreError;
-use crate::stores::latest_state::Applied;
 
 const DEAD_LETTERS: &str = "deadLetters";
 

@@ -16,14 +16,15 @@ use azure_data_cosmos::clients::ContainerClient;
 use azure_data_cosmos::feed::{FeedRange, FeedScope};
 use futures_util::TryStreamExt;
 use futures_util::future::try_join_all;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::drones::{CosmosDrones, drone_state};
 use super::{at_once, store_error};
 use crate::domain::fleet::DroneFilter;
 use crate::domain::timestamp::Rfc3339;
-use crate::domain::{DeviceId, DroneDocument, DroneState};
+use crate::domain::{DeviceId, DroneState};
 use crate::stores::StoreError;
 use crate::stores::fleet::{DronePage, FleetReader, ListError, Position, Read};
 
@@ -37,7 +38,7 @@ impl FleetReader for CosmosDrones {
             request_charge,
         } = self.read(drone).await?;
         Ok(Read {
-            value: value.map(|found| found.state),
+            value: value.and_then(|found| found.state),
             request_charge,
         })
     }
@@ -178,18 +179,51 @@ impl Section {
         (range.min_inclusive() < range.max_exclusive()).then_some(Self { range, after })
     }
 
-    /// The first `most` drones of the section, in the order of their ids.
+    /// The first `most` drones of the section, in the order of their ids. What cannot be read as a drone is
+    /// passed over.
     async fn read(
         &self,
         container: &ContainerClient,
         filter: &DroneFilter,
         most: usize,
     ) -> Result<Read<Vec<DroneState>>, StoreError> {
+        let mut read = Read {
+            value: Vec::new(),
+            request_charge: 0.0,
+        };
+        let mut after = self.after.as_ref().map_or("", DeviceId::as_str).to_owned();
+        loop {
+            let asked = most - read.value.len();
+            let found = self.items(container, filter, &after, asked).await?;
+            read.request_charge += found.request_charge;
+            let items = found.value;
+            read.value
+                .extend(items.iter().filter_map(|item| drone_state(item)));
+            if items.len() < asked || read.value.len() == most {
+                return Ok(read);
+            }
+            // Some could not be read, and there may be more behind them.
+            let last = items.last().map(|item| serde_json::from_str(item.get()));
+            let Some(Ok(Keyed { device_id })) = last else {
+                return Ok(read);
+            };
+            after = device_id;
+        }
+    }
+
+    /// The first `most` items of the section whose ids come after one.
+    async fn items(
+        &self,
+        container: &ContainerClient,
+        filter: &DroneFilter,
+        after: &str,
+        most: usize,
+    ) -> Result<Read<Vec<Box<RawValue>>>, StoreError> {
         let failed = |error: azure_data_cosmos::CosmosError| store_error(OPERATION, &error);
-        let query = query(filter, self.after.as_ref(), most).map_err(failed)?;
+        let query = query(filter, after, most).map_err(failed)?;
         let scope = FeedScope::range(self.range.clone());
         let mut pages = container
-            .query_items::<DroneDocument>(query, scope, Some(at_once(most)))
+            .query_items(query, scope, Some(at_once(most)))
             .await
             .map_err(failed)?
             .into_pages();
@@ -202,26 +236,26 @@ impl Section {
                 .headers()
                 .request_charge()
                 .map_or(0.0, |charge| charge.value());
-            for document in page.into_items() {
-                read.value.push(drone_state(document, OPERATION)?);
-            }
+            read.value.extend(page.into_items());
         }
         Ok(read)
     }
 }
 
+/// What the query orders by.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Keyed {
+    device_id: String,
+}
+
 /// The text is put together from constants alone; every value is a parameter.
-fn query(
-    filter: &DroneFilter,
-    after: Option<&DeviceId>,
-    top: usize,
-) -> azure_data_cosmos::Result<Query> {
-    let start = after.map_or("", DeviceId::as_str);
+fn query(filter: &DroneFilter, after: &str, top: usize) -> azure_data_cosmos::Result<Query> {
     let mut query = Condition(Query::from(
         "SELECT TOP @top * FROM c WHERE c.deviceId > @after",
     ))
     .value("@top", top)?
-    .value("@after", start)?;
+    .value("@after", after)?;
     if let Some(status) = filter.status {
         query = query
             .and("c.flight.status = @status")
@@ -298,8 +332,7 @@ mod tests {
             area: Some(Area::new(170.0, -1.0, -170.0, 1.0).unwrap()),
             seen_since: Some(time::macros::utc_datetime!(2024-05-01 12:00:00.5)),
         };
-        let after: DeviceId = "drone';--".parse().unwrap();
-        let query = query(&filter, Some(&after), 101).unwrap();
+        let query = query(&filter, "drone';--", 101).unwrap();
         assert_eq!(
             serde_json::to_value(query).unwrap(),
             serde_json::json!({

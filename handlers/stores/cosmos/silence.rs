@@ -9,6 +9,7 @@ use azure_data_cosmos::feed::FeedScope;
 use azure_data_cosmos::options::{ItemWriteOptions, Precondition};
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use time::UtcDateTime;
 
 use super::drones::{CosmosDrones, drone_state};
@@ -16,7 +17,7 @@ use super::{Container, CosmosDatabase, store_error, version};
 use crate::domain::alerts::AlertDocument;
 use crate::domain::alerts::silence::{Episode, IN_FLIGHT, Part};
 use crate::domain::timestamp::Rfc3339;
-use crate::domain::{DeviceId, DroneDocument, DroneState};
+use crate::domain::{DeviceId, DroneState};
 use crate::stores::silence::{EpisodeStore, SilentDrones, VersionedEpisode};
 use crate::stores::{PutError, StoreError, Version};
 
@@ -26,7 +27,7 @@ impl SilentDrones for CosmosDrones {
         const OPERATION: &str = "find silent drones in Cosmos DB";
         let failed = |error| store_error(OPERATION, &error);
         let query = silent_query(before).map_err(failed)?;
-        let documents: Vec<DroneDocument> = self
+        let items: Vec<Box<RawValue>> = self
             .container
             .client()
             .await?
@@ -36,15 +37,14 @@ impl SilentDrones for CosmosDrones {
             .try_collect()
             .await
             .map_err(failed)?;
-        documents
-            .into_iter()
-            .map(|document| drone_state(document, OPERATION))
-            .collect()
+        Ok(items.iter().filter_map(|item| drone_state(item)).collect())
     }
 
     async fn last_seen_at(&self, drone: &DeviceId) -> Result<Option<UtcDateTime>, StoreError> {
         let found = self.read(drone).await?.value;
-        Ok(found.map(|found| found.state.last_seen_at))
+        Ok(found
+            .and_then(|found| found.state)
+            .map(|state| state.last_seen_at))
     }
 }
 

@@ -7,7 +7,7 @@ use azure_data_cosmos::{AccountReference, CosmosClient};
 use azure_functions_sdk::connection::{Connection, ConnectionError, ConnectionString};
 
 use crate::azurite::{StorageAccount, StorageError};
-use crate::system::{ALERT_QUEUE, ALERT_STATE, ALERTS, ARCHIVE, DEAD_LETTERS, DRONES};
+use crate::system::{ALERT_QUEUE, ALERT_STATE, ARCHIVE, COSMOS_CONTAINERS, DEAD_LETTERS};
 
 /// Something could not be made; the text names the setting or the thing.
 #[derive(Debug, thiserror::Error)]
@@ -74,8 +74,8 @@ async fn cosmos(connection: &ConnectionString, database: &str) -> Result<(), Pre
         .map_err(|error| refused("a connection", &error))?;
     unless_there(client.create_database(database, None).await, database)?;
     let databases = client.database_client(database.to_owned());
-    for container in [DRONES, ALERTS] {
-        let properties = ContainerProperties::new(container, "/deviceId".into());
+    for (container, partition_key) in COSMOS_CONTAINERS {
+        let properties = ContainerProperties::new(container, partition_key.into());
         unless_there(
             databases.create_container(properties, None).await,
             container,

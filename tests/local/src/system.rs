@@ -20,6 +20,8 @@ pub const DATABASE: &str = "drone-delivery";
 pub const DRONES: &str = "drones";
 /// The Cosmos DB container of alert episodes.
 pub const ALERTS: &str = "alerts";
+/// Each container of the database, with the path of its partition key.
+pub const COSMOS_CONTAINERS: [(&str, &str); 2] = [(DRONES, "/bucket"), (ALERTS, "/deviceId")];
 /// The queue of alert transitions.
 pub const ALERT_QUEUE: &str = "drone-alerts";
 /// The Blob container with what the alert rules know of each partition.
@@ -134,9 +136,9 @@ impl System {
         })?;
 
         let cosmos = CosmosEmulator::start(options.ports.cosmos).await?;
-        for container in [DRONES, ALERTS] {
+        for (container, partition_key) in COSMOS_CONTAINERS {
             cosmos
-                .create_container(DATABASE, container, "/deviceId")
+                .create_container(DATABASE, container, partition_key)
                 .await?;
         }
         let storage = options.storage;

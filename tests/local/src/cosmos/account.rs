@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use azure_core::http::headers::{HeaderName, HeaderValue, Headers};
 use azure_core::http::{AsyncRawResponse, Method, Request, Url};
 use azure_data_cosmos_driver::in_memory_emulator::{
-    InMemoryEmulatorHttpClient, VirtualAccountConfig, VirtualRegion,
+    ContainerConfig, InMemoryEmulatorHttpClient, VirtualAccountConfig, VirtualRegion,
 };
 use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 /// A region's name must be one that clients know.
@@ -21,7 +23,7 @@ const REQUEST_CHARGE: &str = "x-ms-request-charge";
 /// Request units are counted in hundredths, as finely as the service tells them.
 const HUNDREDTHS: f64 = 100.0;
 
-/// Gets the name of a container and an item that was written to it.
+/// Gets the name of a container and an item that was written to it, alone or in a batch.
 pub type WriteWatcher = Box<dyn Fn(&str, &[u8]) + Send + Sync>;
 
 /// One account, without a socket.
@@ -110,11 +112,17 @@ impl Account {
         }
         let writes = item_writes(request, &body, answer.status);
         self.writes.fetch_add(writes, Ordering::Relaxed);
-        if writes == 1
+        if writes > 0
             && let Some(watcher) = self.watcher.get()
             && let Some(container) = written_container(request)
         {
-            watcher(container, &body);
+            if is_batch(request) {
+                for item in items_of_batch(&body) {
+                    watcher(container, item.get().as_bytes());
+                }
+            } else {
+                watcher(container, &body);
+            }
         }
         answer
     }
@@ -142,6 +150,34 @@ impl Account {
     pub(super) async fn post(&self, parent: &[&str], body: &Value) -> Answer {
         let mut request = Request::new(self.url(parent), Method::Post);
         request.set_body(body.to_string());
+        self.execute(&request).await
+    }
+
+    /// Makes a container of so many physical partitions, in a database that is there.
+    pub(super) fn create_container(
+        &self,
+        database: &str,
+        container: &str,
+        partition_key: &str,
+        partitions: u32,
+    ) -> Result<(), serde_json::Error> {
+        let key = json!({"paths": [partition_key], "kind": "Hash", "version": 2});
+        let config = ContainerConfig::default().with_partition_count(partitions);
+        self.emulator.store().create_container_with_config(
+            database,
+            container,
+            serde_json::from_value(key)?,
+            config,
+        );
+        Ok(())
+    }
+
+    /// Stores an item whatever it is. Nobody counts it.
+    pub(super) async fn upsert(&self, path: &[&str], partition_key: &str, item: &Value) -> Answer {
+        let mut request = Request::new(self.url(path), Method::Post);
+        request.insert_header(PARTITION_KEY, json!([partition_key]).to_string());
+        request.insert_header("x-ms-documentdb-is-upsert", "true");
+        request.set_body(item.to_string());
         self.execute(&request).await
     }
 
@@ -191,14 +227,31 @@ async fn complete(response: AsyncRawResponse) -> azure_core::Result<Answer> {
     })
 }
 
-/// The container of an item that is created or replaced whole.
+/// The container of items that are created or replaced whole.
 fn written_container(request: &http::Request<()>) -> Option<&str> {
-    let batch = request
-        .headers()
-        .contains_key("x-ms-cosmos-is-batch-request");
-    let whole = !batch && matches!(request.method().as_str(), "POST" | "PUT");
+    let whole = matches!(request.method().as_str(), "POST" | "PUT");
     let mut segments = request.uri().path().split('/').filter(|it| !it.is_empty());
     whole.then(|| segments.nth(3)).flatten()
+}
+
+fn is_batch(request: &http::Request<()>) -> bool {
+    request
+        .headers()
+        .contains_key("x-ms-cosmos-is-batch-request")
+}
+
+/// The items that a batch writes.
+fn items_of_batch(body: &[u8]) -> impl Iterator<Item = &RawValue> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Operation<'a> {
+        #[serde(borrow)]
+        resource_body: Option<&'a RawValue>,
+    }
+    let operations: Vec<Operation<'_>> = serde_json::from_slice(body).unwrap_or_default();
+    operations
+        .into_iter()
+        .filter_map(|operation| operation.resource_body)
 }
 
 /// How many items a request has written, given the status of its answer.

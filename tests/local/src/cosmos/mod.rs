@@ -27,6 +27,10 @@ use account::{Account, Answer};
 
 use crate::fault::{Fault, FaultPlan, Faults};
 
+/// Physical partitions of a container. The emulator copies a whole one for each transactional batch, so many
+/// small ones are quicker than the few that the service would begin with.
+const PHYSICAL_PARTITIONS: u32 = 64;
+
 /// A running Cosmos DB account of one region. Dropping it closes its connections and forgets its items.
 pub struct CosmosEmulator {
     address: SocketAddr,
@@ -133,11 +137,27 @@ impl CosmosEmulator {
             }
         };
         make(&["dbs"], database, json!({"id": database})).await?;
-        let definition = json!({
-            "id": container,
-            "partitionKey": {"paths": [partition_key], "kind": "Hash", "version": 2},
-        });
-        make(&["dbs", database, "colls"], container, definition).await
+        let path = ["dbs", database, "colls", container];
+        if self.account.get(&path, None).await.is_success() {
+            return Ok(());
+        }
+        self.account
+            .create_container(database, container, partition_key, PHYSICAL_PARTITIONS)
+            .map_err(|error| CosmosError::Emulator(error.to_string()))
+    }
+
+    /// Stores an item, whatever it is, behind everybody's back; whether the emulator took it. Faults do not
+    /// touch it.
+    pub async fn upsert_item(
+        &self,
+        database: &str,
+        container: &str,
+        partition_key: &str,
+        item: &Value,
+    ) -> bool {
+        let path = ["dbs", database, "colls", container, "docs"];
+        let answer = self.account.upsert(&path, partition_key, item).await;
+        answer.is_success()
     }
 
     /// Every item of a container, with what Cosmos DB adds (`_etag` and the like), in no particular

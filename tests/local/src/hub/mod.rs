@@ -21,6 +21,7 @@ mod partition;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use drone_delivery::domain::partition_key;
 use time::UtcDateTime;
 use tokio::sync::watch;
 
@@ -110,15 +111,10 @@ impl Hub {
         self.inner.appended.load(Ordering::Acquire)
     }
 
-    /// The partition that a key belongs to: the same for the same key and number of partitions, in every process.
+    /// The partition that a key belongs to, as Event Hubs and its clients have it.
     #[must_use]
     pub fn partition_for_key(&self, key: &str) -> u16 {
-        // FNV-1a, folded so that the high bits count too when the number of partitions is a power of two.
-        let hash = key.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        let folded = (hash >> 32) ^ hash;
-        u16::try_from(folded % self.inner.partitions.len() as u64).unwrap_or_default()
+        partition_key::partition(key.as_bytes(), self.partitions())
     }
 
     /// Takes one event. Its partition is the one asked for (modulo the number of partitions), else its key's, else the next in turn.

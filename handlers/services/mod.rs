@@ -1,0 +1,8 @@
+//! What the functions do, between the [`domain`](crate::domain), which knows no network, and the
+//! [`stores`](crate::stores), which know no rules.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`latest_state`] | merges a batch's changes into the drones' latest states |
+
+pub mod latest_state;
