@@ -6,11 +6,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::support::{TIMER, app, app_with, call, fixture, send};
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{Request, StatusCode};
 use azure_functions_sdk::{
-    ClientPrincipal, EventHubBatch, FunctionDefinition, HostConfig, Outputs, StartError, TimerInfo,
+    ClientPrincipal, EventHubBatch, FunctionDefinition, HostConfig, Outputs, SentUri, StartError,
+    TimerInfo,
 };
 use base64::Engine;
 use bytes::Bytes;
@@ -270,6 +272,50 @@ async fn a_forwarded_function_answers_at_its_route_and_methods_only() {
         send(&router, get("/drones/d-1")).await.status,
         StatusCode::NOT_FOUND
     );
+}
+
+#[tokio::test]
+async fn a_forwarded_path_is_matched_as_the_host_matches_it() {
+    let get_drone = async |id: Option<Path<String>>, sent: Option<Extension<SentUri>>| {
+        let id = id.map_or("all".to_owned(), |Path(id)| id);
+        sent.map_or(id.clone(), |Extension(SentUri(uri))| format!("{id} {uri}"))
+    };
+    let router = app_with((), forwarding())
+        .http(GET_DRONE, get_drone)
+        .function(TIMER, async || {})
+        .into_router()
+        .unwrap();
+    for (path, answer) in [
+        ("/api/drones/D-1", "D-1"),
+        ("/API/Drones/D-1?code=a", "D-1 /API/Drones/D-1?code=a"),
+        ("/api/drones/", "all /api/drones/"),
+        ("/Api/DRONES", "all /Api/DRONES"),
+    ] {
+        assert_eq!(send(&router, get(path)).await.text, answer, "{path}");
+    }
+    let head = Request::head("/API/drones/").body(Body::empty()).unwrap();
+    assert_eq!(send(&router, head).await.status, StatusCode::OK);
+    // A call's path is the function's name to the letter, as the host writes it.
+    assert_eq!(
+        send(&router, call("tick", "{}")).await.status,
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[tokio::test]
+async fn who_asks_for_nothing_gets_a_problem_and_the_log_no_error() {
+    let router = app_with((), forwarding())
+        .http(GET_DRONE, async || {})
+        .into_router()
+        .unwrap();
+    let post = Request::post("/api/nothing").body(Body::empty()).unwrap();
+    for request in [get("/api/nothing"), get("/favicon.ico"), get("/a/b"), post] {
+        let answer = send(&router, request).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+        let problem: serde_json::Value = serde_json::from_str(&answer.text).unwrap();
+        assert_eq!(problem["status"], 404, "{answer:?}");
+        assert!(!answer.text.contains("function"), "{answer:?}");
+    }
 }
 
 #[tokio::test]
