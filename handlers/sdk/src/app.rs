@@ -50,6 +50,15 @@ struct Registered {
     config: FunctionConfig,
     handler: Handler,
     forwarded: bool,
+    deadline: Option<Duration>,
+    concurrent_calls: Option<usize>,
+}
+
+/// What a function may take.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    deadline: Duration,
+    concurrent_calls: usize,
 }
 
 impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
@@ -92,7 +101,8 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
     }
 
     /// How many calls of one function run at a time, at least 1; 8 by default. Further calls wait,
-    /// their bodies unread. Forwarded HTTP functions are not limited.
+    /// their bodies unread. Forwarded HTTP functions are not limited. A function may declare a number of its own:
+    /// [`FunctionDefinition::with_concurrent_calls`].
     #[must_use]
     pub fn max_concurrent_calls(mut self, per_function: usize) -> Self {
         self.concurrent_calls = per_function.clamp(1, Semaphore::MAX_PERMITS);
@@ -103,7 +113,8 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
     /// Past it the call is answered with a 500, so that the host repeats it: at functionTimeout the
     /// host would restart the process instead, and every other call with it.
     ///
-    /// More than a day is taken as a day. Work is stopped at an `await`; a handler that computes without one is not interrupted.
+    /// A function may declare one of its own, [`FunctionDefinition::with_deadline`]. The start is refused where a deadline is not before
+    /// functionTimeout. More than a day is taken as a day. Work is stopped at an `await`; a handler that computes without one is not interrupted.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline.min(A_DAY));
@@ -115,16 +126,19 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
     /// # Errors
     /// Every definition that is wrong, or two functions that claim one path.
     pub fn into_router(self) -> Result<Router, StartError> {
-        let deadline = self
-            .deadline
-            .unwrap_or_else(|| default_deadline(&self.host));
+        let defaults = Limits {
+            deadline: self
+                .deadline
+                .unwrap_or_else(|| default_deadline(&self.host)),
+            concurrent_calls: self.concurrent_calls,
+        };
         let mut errors = self.errors;
         let mut routes: Vec<(String, String, MethodRouter)> = Vec::new();
         let mut forwarded: Vec<String> = Vec::new();
         for registered in self.functions {
             let name = registered.config.name.clone();
             let is_forwarded = registered.forwarded;
-            match routes_of(registered, &self.host, deadline, self.concurrent_calls) {
+            match routes_of(registered, &self.host, defaults) {
                 Ok((paths, methods)) => {
                     if is_forwarded {
                         forwarded.extend(paths.iter().cloned());
@@ -218,22 +232,56 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
                 config,
                 handler: BoxCloneSyncService::new(handler.with_state(self.state.clone())),
                 forwarded,
+                deadline: definition.deadline,
+                concurrent_calls: definition.concurrent_calls,
             }),
         }
         self
     }
 }
 
+impl Registered {
+    /// What is declared, else what the app has for all; held against what the host is told.
+    fn limits(&self, host: &HostConfig, defaults: Limits) -> Result<Limits, DefinitionProblem> {
+        let deadline = self.deadline.unwrap_or(defaults.deadline);
+        if let Some(function_timeout) = host.function_timeout
+            && deadline >= function_timeout
+        {
+            return Err(DefinitionProblem::Deadline {
+                deadline,
+                function_timeout,
+            });
+        }
+        let declared = self.concurrent_calls;
+        let running = declared
+            .unwrap_or(defaults.concurrent_calls)
+            .clamp(1, Semaphore::MAX_PERMITS);
+        let started = host.queue_calls();
+        // Without a declaration the app's number is a default, which says nothing of this function's work.
+        if declared.is_some() && self.config.trigger.is("queueTrigger") && running < started {
+            return Err(DefinitionProblem::TooFewTurns { running, started });
+        }
+        Ok(Limits {
+            deadline,
+            concurrent_calls: running,
+        })
+    }
+}
+
 fn routes_of(
     registered: Registered,
     host: &HostConfig,
-    deadline: Duration,
-    concurrent_calls: usize,
+    defaults: Limits,
 ) -> Result<(Vec<String>, MethodRouter), DefinitionProblem> {
+    let Limits {
+        deadline,
+        concurrent_calls,
+    } = registered.limits(host, defaults)?;
     let Registered {
         config,
         handler,
         forwarded,
+        ..
     } = registered;
     let function = |turns| {
         Arc::new(Function {

@@ -132,6 +132,83 @@ async fn a_call_that_takes_too_long_fails_at_its_deadline() {
     assert_eq!(started.elapsed().as_secs(), 3);
 }
 
+const QUEUE: FunctionDefinition = FunctionDefinition::new(
+    "Notify",
+    "queueTrigger",
+    r#"{"bindings":[{"type":"queueTrigger","direction":"in","name":"alert","connection":"S","queueName":"q"}]}"#,
+);
+
+#[tokio::test(start_paused = true)]
+async fn a_function_has_the_deadline_that_it_declares() {
+    let never = async || std::future::pending::<()>().await;
+    let router = app()
+        .function(TIMER.with_deadline(Duration::from_secs(120)), never)
+        .function(QUEUE, never)
+        .into_router()
+        .unwrap();
+    for (name, seconds) in [("Tick", 120), ("Notify", 60)] {
+        let started = tokio::time::Instant::now();
+        send(&router, call(name, "{}")).await.error();
+        assert_eq!(started.elapsed().as_secs(), seconds, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_calls_run_as_a_function_declares() {
+    let slow = async || tokio::time::sleep(Duration::from_secs(50)).await;
+    let router = app()
+        .function(QUEUE.with_concurrent_calls(24), slow)
+        .into_router()
+        .unwrap();
+    // What the host may have started: with 8 at a time the third wave would be cut.
+    let calls = (0..24).map(|_| send(&router, call("Notify", "{}")));
+    for answer in futures_util::future::join_all(calls).await {
+        answer.envelope();
+    }
+}
+
+#[test]
+fn what_is_declared_is_held_against_host_json() {
+    let start = |definition: FunctionDefinition, host: &str| {
+        let host = HostConfig::parse(host).unwrap();
+        let app = app_with((), host).function(definition, async || {});
+        app.into_router()
+            .map(drop)
+            .map_err(|error| error.to_string())
+    };
+    let minute = Duration::from_secs(60);
+    assert_eq!(start(QUEUE.with_deadline(minute), "{}"), Ok(()));
+    assert_eq!(
+        start(QUEUE.with_deadline(minute), r#"{"functionTimeout":"-1"}"#),
+        Ok(())
+    );
+    for (definition, host, reason) in [
+        (
+            QUEUE.with_deadline(minute),
+            r#"{"functionTimeout":"00:01:00"}"#,
+            "a call may take 60 s, and functionTimeout",
+        ),
+        (
+            QUEUE.with_concurrent_calls(23),
+            "{}",
+            "23 calls run at a time, and host.json lets 24 be started",
+        ),
+        (
+            QUEUE.with_concurrent_calls(24),
+            r#"{"extensions":{"queues":{"batchSize":32,"newBatchThreshold":4}}}"#,
+            "host.json lets 36 be started",
+        ),
+    ] {
+        let error = start(definition, host).unwrap_err();
+        assert!(
+            error.contains("Notify") && error.contains(reason),
+            "{error}"
+        );
+    }
+    let few = r#"{"extensions":{"queues":{"batchSize":4,"newBatchThreshold":0}}}"#;
+    assert_eq!(start(QUEUE.with_concurrent_calls(4), few), Ok(()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_deadline_counts_the_wait_for_a_turn() {
     let handler = async || tokio::time::sleep(Duration::from_secs(2)).await;

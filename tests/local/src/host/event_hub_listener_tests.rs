@@ -211,6 +211,23 @@ async fn a_policy_repeats_the_same_batch_under_the_same_invocation_id() {
     assert_eq!(rig.fake.journal.stats()["Fly"].lost_events, 0);
 }
 
+/// As in the real host: nothing of ours is called, and with retries without end the partition stands still.
+#[tokio::test]
+async fn an_amqp_value_fails_the_binding_of_its_whole_batch() {
+    let rig = rig(MANY, RETRY, None, |_, _| envelope(&json!({}))).await;
+    rig.hub.append(NewEvent::new("good"));
+    rig.hub.append(NewEvent {
+        amqp_value: true,
+        ..NewEvent::new("a text")
+    });
+    rig.settled().await;
+    let stats = rig.fake.journal.stats().remove("Fly").unwrap();
+    assert!(rig.calls().is_empty());
+    assert_eq!((stats.calls, stats.retries, stats.lost_events), (0, 2, 2));
+    let said = stats.last_failure.unwrap();
+    assert!(said.contains("Exception binding parameter"), "{said}");
+}
+
 #[tokio::test]
 async fn exhausted_retries_lose_the_batch() {
     let rig = rig(MANY, RETRY, None, |_, _| {
