@@ -6,6 +6,7 @@ use azure_functions_sdk::connection::{Connection, ConnectionError};
 
 use crate::domain::alerts::{AlertSettings, Rules, SettingError};
 use crate::functions::fleet_map::tiles::{TileLayer, TileTemplateError};
+use crate::functions::notify_alert::LONGEST_POST;
 use crate::webhook::WebhookUrl;
 
 const WEBHOOK_URL: &str = "AlertWebhookUrl";
@@ -88,14 +89,16 @@ fn webhook_timeout() -> Result<Duration, SettingsError> {
     let Some(text) = plain(WEBHOOK_TIMEOUT) else {
         return Ok(DEFAULT_WEBHOOK_TIMEOUT);
     };
-    // Less than functionTimeout, or the host would kill the process and every other call with it.
-    match text.trim().parse() {
-        Ok(seconds @ 1..=120) => Ok(Duration::from_secs(seconds)),
-        _ => Err(SettingsError::Unusable(
+    text.trim()
+        .parse()
+        .ok()
+        .map(Duration::from_secs)
+        // The function's deadline is after it.
+        .filter(|timeout| !timeout.is_zero() && *timeout <= LONGEST_POST)
+        .ok_or(SettingsError::Unusable(
             WEBHOOK_TIMEOUT,
             "it must be a whole number of seconds from 1 to 120",
-        )),
-    }
+        ))
 }
 
 /// The environment, but for what is no text: no setting of ours is.

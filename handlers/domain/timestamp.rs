@@ -20,10 +20,11 @@ pub enum TimestampError {
 
 /// Reads a time of either shape:
 /// - `MM/dd/yyyy HH:mm:ss +00:00`, with any offset;
-/// - ISO 8601 `yyyy-MM-ddTHH:mm:ss`, 0 to 9 decimals, and `Z` or an offset `+00:00`.
+/// - RFC 3339, a profile of ISO 8601: `yyyy-MM-ddTHH:mm:ss`, up to 64 decimals, and `Z` or an offset `+00:00`, with `T` and `Z`
+///   in either case. Decimals beyond nanoseconds are cut off. A leap second, which no clock of the system has, is the last
+///   nanosecond before it.
 ///
-/// Years 1 to 9999 in UTC, offsets below 24 hours, no leap seconds: the first two are what .NET
-/// devices can express, and the third what no clock of the system can.
+/// Years 1 to 9999 in UTC and offsets below 24 hours: what .NET devices can express.
 ///
 /// # Errors
 /// Where the text has neither shape, or names no existing time.
@@ -36,7 +37,7 @@ pub fn parse(text: &str) -> Result<UtcDateTime, TimestampError> {
     }
 }
 
-/// Reads a time of the second shape alone, which is RFC 3339 but for its leap seconds.
+/// Reads a time of the second shape alone.
 ///
 /// # Errors
 /// Where the text has another shape, or names no existing time.
@@ -54,7 +55,7 @@ fn parse_american(bytes: &[u8]) -> Result<UtcDateTime, TimestampError> {
         return Err(TimestampError::Shape);
     };
     // `Z` is ISO 8601's alone.
-    if offset == b"Z" {
+    if matches!(offset, b"Z" | b"z") {
         return Err(TimestampError::Shape);
     }
     Fields {
@@ -64,6 +65,7 @@ fn parse_american(bytes: &[u8]) -> Result<UtcDateTime, TimestampError> {
         clock: *clock,
         nanosecond: 0,
         offset,
+        leap: false,
     }
     .time()
 }
@@ -71,17 +73,24 @@ fn parse_american(bytes: &[u8]) -> Result<UtcDateTime, TimestampError> {
 fn parse_iso(bytes: &[u8]) -> Result<UtcDateTime, TimestampError> {
     let (date, rest) = split::<11>(bytes)?;
     let (clock, rest) = split::<8>(rest)?;
-    let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T'] = date else {
+    let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T' | b't'] = date else {
         return Err(TimestampError::Shape);
     };
-    let (nanosecond, offset) = fraction(rest)?;
+    let (mut nanosecond, offset) = fraction(rest)?;
+    let mut clock = *clock;
+    let leap = clock[6..] == *b"60";
+    if leap {
+        clock[6..].copy_from_slice(b"59");
+        nanosecond = 999_999_999;
+    }
     Fields {
         year: number([y1, y2, y3, y4])?,
         month: number([m1, m2])?,
         day: number([d1, d2])?,
-        clock: *clock,
+        clock,
         nanosecond,
         offset,
+        leap,
     }
     .time()
 }
@@ -100,6 +109,8 @@ struct Fields<'a> {
     nanosecond: u32,
     /// `Z` or `+HH:mm`
     offset: &'a [u8],
+    /// Whether the second was a 60th, here the 59th. There are none but at the end of a month in UTC.
+    leap: bool,
 }
 
 impl Fields<'_> {
@@ -125,7 +136,11 @@ impl Fields<'_> {
                 .checked_sub(Duration::minutes(offset.into()))
                 .ok_or(TimestampError::Value)?
         };
-        if (1..=9999).contains(&time.year()) {
+        let month_ends = || {
+            time.checked_add(Duration::NANOSECOND)
+                .is_none_or(|next| next.day() == 1 && next.time() == Time::MIDNIGHT)
+        };
+        if (1..=9999).contains(&time.year()) && (!self.leap || month_ends()) {
             Ok(time)
         } else {
             Err(TimestampError::Value)
@@ -144,19 +159,23 @@ fn number<const N: usize>(digits: [u8; N]) -> Result<u32, TimestampError> {
     Ok(value)
 }
 
-/// Takes `.` and 1 to 9 digits off the front, where they are: nanoseconds, and what follows.
+/// RFC 3339 sets no limit, but a time that fills a message is none.
+const MOST_DECIMALS: usize = 64;
+
+/// Takes `.` and its digits off the front, where they are: nanoseconds, and what follows.
 fn fraction(rest: &[u8]) -> Result<(u32, &[u8]), TimestampError> {
     let [b'.', rest @ ..] = rest else {
         return Ok((0, rest));
     };
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    if !(1..=9).contains(&digits) {
+    if !(1..=MOST_DECIMALS).contains(&digits) {
         return Err(TimestampError::Shape);
     }
     let (decimals, rest) = rest.split_at(digits);
     let nanosecond = decimals
         .iter()
-        .chain(std::iter::repeat_n(&b'0', 9 - digits))
+        .chain(std::iter::repeat(&b'0'))
+        .take(9)
         .fold(0, |value, digit| value * 10 + u32::from(digit - b'0'));
     Ok((nanosecond, rest))
 }
@@ -164,7 +183,7 @@ fn fraction(rest: &[u8]) -> Result<(u32, &[u8]), TimestampError> {
 fn offset_minutes(text: &[u8]) -> Result<i32, TimestampError> {
     let &[sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] = text else {
         return match text {
-            b"Z" => Ok(0),
+            b"Z" | b"z" => Ok(0),
             _ => Err(TimestampError::Shape),
         };
     };
@@ -326,6 +345,17 @@ mod tests {
             ("2018-04-17T20:25:09.1234567Z", decimals),
             ("2018-04-17T13:25:09.1234567-07:00", decimals),
             ("2018-04-17T20:25:09.123456700Z", decimals),
+            ("2018-04-17T20:25:09.12345670000000000000Z", decimals),
+            ("2018-04-17t20:25:09z", second),
+            ("2018-04-17t22:25:09+02:00", second),
+            (
+                "1990-12-31T15:59:60-08:00",
+                utc_datetime!(1990-12-31 23:59:59.999999999),
+            ),
+            (
+                "2015-06-30T23:59:60.5Z",
+                utc_datetime!(2015-06-30 23:59:59.999999999),
+            ),
             ("2020-02-29T00:00:00Z", utc_datetime!(2020-02-29 00:00:00)),
             ("0001-01-01T00:00:00Z", utc_datetime!(0001-01-01 00:00:00)),
             (
@@ -350,6 +380,10 @@ mod tests {
             "04/17/0000 20:25:09 +00:00",
             "04/17/2018 20:25:09 +99:99",
             "04/17/2018 20:25:09 +24:00",
+            "2018-04-17T20:25:60Z",
+            "2018-04-17T23:59:60Z",
+            "2016-12-31T23:59:60+01:00",
+            "2016-12-31T23:59:61Z",
             "2019-02-29T00:00:00Z",
             "0001-01-01T00:00:00+00:01",
             "9999-12-31T23:59:59-00:01",
@@ -371,7 +405,8 @@ mod tests {
             "04/17/2018 20:25:09 +0000",
             "2018-04-17T20:25:09",
             "2018-04-17T20:25:09.Z",
-            "2018-04-17T20:25:09.1234567890Z",
+            "2018-04-17T20:25:09.1234567890",
+            "04/17/2018 20:25:09 z",
             "2018-04-17T20:25:09,5Z",
             "2018-04-17 20:25:09Z",
             "2018-04-17T20:25Z",
@@ -394,6 +429,16 @@ mod tests {
             text in r"[0-9]{2,4}[-/][0-9]{2}[-/][0-9]{2,4}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{0,12})?( ?[-+][0-9]{2}:[0-9]{2}|Z|é)"
         ) {
             let _ = parse(&text);
+        }
+
+        /// The `time` crate reads RFC 3339 too, but for decimals beyond nanoseconds in any number, and the year 0.
+        #[test]
+        fn rfc_3339_is_read_as_the_crate_reads_it(
+            text in r"[0-9]{3}[1-9]-[01][0-9]-[0-3][0-9][Tt][012][0-9]:[0-5][0-9]:[0-6][0-9](\.[0-9]{1,9})?([-+][01][0-9]:[0-5][0-9]|[Zz])"
+        ) {
+            let known = time::OffsetDateTime::parse(&text, &time::format_description::well_known::Rfc3339);
+            let known = known.ok().and_then(time::OffsetDateTime::checked_to_utc);
+            prop_assert_eq!(parse_rfc3339(&text).ok(), known, "{}", text);
         }
 
         #[test]

@@ -43,21 +43,33 @@ impl From<ParameterError> for Problem {
     }
 }
 
-/// The parameter of a path, such as `deviceId` in `/drones/{deviceId}`.
+/// What the Functions host makes something else of on a path's way through it, however it is encoded: it takes `#` and `?` for the
+/// path's end, `\` for a slash, and decodes what follows a `%` once more or once too little. The routes in function.json keep the host
+/// from forwarding such a path at all; this is for whatever else stands before this program.
+const CHANGED_IN_PATHS: [char; 4] = ['#', '?', '%', '\\'];
+
+/// The parameter of a path, such as `deviceId` in `/drones/{deviceId}`. `instead` is the request that takes any id in its query.
 ///
 /// # Errors
-/// What `T` says of the text. A path that axum itself refuses, because it is not UTF-8, is told of in the
-/// same way.
+/// What `T` says of the text; a text that need not be the one that was sent, which could name another drone. A path that axum itself
+/// refuses, because it is not UTF-8, is told of in the same way.
 pub fn in_path<T>(
     name: &'static str,
     path: Result<Path<String>, PathRejection>,
+    instead: &str,
 ) -> Result<T, ParameterError>
 where
     T: FromStr<Err: fmt::Display>,
 {
     let Path(text) = path.map_err(|_| ParameterError::new(name, "is not UTF-8"))?;
-    text.parse()
-        .map_err(|error| ParameterError::new(name, error))
+    let id = text
+        .parse()
+        .map_err(|error| ParameterError::new(name, error))?;
+    if text.contains(CHANGED_IN_PATHS) {
+        let problem = format!("may have been changed on its way, ask with {instead}");
+        return Err(ParameterError::new(name, problem));
+    }
+    Ok(id)
 }
 
 /// The parameters of one query, each at most once and each known.
@@ -136,6 +148,12 @@ impl<'a> Parameters<'a> {
     pub fn time(&self, name: &'static str) -> Result<Option<UtcDateTime>, ParameterError> {
         self.value_with(name, |text| {
             timestamp::parse_rfc3339(text).map_err(|error| match error {
+                // In a query a `+` is a space.
+                _ if text.contains(' ')
+                    && timestamp::parse_rfc3339(&text.replace(' ', "+")).is_ok() =>
+                {
+                    "has a space before its offset: write + as %2B in a query"
+                }
                 TimestampError::Shape => "is not an RFC 3339 time such as 2024-05-01T12:00:00Z",
                 TimestampError::Value => "is not a time that exists",
             })
@@ -205,7 +223,16 @@ mod tests {
             time("2024-05-01T14:00:00%2B02:00"),
             Ok(Some(time::macros::utc_datetime!(2024-05-01 12:00:00)))
         );
+        assert_eq!(time("2018-04-17t20:25:09z"), time("2018-04-17T20:25:09Z"));
         for (text, error) in [
+            (
+                "2024-05-01T14:00:00+02:00",
+                "since: has a space before its offset: write + as %2B in a query",
+            ),
+            (
+                "2024-05-01%2014:00:00Z",
+                "since: is not an RFC 3339 time such as 2024-05-01T12:00:00Z",
+            ),
             (
                 "05/01/2024%2012:00:00%20%2B00:00",
                 "since: is not an RFC 3339 time such as 2024-05-01T12:00:00Z",

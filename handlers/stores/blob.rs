@@ -55,6 +55,10 @@ impl BlobContainer {
     pub fn client(&self) -> &BlobContainerClient {
         &self.client
     }
+
+    fn failed(&self, operation: &'static str, error: &azure_core::Error) -> StoreError {
+        store_error(operation, error, self.client.url())
+    }
 }
 
 #[async_trait]
@@ -65,7 +69,7 @@ impl BlobStore for BlobContainer {
             let blob = self.client.blob_client(name);
             match blob.upload(body.into(), None).await {
                 Ok(_) => Ok(()),
-                Err(error) => Err(store_error(OPERATION, &error)),
+                Err(error) => Err(self.failed(OPERATION, &error)),
             }
         })
         .await
@@ -76,7 +80,7 @@ impl BlobStore for BlobContainer {
         in_time(OPERATION, async {
             match self.client.get_properties(None).await {
                 Ok(_) => Ok(()),
-                Err(error) => Err(store_error(OPERATION, &error)),
+                Err(error) => Err(self.failed(OPERATION, &error)),
             }
         })
         .await
@@ -115,7 +119,7 @@ impl SnapshotStore for BlobContainer {
                 {
                     Err(PutError::Stale)
                 }
-                Err(error) => Err(store_error(OPERATION, &error).into()),
+                Err(error) => Err(self.failed(OPERATION, &error).into()),
             }
         })
         .await
@@ -143,7 +147,7 @@ impl NoteStore for BlobContainer {
             match blob.delete(None).await {
                 Ok(_) => Ok(()),
                 Err(error) if code(&error) == Some("BlobNotFound") => Ok(()),
-                Err(error) => Err(store_error(OPERATION, &error)),
+                Err(error) => Err(self.failed(OPERATION, &error)),
             }
         })
         .await
@@ -174,7 +178,7 @@ const READ_NOTE: &str = "read note";
 
 impl BlobContainer {
     async fn names(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        let failed = |error| store_error("list blobs", &error);
+        let failed = |error| self.failed("list blobs", &error);
         let options = BlobContainerClientListBlobsOptions {
             prefix: Some(prefix.to_owned()),
             ..Default::default()
@@ -191,7 +195,7 @@ impl BlobContainer {
         name: &str,
         operation: &'static str,
     ) -> Result<Option<Snapshot>, StoreError> {
-        let failed = |error| store_error(operation, &error);
+        let failed = |error| self.failed(operation, &error);
         let found = match self.client.blob_client(name).download(None).await {
             Ok(found) => found,
             Err(error) if code(&error) == Some("BlobNotFound") => return Ok(None),

@@ -49,7 +49,7 @@ impl MessageQueue for StorageQueue {
     /// In base64, as the Functions host writes messages and expects them.
     async fn send(&self, message: &str) -> Result<(), StoreError> {
         const OPERATION: &str = "send message";
-        let failed = |error| store_error(OPERATION, &error);
+        let failed = |error| store_error(OPERATION, &error, self.client.url());
         let message = QueueMessage {
             message_text: Some(STANDARD.encode(message)),
         };

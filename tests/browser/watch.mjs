@@ -161,6 +161,26 @@ await withPage({}, async (page, faults) => {
   await seriousFaults("dark");
   await page.setViewportSize({ width: 390, height: 844 });
   await seriousFaults("phone");
+
+  step("on a telephone the selected drone's name is in sight");
+  /** Whether nothing covers an element and nothing that scrolls hides it. */
+  const inSight = (selector) =>
+    page.waitForFunction((selector) => {
+      const element = document.querySelector(selector);
+      const { left, right, top, bottom } = element.getBoundingClientRect();
+      const found = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
+      return bottom > top && (found === element || element.contains(found));
+    }, selector);
+  for (const size of [{ width: 390, height: 844 }, { width: 360, height: 640 }, { width: 844, height: 390 }]) {
+    await page.setViewportSize(size);
+    await page.keyboard.press("Escape");
+    await row(id(2)).click();
+    await becomes("#selected-name", id(2));
+    await inSight("#selected-name");
+    await page.locator("#temperature-line").scrollIntoViewIfNeeded();
+    await inSight("#selected-name");
+  }
+  await page.keyboard.press("Escape");
   await page.setViewportSize({ width: 1280, height: 800 });
 
   step("an alert shows and clears");

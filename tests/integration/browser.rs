@@ -36,6 +36,21 @@ async fn people_can_watch_the_fleet() {
     assert!(running.is_none(), "the script has come to its end");
 }
 
+/// What the map works out needs no browser.
+#[test]
+fn the_maps_sums_are_right() {
+    let output = std::process::Command::new("node")
+        .arg(repository().join("tests/browser/geo.mjs"))
+        .env(
+            "GEO",
+            repository().join("handlers/functions/fleet_map/page/geo.js"),
+        )
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
+}
+
 /// The lock file holds the packages' hashes: what is vendored is what they say.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_map_is_made_of_is_what_npm_has() {

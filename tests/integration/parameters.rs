@@ -80,7 +80,6 @@ const BAD_LISTS_OF_DRONES: &[(&str, &str)] = &[
     ("deliveryId=a+b", "deliveryId"),
     ("deliveryId=a/b", "deliveryId"),
     ("deliveryId=%F0%9F%9A%81", "deliveryId"),
-    ("deliveryId=%FF", "deliveryId"),
     ("bbox=", "bbox"),
     ("bbox=1,2,3", "bbox"),
     ("bbox=1,2,3,4,5", "bbox"),
@@ -121,7 +120,8 @@ const BAD_LISTS_OF_DRONES: &[(&str, &str)] = &[
     ("continuation=YS9i", "continuation"),
     ("sattus=inFlight", "sattus"),
     ("Status=inFlight", "Status"),
-    ("deviceId=drone-1", "deviceId"),
+    ("deviceId=a/b", "deviceId"),
+    ("deviceId=a&continuation=YQ", "continuation"),
 ];
 
 const BAD_LISTS_OF_ALERTS: &[(&str, &str)] = &[
@@ -138,7 +138,6 @@ const BAD_LISTS_OF_ALERTS: &[(&str, &str)] = &[
     ("deviceId=a+b", "deviceId"),
     ("deviceId=%00", "deviceId"),
     ("deviceId=%20", "deviceId"),
-    ("deviceId=%FF", "deviceId"),
     ("deviceId=%F0%9F%9A%81", "deviceId"),
     ("deviceId=%22%20OR%201=1", "deviceId"),
     ("deviceId=a&deviceId=b", "deviceId"),
@@ -157,9 +156,9 @@ const BAD_LISTS_OF_ALERTS: &[(&str, &str)] = &[
     ("since=2024-05-01", "since"),
     ("since=2024-05-01T12:00:00", "since"),
     ("since=2024-05-01%2012:00:00Z", "since"),
-    ("since=2024-05-01T12:00:00z", "since"),
+    ("since=2024-05-01t12:00:00", "since"),
     ("since=2024-05-01T12:00:00.Z", "since"),
-    ("since=2024-05-01T12:00:00.0123456789Z", "since"),
+    ("since=2024-05-01T12:00:00.0123456789", "since"),
     ("since=2024-05-01T12:00:00+00:00", "since"),
     ("since=2024-02-30T12:00:00Z", "since"),
     ("since=2024-05-01T12:00:60Z", "since"),
@@ -204,6 +203,14 @@ async fn is_refused(fleet: &Fleet, path: &str, parameter: &str) {
     );
 }
 
+/// Whether the host forwards a path with this as it is. With others it would lead to another drone, so the routes do not match them.
+fn unchanged_in_a_path(id: &str) -> bool {
+    let percent_decoded = percent_encoding::percent_decode_str(id).decode_utf8();
+    percent_decoded.is_ok_and(|text| {
+        !text.contains(['#', '?', '%', '\\', '/', '\0']) && !text.ends_with(char::is_whitespace)
+    })
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_identifier_is_refused() {
     let fleet = Fleet::start().await;
@@ -211,8 +218,21 @@ async fn what_is_no_identifier_is_refused() {
     let long = [129, 4_000].map(|length| "x".repeat(length));
     let long = long.iter().map(String::as_str);
     for id in NO_IDENTIFIERS.iter().copied().chain(long) {
-        is_refused(&fleet, &format!("/drones/{id}"), "deviceId").await;
-        is_refused(&fleet, &format!("/deliveries/{id}"), "deliveryId").await;
+        for (path, parameter) in [("/drones", "deviceId"), ("/deliveries", "deliveryId")] {
+            // What is no UTF-8 the host forwards as the characters that it was written with, `%` and two digits.
+            if percent_encoding::percent_decode_str(id)
+                .decode_utf8()
+                .is_ok()
+            {
+                is_refused(&fleet, &format!("/drones?{parameter}={id}"), parameter).await;
+            }
+            if unchanged_in_a_path(id) {
+                is_refused(&fleet, &format!("{path}/{id}"), parameter).await;
+            } else {
+                let (code, _, body) = fleet.get(&format!("{path}/{id}")).await;
+                assert!(matches!(code, 400 | 404), "{path}/{id}: {code} {body}");
+            }
+        }
     }
 }
 

@@ -33,7 +33,7 @@ async fn what_cannot_be_answered_is_a_problem_document() {
         body,
         json!({"status": 404, "title": "Not found", "detail": "No telemetry of drone nobody has been applied yet."})
     );
-    for bad in ["a%20b", "a%2Fb", "%00", "%F0%9F%9A%81", &"x".repeat(129)] {
+    for bad in ["a%20b", "a%22b", "%01", "%F0%9F%9A%81", &"x".repeat(129)] {
         let (status, kind, body) = fleet.get(&format!("/drones/{bad}")).await;
         assert_eq!(
             (status, kind.as_str()),
@@ -66,6 +66,97 @@ async fn an_outage_is_a_503_that_tells_nothing_of_the_inside() {
         json!({"status": 503, "title": "Temporarily unavailable", "detail": "Try again in a moment."})
     );
     fleet.system.cosmos.set_fault(None);
+}
+
+/// `#` and `?` end a path on its way through the host, `%` is decoded twice: by its path, each of these would be the drone `drone-1`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drone_of_any_name_is_found_by_query_and_never_another_one_by_path() {
+    let fleet = Fleet::start().await;
+    let names = [
+        "drone-1#7",
+        "drone-1?7",
+        "drone%2D1",
+        "drone-1%20",
+        "drone-1",
+        "a+b",
+        "a=b;c,d",
+        ".",
+        "..",
+    ];
+    for name in names {
+        fleet.send(name, crate::support::flight(name, 1, 10.0));
+    }
+    fleet.settled().await;
+    for name in names {
+        let id = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
+        let (status, _, body) = fleet.get(&format!("/drones?deviceId={id}")).await;
+        assert_eq!(status, 200, "{name}");
+        assert_eq!(body["drones"].as_array().unwrap().len(), 1, "{name}");
+        assert_eq!(body["drones"][0]["deviceId"], name);
+        let delivery = body["drones"][0]["deliveryId"].as_str().unwrap();
+        let path = format!("/drones?deviceId={id}&deliveryId=not-{delivery}");
+        assert_eq!(fleet.get(&path).await.2, json!({"drones": []}), "{name}");
+
+        // An id of dots is a way through folders, which leads to the list.
+        if name.starts_with('.') {
+            continue;
+        }
+        let (status, _, body) = fleet.get(&format!("/drones/{id}")).await;
+        match name.contains(['#', '?', '%']) {
+            true => assert_eq!(status, 404, "{name}: {body}"),
+            false => assert_eq!((status, &body["deviceId"]), (200, &json!(name))),
+        }
+    }
+    let nobody = fleet.get("/drones?deviceId=nobody").await;
+    assert_eq!((nobody.0, nobody.2), (200, json!({"drones": []})));
+}
+
+/// What people and load balancers ask for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn routes_have_no_case_and_take_a_slash_and_head() {
+    let fleet = Fleet::start().await;
+    for path in [
+        "/HEALTH",
+        "/health/",
+        "/Drones",
+        "/drones/",
+        "/alerts/",
+        "/OpenAPI.json/",
+        "/Map",
+    ] {
+        assert_eq!(fleet.get(path).await.0, 200, "{path}");
+    }
+    // The page's own files lie beside it, so it has one place.
+    let landed = reqwest::get(format!("{}/Map/?a=b", fleet.system.api_url()))
+        .await
+        .unwrap();
+    assert_eq!(landed.status(), 200);
+    assert_eq!(
+        (landed.url().path(), landed.url().query()),
+        ("/api/map", Some("a=b"))
+    );
+    let client = reqwest::Client::new();
+    for path in [
+        "health",
+        "drones",
+        "alerts",
+        "map",
+        "openapi.json",
+        "map/app.js",
+    ] {
+        let url = format!("{}/{path}", fleet.system.api_url());
+        let answer = client.head(url).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{path}");
+        assert_eq!(answer.bytes().await.unwrap().len(), 0, "{path}");
+    }
+    for path in ["drones/nobody", "deliveries/nothing"] {
+        let url = format!("{}/{path}", fleet.system.api_url());
+        assert_eq!(
+            client.head(url).send().await.unwrap().status(),
+            404,
+            "{path}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

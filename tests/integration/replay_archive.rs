@@ -4,9 +4,11 @@ use std::path::Path;
 
 use drone_delivery::domain::timestamp::Rfc3339;
 use drone_delivery::domain::{Bucket, DeviceId};
+use drone_delivery::stores::BlobStore;
+use drone_delivery::stores::blob::BlobService;
 use local::hub::Position;
 use local::replay::{ReplayError, Stop, Summary, View, replay};
-use local::system::{DATABASE, DEAD_LETTERS, DRONES};
+use local::system::{ARCHIVE, DATABASE, DEAD_LETTERS, DRONES};
 use time::{Duration, UtcDateTime};
 
 use crate::replay::{connections, documents, documents_of, options};
@@ -219,4 +221,47 @@ async fn only_the_events_that_are_asked_for_are_sent() {
         error.to_string().contains("is of another replay"),
         "{error}"
     );
+}
+
+/// The name of one of the archive's files, and what it holds.
+async fn some_file(fleet: &Fleet) -> (String, bytes::Bytes) {
+    let storage = &fleet.system.storage;
+    let names = storage.blob_names(ARCHIVE, "").await.unwrap();
+    let name = names.into_iter().next().unwrap();
+    let body = storage.read_blob(ARCHIVE, &name).await.unwrap();
+    (name, body)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_file_is_passed_over_and_told_of_and_strict_stops_at_it() {
+    let fleet = Fleet::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    send_some(&fleet).await;
+    let range = range().await;
+    let (name, whole) = some_file(&fleet).await;
+    let in_it = drone_delivery::capture::decode(&whole).unwrap().len() as u64;
+    let container = BlobService::connect(&connections(&fleet).storage)
+        .unwrap()
+        .container(ARCHIVE)
+        .unwrap();
+    BlobStore::put(&container, &name, whole.slice(..whole.len() - 1))
+        .await
+        .unwrap();
+
+    let stop = Stop::default();
+    let strict = replay_archive(&fleet, folder.path(), range, &["--strict"], &stop).await;
+    let (error, _) = strict.unwrap_err();
+    assert!(error.to_string().contains(&name), "{error}");
+
+    let summary = replay_archive(&fleet, folder.path(), range, &[], &stop).await;
+    let summary = summary.unwrap_or_else(|(error, _)| panic!("{error}"));
+    assert_eq!(summary.files_passed_over, 1, "{summary}");
+    assert_eq!(summary.read, 82 - in_it, "{summary}");
+    assert!(!summary.is_complete() && !summary.interrupted);
+    assert!(summary.to_string().contains("--again"), "{summary}");
+
+    BlobStore::put(&container, &name, whole).await.unwrap();
+    let summary = replay_archive(&fleet, folder.path(), range, &["--again"], &stop).await;
+    let summary = summary.unwrap_or_else(|(error, _)| panic!("{error}"));
+    assert_eq!((summary.read, summary.is_complete()), (82, true));
 }

@@ -56,20 +56,24 @@ impl Geofence {
         if coordinates.is_empty() {
             return Err(GeofenceError::Shape);
         }
-        let rings = coordinates
+        let mut rings = coordinates
             .iter()
             .map(|ring| corners(ring))
             .collect::<Result<Vec<_>, _>>()?;
-        let longitudes = || rings[0].iter().map(|corner| corner.0);
-        let west = longitudes().fold(f64::INFINITY, f64::min);
-        let east = longitudes().fold(f64::NEG_INFINITY, f64::max);
+        let (west, east) = sides(&rings[0]);
         if east - west >= 180.0 {
             return Err(GeofenceError::Width);
         }
-        Ok(Self {
-            center: f64::midpoint(west, east),
-            rings,
-        })
+        let center = f64::midpoint(west, east);
+        for hole in &mut rings[1..] {
+            // A hole beside the antimeridian may be written on its other side.
+            let (west, east) = sides(hole);
+            let turns = ((center - f64::midpoint(west, east)) / 360.0).round();
+            for corner in hole {
+                corner.0 += 360.0 * turns;
+            }
+        }
+        Ok(Self { center, rings })
     }
 
     /// How far beyond the fence a position is, in meters: positive outside, negative inside, and 0 on
@@ -98,6 +102,10 @@ impl Geofence {
 
 fn corners(ring: &[Vec<f64>]) -> Result<Vec<(f64, f64)>, GeofenceError> {
     let mut corners: Vec<(f64, f64)> = Vec::with_capacity(ring.len());
+    let mut before: Option<f64> = None;
+    // How often the ring has gone round the earth. Whole turns are added, not differences, so that a corner that comes
+    // again is the same to the last bit.
+    let mut turns = 0.0;
     for position in ring {
         let &[longitude, latitude, ..] = position.as_slice() else {
             return Err(GeofenceError::Shape);
@@ -105,17 +113,35 @@ fn corners(ring: &[Vec<f64>]) -> Result<Vec<(f64, f64)>, GeofenceError> {
         if !(-180.0..=180.0).contains(&longitude) || !(-90.0..=90.0).contains(&latitude) {
             return Err(GeofenceError::Position);
         }
-        let longitude = match corners.last() {
-            Some(last) => last.0 + wrapped(longitude - last.0),
-            None => longitude,
-        };
-        corners.push((longitude, latitude));
+        turns += before.map_or(0.0, |before| ((before - longitude) / 360.0).round());
+        before = Some(longitude);
+        corners.push((longitude + 360.0 * turns, latitude));
     }
-    let closed = corners.first() == corners.last();
-    if corners.len() < FEWEST_POSITIONS || !closed {
+    let (Some(first), Some(last)) = (corners.first(), corners.last()) else {
+        return Err(GeofenceError::Ring);
+    };
+    // The antimeridian has two names.
+    let same = |one: f64, other: f64| one == other || (one.abs() == 180.0 && one == -other);
+    let closed = ring.len() >= FEWEST_POSITIONS
+        && same(ring[0][0], ring[ring.len() - 1][0])
+        && first.1 == last.1;
+    if !closed {
         return Err(GeofenceError::Ring);
     }
+    // Back at its first corner, but a turn on: around a pole, where inside and outside are anybody's guess.
+    if first.0 != last.0 {
+        return Err(GeofenceError::Width);
+    }
     Ok(corners)
+}
+
+/// The least and the greatest longitude of a ring.
+fn sides(ring: &[(f64, f64)]) -> (f64, f64) {
+    let longitudes = || ring.iter().map(|corner| corner.0);
+    (
+        longitudes().fold(f64::INFINITY, f64::min),
+        longitudes().fold(f64::NEG_INFINITY, f64::max),
+    )
 }
 
 /// An angle in degrees as -180 to 180.
@@ -201,6 +227,49 @@ mod tests {
     }
 
     #[test]
+    fn a_hole_may_lie_across_the_antimeridian_too() {
+        let outer = "[[178,-2],[-178,-2],[-178,2],[178,2],[178,-2]]";
+        for hole in [
+            "[[179,-1],[-179,-1],[-179,1],[179,1],[179,-1]]",
+            "[[-179,-1],[-179,1],[179,1],[179,-1],[-179,-1]]",
+        ] {
+            let fence = polygon(&format!("{outer},{hole}")).unwrap();
+            for longitude in [179.5, 180.0, -180.0, -179.5] {
+                assert!(
+                    fence.meters_beyond(&at(longitude, 0.0)) > 50_000.0,
+                    "{hole}"
+                );
+            }
+            for longitude in [178.5, -178.5] {
+                assert!(
+                    fence.meters_beyond(&at(longitude, 0.0)) < -50_000.0,
+                    "{hole}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_ring_may_begin_at_any_corner_and_go_either_way() {
+        // Around the meridian of London, where `a + (b - a)` is not `b`.
+        let corners = ["[0.02,51.3]", "[0.02,51.7]", "[-0.52,51.7]", "[-0.52,51.3]"];
+        for start in 0..corners.len() {
+            let mut ring: Vec<_> = (0..=corners.len())
+                .map(|step| corners[(start + step) % corners.len()])
+                .collect();
+            for _ in 0..2 {
+                let fence = polygon(&format!("[{}]", ring.join(","))).unwrap();
+                assert!(fence.meters_beyond(&at(-0.12, 51.5)) < 0.0);
+                ring.reverse();
+            }
+        }
+        // The antimeridian by both of its names.
+        let fence = polygon("[[180,0],[179,0],[179,1],[-180,1],[-180,0]]").unwrap();
+        assert!(fence.meters_beyond(&at(179.5, 0.5)) < 0.0);
+        assert!(fence.meters_beyond(&at(-179.5, 0.5)) > 0.0);
+    }
+
+    #[test]
     fn what_is_no_fence_is_refused() {
         for (text, expected) in [
             ("", GeofenceError::Shape),
@@ -230,12 +299,78 @@ mod tests {
                 "[[-100,0],[0,0],[100,0],[0,10],[-100,0]]",
                 GeofenceError::Width,
             ),
+            // Around the pole.
+            (
+                "[[0,80],[100,80],[-160,80],[-60,80],[0,80]]",
+                GeofenceError::Width,
+            ),
         ] {
             assert_eq!(polygon(rings), Err(expected), "{rings}");
         }
     }
 
+    /// A longitude as GeoJSON has it.
+    fn on_earth(longitude: f64) -> f64 {
+        wrapped(longitude).clamp(-180.0, 180.0)
+    }
+
+    fn text(ring: &geo::LineString) -> String {
+        let position = |at: &geo::Coord| format!("[{},{}]", on_earth(at.x), at.y);
+        let positions: Vec<_> = ring.coords().map(position).collect();
+        format!("[{}]", positions.join(","))
+    }
+
+    /// Corners in the order of their directions from the center, so that no two sides cross.
+    fn star(center: (f64, f64), reaches: &[f64], scale: f64) -> Vec<geo::Coord> {
+        let step = std::f64::consts::TAU / reaches.len() as f64;
+        let corners = reaches.iter().zip(0..).map(|(reach, index)| {
+            let (sin, cos) = (f64::from(index) * step).sin_cos();
+            geo::Coord {
+                x: center.0 + cos * reach * scale,
+                y: center.1 + sin * reach * scale,
+            }
+        });
+        corners.collect()
+    }
+
     proptest! {
+        #[test]
+        fn any_ring_with_a_hole_holds_what_a_geometry_library_says(
+            center in (-180.0..180.0, -70.0..70.0),
+            reaches in prop::collection::vec(0.5..9.0_f64, 3..12),
+            first in 0..12_usize, clockwise: bool,
+            decimals in prop_oneof![Just(1), Just(2), Just(6), Just(17)],
+            points in prop::collection::vec((-10.0..10.0_f64, -10.0..10.0_f64), 8),
+        ) {
+            use geo::Contains;
+
+            let ring = |scale: f64| {
+                let mut corners = star(center, &reaches, scale);
+                for corner in &mut corners {
+                    // What is read from text, so that both have the very same corners.
+                    let shown = |value: f64| format!("{value:.decimals$}").parse::<f64>().unwrap();
+                    *corner = geo::Coord { x: shown(corner.x), y: shown(corner.y) };
+                }
+                let corners_count = corners.len();
+                corners.rotate_left(first % corners_count);
+                if clockwise {
+                    corners.reverse();
+                }
+                let mut ring = geo::LineString::new(corners);
+                ring.close();
+                ring
+            };
+            let (outer, hole) = (ring(1.0), ring(0.3));
+            let fence = polygon(&format!("{},{}", text(&outer), text(&hole))).unwrap();
+            let polygon = geo::Polygon::new(outer, vec![hole]);
+            for (x, y) in points {
+                let (longitude, latitude) = (center.0 + x, center.1 + y);
+                let meters = fence.meters_beyond(&at(on_earth(longitude), latitude));
+                let inside = polygon.contains(&geo::Point::new(longitude, latitude));
+                prop_assert!(meters.abs() < 1.0 || (meters < 0.0) == inside, "{}", meters);
+            }
+        }
+
         #[test]
         fn a_rectangle_holds_exactly_what_is_between_its_sides(
             west in -170.0..160.0, south in -80.0..70.0, width in 0.1..9.0, height in 0.1..9.0,

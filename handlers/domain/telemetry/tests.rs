@@ -309,6 +309,20 @@ fn the_detail_says_where_and_what() {
         let poison = read(with(FLIGHT, from, to)).unwrap_err();
         assert_eq!(poison.detail, expected);
     }
+    for (mark, encoding) in [
+        (&b"\xef\xbb\xbf"[..], "UTF-8"),
+        (b"\xff\xfe", "UTF-16"),
+        (b"\xfe\xff", "UTF-16"),
+        (b"\xff\xfe\0\0", "UTF-32"),
+    ] {
+        let body = [mark, FLIGHT.as_bytes()].concat();
+        let poison = parse(&body, &from(None)).unwrap_err();
+        assert_eq!(poison.reason, Reason::MalformedJson);
+        let expected = format!(
+            "the body begins with a byte order mark of {encoding}, and must be UTF-8 without one"
+        );
+        assert_eq!(poison.detail, expected);
+    }
     let mismatch = parse(FLIGHT.as_bytes(), &from(Some("drone-2"))).unwrap_err();
     assert_eq!(
         mismatch.detail,

@@ -42,6 +42,11 @@ pub(super) fn read<T>(
     body: &[u8],
     with: impl FnOnce(&Wire<'_>) -> Result<T, Fault>,
 ) -> Result<T, Fault> {
+    if let Some(encoding) = byte_order_mark(body) {
+        return Err(malformed(format_args!(
+            "the body begins with a byte order mark of {encoding}, and must be UTF-8 without one"
+        )));
+    }
     let text = std::str::from_utf8(body).map_err(|error| {
         malformed(format_args!(
             "the body is not UTF-8 after {} bytes",
@@ -72,6 +77,17 @@ pub(super) fn read<T>(
         };
     }
     Err(malformed(format_args!("{error}")))
+}
+
+/// What a body is in, where it says so itself. No JSON text may begin so (RFC 8259, 8.1), and no editor shows it.
+fn byte_order_mark(body: &[u8]) -> Option<&'static str> {
+    match body {
+        [0xef, 0xbb, 0xbf, ..] => Some("UTF-8"),
+        // Before UTF-16, which begins alike.
+        [0xff, 0xfe, 0, 0, ..] | [0, 0, 0xfe, 0xff, ..] => Some("UTF-32"),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("UTF-16"),
+        _ => None,
+    }
 }
 
 fn malformed(detail: std::fmt::Arguments<'_>) -> Fault {

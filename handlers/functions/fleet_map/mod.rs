@@ -7,11 +7,11 @@
 mod files;
 pub mod tiles;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
-use azure_functions_sdk::FunctionDefinition;
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::{Extension, Json};
+use azure_functions_sdk::{FunctionDefinition, SentUri};
 use serde_json::json;
 
 use self::tiles::TileLayer;
@@ -34,8 +34,17 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
 pub async fn handle(
     State(state): State<AppState>,
     file: Option<Path<String>>,
+    sent: Option<Extension<SentUri>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    // What the page names lies beside it: below a slash it would be looked for in a folder too deep.
+    if let (None, Some(Extension(SentUri(uri)))) = (&file, &sent)
+        && uri.path().ends_with('/')
+    {
+        let query = uri.query().map(|query| format!("?{query}"));
+        let place = format!("../map{}", query.unwrap_or_default());
+        return Ok(Redirect::permanent(&place).into_response());
+    }
     let name = file.map_or_else(String::new, |Path(name)| name);
     let tiles = state.map_tiles.as_deref();
     let mut response = if name == "configuration.json" {

@@ -70,7 +70,8 @@ pub async fn handle(
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let delivery_id: DeliveryId = parameters::in_path("deliveryId", path)?;
+    let delivery_id: DeliveryId =
+        parameters::in_path("deliveryId", path, "/api/drones?deliveryId=")?;
     let filter = DroneFilter {
         delivery_id: Some(delivery_id.clone()),
         ..DroneFilter::default()

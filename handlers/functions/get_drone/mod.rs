@@ -1,4 +1,6 @@
 //! GetDrone: `GET /api/drones/{deviceId}`, one drone's latest state.
+//!
+//! Ids that hold `#`, `?` or `%` do not come through the host as they are: [`list_drones`](super::list_drones) takes them in its query.
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -28,7 +30,7 @@ pub async fn handle(
     path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let drone: DeviceId = parameters::in_path("deviceId", path)?;
+    let drone: DeviceId = parameters::in_path("deviceId", path, "/api/drones?deviceId=")?;
     let read = state.fleet.find(&drone).await?;
     info!(
         drone.id = drone.as_str(),

@@ -3,14 +3,15 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::domain::FlightStatus;
 use crate::domain::fleet::{Area, DroneFilter};
+use crate::domain::{DeviceId, FlightStatus};
 use crate::error::Problem;
 use crate::http::parameters::{ParameterError, Parameters};
 use crate::stores::fleet::{ListError, Position};
 
 /// The parameters, as the OpenAPI document lists them.
 pub const PARAMETERS: &[&str] = &[
+    DEVICE,
     "status",
     "deliveryId",
     "bbox",
@@ -18,6 +19,8 @@ pub const PARAMETERS: &[&str] = &[
     "limit",
     CONTINUATION,
 ];
+
+const DEVICE: &str = "deviceId";
 
 const CONTINUATION: &str = "continuation";
 
@@ -29,6 +32,8 @@ pub const DEFAULT_LIMIT: u16 = 100;
 /// A page of drones that somebody asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ListQuery {
+    /// One drone alone, whatever characters its id has.
+    pub device: Option<DeviceId>,
     /// Which drones.
     pub filter: DroneFilter,
     /// How many at most.
@@ -44,7 +49,13 @@ impl ListQuery {
     /// The first parameter that cannot be meant so.
     pub fn parse(query: Option<&str>, most: u16) -> Result<Self, ParameterError> {
         let parameters = Parameters::parse(query, PARAMETERS)?;
+        let device = parameters.value(DEVICE)?;
+        let from = parameters.value_with(CONTINUATION, position)?;
+        if device.is_some() && from.is_some() {
+            return Err(ParameterError::new(CONTINUATION, "one drone is one page"));
+        }
         Ok(Self {
+            device,
             filter: DroneFilter {
                 status: parameters.value_with("status", status)?,
                 delivery_id: parameters.value("deliveryId")?,
@@ -52,7 +63,7 @@ impl ListQuery {
                 seen_since: parameters.time("seenSince")?,
             },
             limit: parameters.count("limit", most)?.unwrap_or(DEFAULT_LIMIT),
-            from: parameters.value_with(CONTINUATION, position)?,
+            from,
         })
     }
 }

@@ -7,6 +7,8 @@
 //! Without `AlertWebhookUrl` the function is switched off, with the app setting
 //! `AzureWebJobs.NotifyAlert.Disabled`, so that messages stay in the queue for whoever reads it.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use azure_functions_sdk::{CallError, FunctionDefinition, Outputs, QueueMessage};
 use serde::Deserialize;
@@ -17,7 +19,19 @@ use super::AppState;
 
 /// The function, for registration and staging.
 pub const FUNCTION: FunctionDefinition =
-    FunctionDefinition::new("NotifyAlert", "queueTrigger", include_str!("function.json"));
+    FunctionDefinition::new("NotifyAlert", "queueTrigger", include_str!("function.json"))
+        .with_deadline(LONGEST_POST.saturating_add(AROUND_A_POST))
+        .with_concurrent_calls(AT_ONCE);
+
+/// The longest time for a post that the settings allow.
+pub const LONGEST_POST: Duration = Duration::from_secs(120);
+
+/// Of a call, what is not the post.
+const AROUND_A_POST: Duration = Duration::from_secs(10);
+
+/// As many as the host may start, by `batchSize` and `newBatchThreshold` in host.json: a call that waits for its turn would have less
+/// time for its post. They hold a message each, and wait for somebody else.
+const AT_ONCE: usize = 24;
 
 /// The version of CloudEvents that is passed on.
 const SPEC_VERSION: &str = "1.0";

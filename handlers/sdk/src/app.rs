@@ -8,20 +8,21 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{self, MethodRouter};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::call::{Function, Handler};
 use crate::definition::{DefinitionError, DefinitionProblem, FunctionDefinition};
 use crate::error::{CallError, StartError};
 use crate::function_json::FunctionConfig;
 use crate::host_json::HostConfig;
-use crate::{route, server};
+use crate::{parent, route, server};
 
 const PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
 
@@ -49,6 +50,15 @@ struct Registered {
     config: FunctionConfig,
     handler: Handler,
     forwarded: bool,
+    deadline: Option<Duration>,
+    concurrent_calls: Option<usize>,
+}
+
+/// What a function may take.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    deadline: Duration,
+    concurrent_calls: usize,
 }
 
 impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
@@ -91,7 +101,8 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
     }
 
     /// How many calls of one function run at a time, at least 1; 8 by default. Further calls wait,
-    /// their bodies unread. Forwarded HTTP functions are not limited.
+    /// their bodies unread. Forwarded HTTP functions are not limited. A function may declare a number of its own:
+    /// [`FunctionDefinition::with_concurrent_calls`].
     #[must_use]
     pub fn max_concurrent_calls(mut self, per_function: usize) -> Self {
         self.concurrent_calls = per_function.clamp(1, Semaphore::MAX_PERMITS);
@@ -102,7 +113,8 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
     /// Past it the call is answered with a 500, so that the host repeats it: at functionTimeout the
     /// host would restart the process instead, and every other call with it.
     ///
-    /// More than a day is taken as a day. Work is stopped at an `await`; a handler that computes without one is not interrupted.
+    /// A function may declare one of its own, [`FunctionDefinition::with_deadline`]. The start is refused where a deadline is not before
+    /// functionTimeout. More than a day is taken as a day. Work is stopped at an `await`; a handler that computes without one is not interrupted.
     #[must_use]
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline.min(A_DAY));
@@ -114,19 +126,29 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
     /// # Errors
     /// Every definition that is wrong, or two functions that claim one path.
     pub fn into_router(self) -> Result<Router, StartError> {
-        let deadline = self
-            .deadline
-            .unwrap_or_else(|| default_deadline(&self.host));
+        let defaults = Limits {
+            deadline: self
+                .deadline
+                .unwrap_or_else(|| default_deadline(&self.host)),
+            concurrent_calls: self.concurrent_calls,
+        };
         let mut errors = self.errors;
         let mut routes: Vec<(String, String, MethodRouter)> = Vec::new();
+        let mut forwarded: Vec<String> = Vec::new();
         for registered in self.functions {
             let name = registered.config.name.clone();
-            match routes_of(registered, &self.host, deadline, self.concurrent_calls) {
-                Ok((paths, methods)) => routes.extend(
-                    paths
-                        .into_iter()
-                        .map(|path| (name.clone(), path, methods.clone())),
-                ),
+            let is_forwarded = registered.forwarded;
+            match routes_of(registered, &self.host, defaults) {
+                Ok((paths, methods)) => {
+                    if is_forwarded {
+                        forwarded.extend(paths.iter().cloned());
+                    }
+                    routes.extend(
+                        paths
+                            .into_iter()
+                            .map(|path| (name.clone(), path, methods.clone())),
+                    );
+                }
                 Err(problem) => errors.push(DefinitionError {
                     function: name,
                     problem,
@@ -137,7 +159,10 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
             return Err(StartError::Definitions(errors));
         }
         let health = routing::get(async || "The handler is running.\n");
+        let prefix = self.host.route_prefix.clone();
+        let unknown = async move |method: Method, uri: Uri| unknown(&prefix, &method, &uri);
         let mut router = Router::new().route("/", health).fallback(unknown);
+        let known = route::Paths::new(forwarded.iter().map(String::as_str));
         for (function, path, methods) in routes {
             // axum panics where two routes collide; it has no form that reports it.
             let extended = catch_unwind(AssertUnwindSafe(|| router.clone().route(&path, methods)));
@@ -146,12 +171,13 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
                 Err(_) => return Err(StartError::PathTaken { function, path }),
             };
         }
-        Ok(router)
+        let as_known = move |request| as_known(&known, request);
+        Ok(Router::new().fallback_service(router.map_request(as_known)))
     }
 
     /// Serves on 127.0.0.1, at the port that the host names in `FUNCTIONS_CUSTOMHANDLER_PORT`.
     ///
-    /// Never returns otherwise: the host ends the process, without warning.
+    /// The host ends the process, without warning. Where the host itself was killed, this returns: nobody will call again.
     ///
     /// # Errors
     /// Those of [`into_router`](Self::into_router); no port, a wrong one, or one that is taken.
@@ -162,7 +188,13 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
             .await
             .map_err(|error| StartError::Listen { port, error })?;
         info!(port, "listening for the Functions host");
-        match server::serve(listener, router).await {}
+        tokio::select! {
+            never = server::serve(listener, router) => match never {},
+            () = parent::gone() => {
+                warn!("the Functions host that started this program is gone, so it ends");
+                Ok(())
+            }
+        }
     }
 
     fn register<H, T>(mut self, definition: FunctionDefinition, handler: H, forwarded: bool) -> Self
@@ -200,22 +232,56 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
                 config,
                 handler: BoxCloneSyncService::new(handler.with_state(self.state.clone())),
                 forwarded,
+                deadline: definition.deadline,
+                concurrent_calls: definition.concurrent_calls,
             }),
         }
         self
     }
 }
 
+impl Registered {
+    /// What is declared, else what the app has for all; held against what the host is told.
+    fn limits(&self, host: &HostConfig, defaults: Limits) -> Result<Limits, DefinitionProblem> {
+        let deadline = self.deadline.unwrap_or(defaults.deadline);
+        if let Some(function_timeout) = host.function_timeout
+            && deadline >= function_timeout
+        {
+            return Err(DefinitionProblem::Deadline {
+                deadline,
+                function_timeout,
+            });
+        }
+        let declared = self.concurrent_calls;
+        let running = declared
+            .unwrap_or(defaults.concurrent_calls)
+            .clamp(1, Semaphore::MAX_PERMITS);
+        let started = host.queue_calls();
+        // Without a declaration the app's number is a default, which says nothing of this function's work.
+        if declared.is_some() && self.config.trigger.is("queueTrigger") && running < started {
+            return Err(DefinitionProblem::TooFewTurns { running, started });
+        }
+        Ok(Limits {
+            deadline,
+            concurrent_calls: running,
+        })
+    }
+}
+
 fn routes_of(
     registered: Registered,
     host: &HostConfig,
-    deadline: Duration,
-    concurrent_calls: usize,
+    defaults: Limits,
 ) -> Result<(Vec<String>, MethodRouter), DefinitionProblem> {
+    let Limits {
+        deadline,
+        concurrent_calls,
+    } = registered.limits(host, defaults)?;
     let Registered {
         config,
         handler,
         forwarded,
+        ..
     } = registered;
     let function = |turns| {
         Arc::new(Function {
@@ -243,12 +309,47 @@ fn routes_of(
     Ok((paths, methods))
 }
 
-/// Not a 2xx, so that a call of a function this program does not have is failed, never lost.
-async fn unknown(uri: Uri) -> Response {
+/// Where a forwarded request was sent, if that is not how its route is written: in another case, or with a slash at the end. The
+/// handler's own [`Uri`] is then the route's; this one is an [`Extension`](axum::Extension).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentUri(pub Uri);
+
+/// Brings a forwarded request's path into the form of its route, and keeps the one that was sent as [`SentUri`].
+fn as_known(known: &route::Paths, mut request: Request) -> Request {
+    let Some(path) = known.canonical(request.uri().path()) else {
+        return request;
+    };
+    let target = match request.uri().query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path,
+    };
+    let mut parts = request.uri().clone().into_parts();
+    parts.path_and_query = target.parse().ok();
+    if let Ok(uri) = Uri::from_parts(parts) {
+        let sent = std::mem::replace(request.uri_mut(), uri);
+        request.extensions_mut().insert(SentUri(sent));
+    }
+    request
+}
+
+/// A call of a function that this program does not have is failed, never lost: not a 2xx, and an error in the log. Whoever asks
+/// over HTTP for what is not there has made a mistake of his own, which is no error of this program.
+fn unknown(prefix: &str, method: &Method, uri: &Uri) -> Response {
     let name = uri.path().trim_start_matches('/');
-    CallError::new(format!("this program has no function at `{name}`"))
-        .with_status(StatusCode::NOT_FOUND)
-        .into_response()
+    let below_prefix = name
+        .split('/')
+        .next()
+        .is_some_and(|first| !prefix.is_empty() && first.eq_ignore_ascii_case(prefix));
+    if method == Method::POST && !below_prefix && !name.contains('/') {
+        return CallError::new(format!("this program has no function at `{name}`"))
+            .with_status(StatusCode::NOT_FOUND)
+            .into_response();
+    }
+    let problem = serde_json::json!({
+        "status": 404, "title": "Not found", "detail": "There is nothing at this path.",
+    });
+    let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+    (StatusCode::NOT_FOUND, kind, problem.to_string()).into_response()
 }
 
 fn default_deadline(host: &HostConfig) -> Duration {

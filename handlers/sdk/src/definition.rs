@@ -1,5 +1,7 @@
 //! What a function's code says of itself, held against its function.json.
 
+use std::time::Duration;
+
 use crate::function_json::FunctionConfig;
 
 /// One function: its folder's name, the text of its function.json, the trigger that its handler reads
@@ -31,6 +33,11 @@ pub struct FunctionDefinition {
     pub trigger: &'static str,
     /// The names of the output bindings that the code sets.
     pub outputs: &'static [&'static str],
+    /// How long a call may take; `None` for the app's [`deadline`](crate::FunctionApp::deadline).
+    pub deadline: Option<Duration>,
+    /// How many of its calls run at a time; `None` for the app's
+    /// [`max_concurrent_calls`](crate::FunctionApp::max_concurrent_calls).
+    pub concurrent_calls: Option<usize>,
 }
 
 /// A function's name, its function.json and its code do not fit together.
@@ -96,6 +103,29 @@ pub enum DefinitionProblem {
     /// A method of an HTTP trigger is not one that can be served.
     #[error("the method `{0}` cannot be served")]
     Method(String),
+    /// The host would kill the process before the call's own deadline.
+    #[error(
+        "a call may take {} s, and functionTimeout in host.json, after which the host kills the process, is {} s: it must be longer",
+        .deadline.as_secs_f32(),
+        .function_timeout.as_secs_f32()
+    )]
+    Deadline {
+        /// The declared one.
+        deadline: Duration,
+        /// That of host.json, or of the app setting in its place.
+        function_timeout: Duration,
+    },
+    /// The host may start more calls than run at a time.
+    #[error(
+        "{running} calls run at a time, and host.json lets {started} be started (extensions.queues, batchSize and \
+         newBatchThreshold): the others would wait until their deadline cuts them"
+    )]
+    TooFewTurns {
+        /// How many run.
+        running: usize,
+        /// How many may be started.
+        started: usize,
+    },
     /// Another function has the name already.
     #[error("it is registered twice")]
     RegisteredTwice,
@@ -118,6 +148,28 @@ impl FunctionDefinition {
             json,
             trigger,
             outputs: &[],
+            deadline: None,
+            concurrent_calls: None,
+        }
+    }
+
+    /// Declares how long a call may take from its arrival. The start is refused where host.json's functionTimeout, at which the host
+    /// kills the process, is not after it.
+    #[must_use]
+    pub const fn with_deadline(self, deadline: Duration) -> Self {
+        Self {
+            deadline: Some(deadline),
+            ..self
+        }
+    }
+
+    /// Declares how many calls run at a time; further ones wait. The start is refused where host.json lets a queue trigger start
+    /// more: what waits for its turn would be cut at its deadline in the middle of its work.
+    #[must_use]
+    pub const fn with_concurrent_calls(self, calls: usize) -> Self {
+        Self {
+            concurrent_calls: Some(calls),
+            ..self
         }
     }
 

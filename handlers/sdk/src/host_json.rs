@@ -10,6 +10,12 @@ use crate::timespan;
 /// The default of the Event Hubs extension, version 6.
 const DEFAULT_BATCH_SIZE: usize = 100;
 
+/// The default of the Queue storage extension, version 5.
+const DEFAULT_QUEUE_BATCH: usize = 16;
+
+/// The most messages that Queue storage hands out at a time.
+const MOST_QUEUE_MESSAGES: usize = 32;
+
 /// The default of the Consumption plan. Other plans allow more; none allows less.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
@@ -33,6 +39,11 @@ const LARGEST_LIMIT: usize = 1024 * MIB;
 pub struct HostConfig {
     /// `extensions.eventHubs.maxEventBatchSize`, at least 1; 100 where it is not given.
     pub max_event_batch_size: usize,
+    /// `extensions.queues.batchSize`: how many messages the host takes at a time, at least 1; 16 where it is not given.
+    pub queue_batch_size: usize,
+    /// `extensions.queues.newBatchThreshold`: with how many messages still at work the host takes more; half of a batch where it is
+    /// not given.
+    pub queue_new_batch_threshold: Option<usize>,
     /// `functionTimeout`; `None` where it is `-1`, without limit.
     pub function_timeout: Option<Duration>,
     /// `extensions.http.routePrefix` without slashes at its ends; `api` where it is not given.
@@ -65,15 +76,22 @@ pub enum HostConfigError {
 #[derive(Clone, Copy)]
 enum Part {
     BatchSize,
+    QueueBatchSize,
+    QueueThreshold,
     Timeout,
     RoutePrefix,
     Forwarding,
 }
 
-const PARTS: [(Part, &[&str]); 4] = [
+const PARTS: [(Part, &[&str]); 6] = [
     (
         Part::BatchSize,
         &["extensions", "eventHubs", "maxEventBatchSize"],
+    ),
+    (Part::QueueBatchSize, &["extensions", "queues", "batchSize"]),
+    (
+        Part::QueueThreshold,
+        &["extensions", "queues", "newBatchThreshold"],
     ),
     (Part::Timeout, &["functionTimeout"]),
     (Part::RoutePrefix, &["extensions", "http", "routePrefix"]),
@@ -88,6 +106,8 @@ impl Default for HostConfig {
     fn default() -> Self {
         Self {
             max_event_batch_size: DEFAULT_BATCH_SIZE,
+            queue_batch_size: DEFAULT_QUEUE_BATCH,
+            queue_new_batch_threshold: None,
             function_timeout: Some(DEFAULT_TIMEOUT),
             route_prefix: "api".to_owned(),
             enable_forwarding_http_request: false,
@@ -166,6 +186,14 @@ impl HostConfig {
         }
     }
 
+    /// How many calls of one queue trigger the host may have started at a time.
+    pub fn queue_calls(&self) -> usize {
+        let threshold = self
+            .queue_new_batch_threshold
+            .unwrap_or(self.queue_batch_size / 2);
+        self.queue_batch_size.saturating_add(threshold)
+    }
+
     fn set(
         &mut self,
         part: Part,
@@ -183,6 +211,17 @@ impl HostConfig {
                     .ok()
                     .filter(|size| *size > 0)
                     .ok_or_else(|| wrong("a whole number, at least 1"))?;
+            }
+            Part::QueueBatchSize => {
+                self.queue_batch_size = text
+                    .parse()
+                    .ok()
+                    .filter(|size| (1..=MOST_QUEUE_MESSAGES).contains(size))
+                    .ok_or_else(|| wrong("a whole number from 1 to 32"))?;
+            }
+            Part::QueueThreshold => {
+                let threshold = text.parse().map_err(|_| wrong("a whole number"))?;
+                self.queue_new_batch_threshold = Some(threshold);
             }
             Part::Timeout => {
                 self.function_timeout = match text {

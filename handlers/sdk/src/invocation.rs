@@ -12,7 +12,7 @@ const TRACEPARENT: &str = "traceparent";
 /// The identity of a call. An extractor for functions of either kind.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Invocation {
-    /// `X-Azure-Functions-InvocationId`, a GUID that is new at each retry; empty where the host sent none.
+    /// `X-Azure-Functions-InvocationId`, a GUID, the same at each retry of a call; empty where the host sent none.
     pub id: String,
     /// The function's name; empty outside a [`FunctionApp`](crate::FunctionApp).
     pub function: String,

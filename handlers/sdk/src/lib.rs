@@ -80,7 +80,7 @@
 //! | a function and its function.json | [`FunctionDefinition`], [`FunctionConfig`] |
 //! | host.json | [`HostConfig`] |
 //! | triggers | [`EventHubBatch`], [`EventHubEvent`], [`QueueMessage`], [`TimerInfo`], [`BlobTrigger`], [`HttpTrigger`] |
-//! | who calls, and which call it is | [`ClientPrincipal`], [`Invocation`] |
+//! | who calls, which call it is, and where it was sent | [`ClientPrincipal`], [`Invocation`], [`SentUri`] |
 //! | output bindings | [`Outputs`], [`HttpOutput`] |
 //! | failure | [`CallError`], [`StartError`] |
 //! | the app settings that say how a service is reached | [`connection`] |
@@ -95,6 +95,7 @@
 //! - Values that the host encodes twice, and the documentation once, are read either way.
 //! - A body is never refused for a size that the host may send; see [`HostConfig::body_limit`].
 //! - Calls above a limit wait with their bodies unread ([`FunctionApp::max_concurrent_calls`]).
+//! - Where the host is killed, the program ends instead of holding its port as an orphan.
 //! - Each call has a span with its invocation id, function, partition and `traceparent`; its warnings
 //!   and errors also go into the `Logs` of its answer.
 //!
@@ -125,6 +126,7 @@ mod invocation;
 mod json;
 pub mod observability;
 mod outputs;
+mod parent;
 mod principal;
 mod queue;
 mod route;
@@ -133,7 +135,7 @@ mod timer;
 mod timespan;
 mod timestamp;
 
-pub use app::FunctionApp;
+pub use app::{FunctionApp, SentUri};
 pub use blob::BlobTrigger;
 pub use call_log::CallLogLayer;
 pub use definition::{DefinitionError, DefinitionProblem, FunctionDefinition};

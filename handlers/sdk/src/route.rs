@@ -63,6 +63,70 @@ pub(crate) fn paths(
     })
 }
 
+/// The paths of all forwarded functions, to bring what was sent into their form.
+///
+/// The host's routes have no case and take a slash at the end, and the host forwards a path as it was sent; axum's are exact.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Paths(Vec<Vec<Part>>);
+
+/// In the order in which a segment is held against them, as the host does it: what is fixed goes first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Literal(String),
+    Parameter,
+    Rest,
+}
+
+impl Paths {
+    /// Of paths as [`paths`] makes them.
+    pub(crate) fn new<'a>(paths: impl Iterator<Item = &'a str>) -> Self {
+        let part = |segment: &str| match segment.strip_prefix('{') {
+            Some(name) if name.starts_with('*') => Part::Rest,
+            Some(_) => Part::Parameter,
+            None => Part::Literal(segment.to_owned()),
+        };
+        let mut all: Vec<Vec<Part>> = paths
+            .map(|path| path.trim_start_matches('/').split('/').map(part).collect())
+            .collect();
+        all.sort();
+        Self(all)
+    }
+
+    /// The path that axum knows a request's path by; `None` where it is the same, or where nothing matches.
+    pub(crate) fn canonical(&self, path: &str) -> Option<String> {
+        let known = self.0.iter().find_map(|parts| matched(parts, path))?;
+        (known != path).then_some(known)
+    }
+}
+
+fn matched(parts: &[Part], path: &str) -> Option<String> {
+    let mut rest = Some(path.strip_prefix('/')?);
+    let mut known = String::with_capacity(path.len());
+    for part in parts {
+        let left = rest.filter(|left| !left.is_empty())?;
+        let (segment, after) = match left.split_once('/') {
+            Some((segment, after)) => (segment, Some(after)),
+            None => (left, None),
+        };
+        known.push('/');
+        match part {
+            Part::Literal(literal) if literal.eq_ignore_ascii_case(segment) => {
+                known.push_str(literal);
+            }
+            Part::Literal(_) => return None,
+            Part::Parameter if segment.is_empty() => return None,
+            Part::Parameter => known.push_str(segment),
+            Part::Rest => {
+                known.push_str(left);
+                return Some(known);
+            }
+        }
+        rest = after;
+    }
+    // Nothing is left, or the slash at the end.
+    rest.is_none_or(str::is_empty).then_some(known)
+}
+
 /// The methods of an httpTrigger; `None` where it takes all of them.
 pub(crate) fn methods(
     function: &FunctionConfig,
@@ -162,6 +226,46 @@ mod tests {
             assert_eq!(paths("api", &function(route)).unwrap(), expected, "{route}");
         }
         assert_eq!(paths("", &function("{id?}")).unwrap(), ["/", "/{id}"]);
+    }
+
+    #[test]
+    fn a_path_is_known_in_any_case_and_with_a_slash_at_its_end() {
+        let paths = Paths::new(
+            [
+                "/api/drones/{id}",
+                "/api/drones",
+                "/api/drones/all",
+                "/api/map",
+                "/api/map/{*file}",
+                "/",
+            ]
+            .into_iter(),
+        );
+        for (sent, known) in [
+            ("/API/Drones", "/api/drones"),
+            ("/api/drones/", "/api/drones"),
+            ("/api/DRONES/Drone-1/", "/api/drones/Drone-1"),
+            ("/api/drones/ALL", "/api/drones/all"),
+            ("/api/map/", "/api/map"),
+            ("/Api/map/Icon.svg", "/api/map/Icon.svg"),
+            ("/api/Map/a/b/", "/api/map/a/b/"),
+        ] {
+            assert_eq!(paths.canonical(sent).as_deref(), Some(known), "{sent}");
+        }
+        for same in [
+            "/api/drones",
+            "/api/drones/d%2F1",
+            "/api/map/a",
+            "/api/nothing/",
+            "/api//drones",
+            "/api/drones//",
+            "/api/drones/a/b",
+            "/",
+            "",
+            "*",
+        ] {
+            assert_eq!(paths.canonical(same), None, "{same}");
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@
 //! | [`up`], [`report`] | `cargo local up`, and the count of what became of every event |
 //! | [`load`] | `cargo local load`: the same under load, measured |
 //! | [`chaos`] | `cargo local chaos`: the same under faults of every kind, held against what was sent |
+//! | [`skip`] | `cargo local skip`: moves a checkpoint past an event that no host can bind |
 //! | [`queries`] | `cargo local queries`: what asking for the fleet takes |
 //! | [`child`] | starts processes and makes sure that they end |
 
@@ -37,6 +38,7 @@ pub mod replay;
 pub mod report;
 pub mod running;
 mod server;
+pub mod skip;
 pub mod stage;
 pub mod system;
 pub mod up;

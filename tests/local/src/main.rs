@@ -18,6 +18,7 @@ use local::load::{self, LoadOptions};
 use local::prepare::prepare;
 use local::queries::{self, QueriesOptions};
 use local::replay::{self, ReplayOptions};
+use local::skip::{self, SkipOptions};
 use local::stage::{StageOptions, package, stage};
 use local::up::{self, UpOptions};
 
@@ -99,6 +100,15 @@ enum Command {
     /// wrong options.
     #[command(verbatim_doc_comment)]
     Replay(Box<ReplayOptions>),
+    /// Moves a checkpoint past an event that the Functions host cannot bind, so that its partition goes on.
+    ///
+    /// Such an event (an AMQP body of another kind than data) fails each batch that it is in before any function is called,
+    /// again and again. For a system in Azure, while the app is stopped; `az functionapp stop` and two minutes. Reads the
+    /// storage account of the Functions host from AzureWebJobsStorage: AzureWebJobsStorage__blobServiceUri, or a connection
+    /// string. What is passed over is written to a file first.
+    ///
+    /// Exit code: 0 when the checkpoint was moved; 1 when not; 2 for wrong options.
+    Skip(SkipOptions),
     /// Lays out target/app as `func start` and `func azure functionapp publish` need it.
     ///
     /// The handler is built for this machine, small and fast; with --quick in less time; with --release
@@ -185,6 +195,7 @@ fn main() -> ExitCode {
             Ok(false) => return ExitCode::FAILURE,
             Err(error) => Err(error),
         },
+        Command::Skip(options) => skip::run(&options),
         Command::Stage(arguments) => run_stage(arguments),
         Command::Prepare => run_prepare(),
     };

@@ -1,12 +1,15 @@
 //! `cargo local prepare`: makes what the handler expects to find, in whatever emulators the app settings
 //! lead to. In Azure the infrastructure does this.
 
+use azure_core::http::{StatusCode, Url};
 use azure_data_cosmos::models::ContainerProperties;
 use azure_data_cosmos::options::RoutingStrategy;
 use azure_data_cosmos::{AccountReference, CosmosClient};
 use azure_functions_sdk::connection::{Connection, ConnectionError, ConnectionString};
+use drone_delivery::stores::blob::BlobService;
+use drone_delivery::stores::queue::StorageQueue;
+use drone_delivery::stores::storage::{StorageConnectionError, why};
 
-use crate::azurite::{StorageAccount, StorageError};
 use crate::system::{ALERT_QUEUE, ALERT_STATE, ARCHIVE, COSMOS_CONTAINERS, DEAD_LETTERS};
 
 /// Something could not be made; the text names the setting or the thing.
@@ -18,9 +21,17 @@ pub enum PrepareError {
     /// A setting is no connection string with a key: only emulators are prepared here.
     #[error("the app setting {0} must be a connection string with a key, as emulators have one")]
     NoKey(&'static str),
+    /// The storage connection leads nowhere.
+    #[error("the app setting FleetStorage: {0}")]
+    StorageConnection(#[from] StorageConnectionError),
     /// Blob or Queue storage refused.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
+    #[error("storage did not make {name}: {why}")]
+    Storage {
+        /// What.
+        name: String,
+        /// Why not.
+        why: String,
+    },
     /// Cosmos DB refused.
     #[error("Cosmos DB did not make {name}: {error}")]
     Cosmos {
@@ -42,12 +53,17 @@ pub async fn prepare(lookup: impl Fn(&str) -> Option<String>) -> Result<(), Prep
             .filter(|value| !value.is_empty())
             .ok_or_else(|| ConnectionError::Missing(name.to_owned()))
     };
-    let storage = StorageAccount::from_connection_string(&setting("FleetStorage")?)?;
-    for container in [ARCHIVE, DEAD_LETTERS, ALERT_STATE] {
-        storage.create_container(container).await?;
+    let storage = Connection::resolve("FleetStorage", &lookup)?;
+    let blobs = BlobService::connect(&storage)?;
+    for name in [ARCHIVE, DEAD_LETTERS, ALERT_STATE] {
+        let container = blobs.container(name)?;
+        let made = container.client().create(None).await;
+        unless_in_storage(made, name, container.client().url())?;
     }
-    for queue in [DEAD_LETTERS, ALERT_QUEUE] {
-        storage.create_queue(queue).await?;
+    for name in [DEAD_LETTERS, ALERT_QUEUE] {
+        let queue = StorageQueue::connect(&storage, name)?;
+        let made = queue.client().create(None).await;
+        unless_in_storage(made, name, queue.client().url())?;
     }
 
     let connection = match Connection::resolve("CosmosDb", &lookup)? {
@@ -82,6 +98,22 @@ async fn cosmos(connection: &ConnectionString, database: &str) -> Result<(), Pre
         )?;
     }
     Ok(())
+}
+
+/// A conflict says that it is there already.
+fn unless_in_storage<T>(
+    made: azure_core::Result<T>,
+    name: &str,
+    at: &Url,
+) -> Result<(), PrepareError> {
+    match made {
+        Ok(_) => Ok(()),
+        Err(error) if error.http_status() == Some(StatusCode::Conflict) => Ok(()),
+        Err(error) => Err(PrepareError::Storage {
+            name: name.to_owned(),
+            why: why(&error, at),
+        }),
+    }
 }
 
 /// A conflict says that it is there already.
@@ -134,6 +166,23 @@ mod tests {
         }
         for queue in [DEAD_LETTERS, ALERT_QUEUE] {
             assert!(storage.take_queue_messages(queue).await.unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn the_value_of_our_own_settings_is_taken() {
+        let settings: serde_json::Value =
+            serde_json::from_str(include_str!("../../../local.settings.json")).unwrap();
+        let value = settings["Values"]["FleetStorage"].as_str().unwrap();
+        for storage in [
+            value,
+            "AccountName=a;AccountKey=a2V5;EndpointSuffix=localhost",
+        ] {
+            let lookup = |name: &str| (name == "FleetStorage").then(|| storage.to_owned());
+            let connection = Connection::resolve("FleetStorage", lookup).unwrap();
+            BlobService::connect(&connection).unwrap();
+            StorageQueue::connect(&connection, ALERT_QUEUE).unwrap();
+            crate::azurite::StorageAccount::from_connection_string(storage).unwrap();
         }
     }
 

@@ -55,11 +55,19 @@ export async function* drones(seenSince) {
   } while (continuation);
 }
 
-/** One drone in full; null where it is not known. */
-export const drone = (id) => get(`drones/${encodeURIComponent(id)}`);
+// An id stands in the query and not in the path, which the Functions host changes where it holds `#`, `?` or `%`.
 
-/** A delivery; null where no drone is on it. */
-export const delivery = (id) => get(`deliveries/${encodeURIComponent(id)}`);
+const listed = async (query) => (await get(`drones?${new URLSearchParams(query)}`)).drones;
+
+/** One drone in full; null where it is not known. */
+export const drone = async (id) => (await listed({ deviceId: id }))[0] ?? null;
+
+/** The drone that was last heard of on a delivery, in full; null where none is on it. */
+export async function carrier(delivery) {
+  const newer = (one, other) => (Date.parse(other.lastSeenAt) > Date.parse(one.lastSeenAt) ? other : one);
+  const drones = await listed({ deliveryId: delivery, limit: "10" });
+  return drones.length === 0 ? null : drones.reduce(newer);
+}
 
 /** Open alerts, newest first; null where this app raises none. */
 export const alerts = async () => (await get("alerts?active=true&limit=1000"))?.alerts ?? null;

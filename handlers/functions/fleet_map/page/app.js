@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { Basemap, loadLand, meshAt, steps } from "./basemap.js";
 import { DronesLayer } from "./drones_layer.js";
 import { Fleet } from "./fleet.js";
+import { boxOf, nearestCopy } from "./geo.js";
 import { Panel } from "./panel.js";
 import { Poll } from "./poll.js";
 import { statusOf } from "./status.js";
@@ -84,7 +85,8 @@ function offset() {
 
 function centre({ latitude, longitude }) {
   const zoom = Math.max(map.getZoom(), 13);
-  const point = map.project([latitude, longitude], zoom).add(offset());
+  const near = nearestCopy(longitude, map.getCenter().lng);
+  const point = map.project([latitude, near], zoom).add(offset());
   map.setView(map.unproject(point, zoom), zoom, { animate: !still.matches });
 }
 
@@ -123,8 +125,8 @@ async function find(text) {
     panel.answer(`${left.length.toLocaleString("en")} drones.`);
     return;
   }
-  const delivery = await api.delivery(text).catch(() => null);
-  const carrier = delivery && fleet.drones.get(delivery.deviceId);
+  const reported = await api.carrier(text).catch(() => null);
+  const carrier = reported && fleet.drones.get(reported.deviceId);
   if (!carrier) {
     panel.answer("No drone and no delivery of this name.");
     return;
@@ -206,9 +208,8 @@ function severities(alerts) {
 function showAll() {
   const places = [...fleet.drones.values()].filter(({ longitude }) => longitude !== null);
   if (places.length === 0) return;
-  const bounds = L.latLngBounds(places.map(({ latitude, longitude }) => [latitude, longitude]));
   const [x, y] = offset();
-  map.fitBounds(bounds, {
+  map.fitBounds(boxOf(places), {
     paddingTopLeft: [30 - 2 * x, 40],
     paddingBottomRight: [60, 40 + 2 * y],
     maxZoom: 15,

@@ -151,8 +151,10 @@ export const DronesLayer = L.Layer.extend({
       if (drone.x === null) continue;
       const y = drone.y * scale - top;
       if (y < -margin || y > height + margin || !this.visible(drone)) continue;
+      // A drone that flew over the antimeridian is beyond the world's edge.
+      const place = drone.x - Math.floor(drone.x);
       for (let world = first; world <= last; world += 1) {
-        const x = (drone.x + world) * scale - left;
+        const x = (place + world) * scale - left;
         if (x > -margin && x < width + margin) this.inView.push({ drone, x, y });
       }
     }

@@ -36,12 +36,13 @@ export class Panel {
         if (id) actions.select(id, list === "alerts");
       });
     }
-    const fold = element("fold");
-    fold.addEventListener("click", () => {
-      const folded = element("panel").classList.toggle("folded");
-      fold.setAttribute("aria-expanded", String(!folded));
-      fold.textContent = folded ? "▴" : "▾";
-    });
+    element("fold").addEventListener("click", () => this.fold(!element("panel").classList.contains("folded")));
+  }
+
+  fold(folded) {
+    element("panel").classList.toggle("folded", folded);
+    element("fold").setAttribute("aria-expanded", String(!folded));
+    element("fold").textContent = folded ? "▴" : "▾";
   }
 
   statuses() {
@@ -166,7 +167,11 @@ export class Panel {
     element("temperature-now").textContent = number(drone.temperature, 1);
     sparkline(element("battery-line"), battery, 0, 1);
     sparkline(element("temperature-line"), temperature, ...range(temperature));
-    if (appears) selection.scrollIntoView({ block: "nearest" });
+    if (!appears) return;
+    this.fold(false);
+    // Where there is no room for all of it, as on a telephone, its beginning is what says which drone it is.
+    const fits = selection.offsetHeight <= element("sections").clientHeight;
+    selection.scrollIntoView({ block: fits ? "nearest" : "start" });
   }
 
   announce(message) {

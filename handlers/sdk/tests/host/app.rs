@@ -6,11 +6,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::support::{TIMER, app, app_with, call, fixture, send};
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::{Request, StatusCode};
 use azure_functions_sdk::{
-    ClientPrincipal, EventHubBatch, FunctionDefinition, HostConfig, Outputs, StartError, TimerInfo,
+    ClientPrincipal, EventHubBatch, FunctionDefinition, HostConfig, Outputs, SentUri, StartError,
+    TimerInfo,
 };
 use base64::Engine;
 use bytes::Bytes;
@@ -128,6 +130,83 @@ async fn a_call_that_takes_too_long_fails_at_its_deadline() {
     let answer = send(&router, call("Tick", fixture!("timer"))).await;
     assert_eq!(answer.error(), "the function did not finish within 3 s");
     assert_eq!(started.elapsed().as_secs(), 3);
+}
+
+const QUEUE: FunctionDefinition = FunctionDefinition::new(
+    "Notify",
+    "queueTrigger",
+    r#"{"bindings":[{"type":"queueTrigger","direction":"in","name":"alert","connection":"S","queueName":"q"}]}"#,
+);
+
+#[tokio::test(start_paused = true)]
+async fn a_function_has_the_deadline_that_it_declares() {
+    let never = async || std::future::pending::<()>().await;
+    let router = app()
+        .function(TIMER.with_deadline(Duration::from_secs(120)), never)
+        .function(QUEUE, never)
+        .into_router()
+        .unwrap();
+    for (name, seconds) in [("Tick", 120), ("Notify", 60)] {
+        let started = tokio::time::Instant::now();
+        send(&router, call(name, "{}")).await.error();
+        assert_eq!(started.elapsed().as_secs(), seconds, "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_calls_run_as_a_function_declares() {
+    let slow = async || tokio::time::sleep(Duration::from_secs(50)).await;
+    let router = app()
+        .function(QUEUE.with_concurrent_calls(24), slow)
+        .into_router()
+        .unwrap();
+    // What the host may have started: with 8 at a time the third wave would be cut.
+    let calls = (0..24).map(|_| send(&router, call("Notify", "{}")));
+    for answer in futures_util::future::join_all(calls).await {
+        answer.envelope();
+    }
+}
+
+#[test]
+fn what_is_declared_is_held_against_host_json() {
+    let start = |definition: FunctionDefinition, host: &str| {
+        let host = HostConfig::parse(host).unwrap();
+        let app = app_with((), host).function(definition, async || {});
+        app.into_router()
+            .map(drop)
+            .map_err(|error| error.to_string())
+    };
+    let minute = Duration::from_secs(60);
+    assert_eq!(start(QUEUE.with_deadline(minute), "{}"), Ok(()));
+    assert_eq!(
+        start(QUEUE.with_deadline(minute), r#"{"functionTimeout":"-1"}"#),
+        Ok(())
+    );
+    for (definition, host, reason) in [
+        (
+            QUEUE.with_deadline(minute),
+            r#"{"functionTimeout":"00:01:00"}"#,
+            "a call may take 60 s, and functionTimeout",
+        ),
+        (
+            QUEUE.with_concurrent_calls(23),
+            "{}",
+            "23 calls run at a time, and host.json lets 24 be started",
+        ),
+        (
+            QUEUE.with_concurrent_calls(24),
+            r#"{"extensions":{"queues":{"batchSize":32,"newBatchThreshold":4}}}"#,
+            "host.json lets 36 be started",
+        ),
+    ] {
+        let error = start(definition, host).unwrap_err();
+        assert!(
+            error.contains("Notify") && error.contains(reason),
+            "{error}"
+        );
+    }
+    let few = r#"{"extensions":{"queues":{"batchSize":4,"newBatchThreshold":0}}}"#;
+    assert_eq!(start(QUEUE.with_concurrent_calls(4), few), Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,6 +349,50 @@ async fn a_forwarded_function_answers_at_its_route_and_methods_only() {
         send(&router, get("/drones/d-1")).await.status,
         StatusCode::NOT_FOUND
     );
+}
+
+#[tokio::test]
+async fn a_forwarded_path_is_matched_as_the_host_matches_it() {
+    let get_drone = async |id: Option<Path<String>>, sent: Option<Extension<SentUri>>| {
+        let id = id.map_or("all".to_owned(), |Path(id)| id);
+        sent.map_or(id.clone(), |Extension(SentUri(uri))| format!("{id} {uri}"))
+    };
+    let router = app_with((), forwarding())
+        .http(GET_DRONE, get_drone)
+        .function(TIMER, async || {})
+        .into_router()
+        .unwrap();
+    for (path, answer) in [
+        ("/api/drones/D-1", "D-1"),
+        ("/API/Drones/D-1?code=a", "D-1 /API/Drones/D-1?code=a"),
+        ("/api/drones/", "all /api/drones/"),
+        ("/Api/DRONES", "all /Api/DRONES"),
+    ] {
+        assert_eq!(send(&router, get(path)).await.text, answer, "{path}");
+    }
+    let head = Request::head("/API/drones/").body(Body::empty()).unwrap();
+    assert_eq!(send(&router, head).await.status, StatusCode::OK);
+    // A call's path is the function's name to the letter, as the host writes it.
+    assert_eq!(
+        send(&router, call("tick", "{}")).await.status,
+        StatusCode::NOT_FOUND
+    );
+}
+
+#[tokio::test]
+async fn who_asks_for_nothing_gets_a_problem_and_the_log_no_error() {
+    let router = app_with((), forwarding())
+        .http(GET_DRONE, async || {})
+        .into_router()
+        .unwrap();
+    let post = Request::post("/api/nothing").body(Body::empty()).unwrap();
+    for request in [get("/api/nothing"), get("/favicon.ico"), get("/a/b"), post] {
+        let answer = send(&router, request).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND);
+        let problem: serde_json::Value = serde_json::from_str(&answer.text).unwrap();
+        assert_eq!(problem["status"], 404, "{answer:?}");
+        assert!(!answer.text.contains("function"), "{answer:?}");
+    }
 }
 
 #[tokio::test]

@@ -9,5 +9,6 @@ mod answers;
 mod app;
 mod event_hub;
 mod process;
+mod recorded;
 mod support;
 mod triggers;

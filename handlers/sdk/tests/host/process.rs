@@ -78,3 +78,46 @@ async fn without_the_host_the_start_says_what_to_do() {
         String::from_utf8_lossy(&output.stdout)
     );
 }
+
+/// `kill -9` of a host. A shell stands for it: what it leaves behind must not keep its port.
+#[cfg(unix)]
+#[test]
+fn a_handler_whose_host_was_killed_ends() {
+    use std::net::{Ipv4Addr, TcpListener, TcpStream};
+    use std::time::{Duration, Instant};
+
+    const PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
+    const TEST: &str = "process::a_handler_whose_host_was_killed_ends";
+    if std::env::var_os(CHILD).is_some() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(crate::support::app().serve()).unwrap();
+        return;
+    }
+    let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let mut host = Command::new("sh")
+        .args(["-c", "\"$0\" --exact \"$1\" & wait"])
+        .arg(std::env::current_exe().unwrap())
+        .arg(TEST)
+        .env(CHILD, "1")
+        .env(PORT, address.port().to_string())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    // Generous, because a loaded machine is slow and no test measures time.
+    let within_a_minute = |done: &dyn Fn() -> bool| {
+        let start = Instant::now();
+        while !done() {
+            assert!(start.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    within_a_minute(&|| TcpStream::connect(address).is_ok());
+    // As long as its host lives, so does it.
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(TcpStream::connect(address).is_ok());
+    host.kill().unwrap();
+    host.wait().unwrap();
+    within_a_minute(&|| TcpStream::connect(address).is_err());
+}

@@ -9,11 +9,15 @@ use azure_core::http::{
     Url, new_http_client,
 };
 use azure_core::time::Duration;
+use azure_functions_sdk::connection::{ConnectionError, ConnectionString};
 use azure_storage_blob::models::BlobContainerClientListBlobsOptions;
 use azure_storage_blob::{BlobContainerClient, BlobContainerClientOptions};
 use azure_storage_queue::{QueueClient, QueueClientOptions};
 use bytes::Bytes;
 use drone_delivery::stores::shared_key::SharedKeyPolicy;
+use drone_delivery::stores::storage::{
+    BLOB, OpenedBy, QUEUE, ServiceAddress, StorageConnectionError,
+};
 use futures_util::TryStreamExt;
 use http::uri::Authority;
 
@@ -31,9 +35,18 @@ pub struct StorageAccount {
 /// The storage account could not be used; the text names the operation.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
+    /// No connection string.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
     /// A connection string without something that is needed.
-    #[error("the storage connection string has no usable {0}")]
-    ConnectionString(&'static str),
+    #[error(transparent)]
+    ConnectionString(#[from] StorageConnectionError),
+    /// A connection string with a SAS.
+    #[error("the storage connection string has no AccountKey")]
+    NoKey,
+    /// An endpoint without a host.
+    #[error("the storage connection string's {0} has no host")]
+    NoHost(&'static str),
     /// A request failed.
     #[error("cannot {operation}: {error}")]
     Request {
@@ -51,32 +64,22 @@ pub enum StorageError {
 }
 
 impl StorageAccount {
-    /// Reads `AccountName`, `AccountKey`, `BlobEndpoint` and `QueueEndpoint`. Nothing is sent.
+    /// Reads a connection string with a key, or `UseDevelopmentStorage=true`. Nothing is sent.
     ///
     /// # Errors
-    /// Where one of them is missing, or an endpoint is no URL.
+    /// Where it is none, or has no key.
     pub fn from_connection_string(text: &str) -> Result<Self, StorageError> {
-        let part = |wanted: &'static str| {
-            text.split(';')
-                .filter_map(|part| part.split_once('='))
-                .find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))
-                .map(|(_, value)| value.trim())
-                .filter(|value| !value.is_empty())
-                .ok_or(StorageError::ConnectionString(wanted))
+        let parts = ConnectionString::parse("FleetStorage", text)?;
+        let address = |naming| ServiceAddress::read(&parts, naming);
+        let (blob, queue) = (address(&BLOB)?, address(&QUEUE)?);
+        let OpenedBy::Key { account, key } = blob.opened_by else {
+            return Err(StorageError::NoKey);
         };
-        let endpoint = |wanted: &'static str| {
-            // A slash at the end would become an empty segment, and `account//container` is a 400.
-            Url::parse(part(wanted)?.trim_end_matches('/'))
-                .ok()
-                .filter(|url| !url.cannot_be_a_base())
-                .ok_or(StorageError::ConnectionString(wanted))
-        };
-        let name = part("AccountName")?;
         Ok(Self {
-            key: Arc::new(SharedKeyPolicy::new(name, part("AccountKey")?.to_owned())),
-            name: name.to_owned(),
-            blob_endpoint: endpoint("BlobEndpoint")?,
-            queue_endpoint: endpoint("QueueEndpoint")?,
+            key: Arc::new(SharedKeyPolicy::new(account.clone(), key)),
+            name: account,
+            blob_endpoint: blob.endpoint,
+            queue_endpoint: queue.endpoint,
             connection_string: text.into(),
             transport: transport(),
         })
@@ -117,11 +120,11 @@ impl StorageAccount {
     }
 
     pub(super) fn blob_authority(&self) -> Result<Authority, StorageError> {
-        authority(&self.blob_endpoint).ok_or(StorageError::ConnectionString("BlobEndpoint"))
+        authority(&self.blob_endpoint).ok_or(StorageError::NoHost("BlobEndpoint"))
     }
 
     pub(super) fn queue_authority(&self) -> Result<Authority, StorageError> {
-        authority(&self.queue_endpoint).ok_or(StorageError::ConnectionString("QueueEndpoint"))
+        authority(&self.queue_endpoint).ok_or(StorageError::NoHost("QueueEndpoint"))
     }
 
     pub(super) fn with_new_connections(&self) -> Self {

@@ -173,17 +173,36 @@ fn neither_key_nor_connection_string_shows_in_debug_output() {
     assert!(shown.contains(ACCOUNT) && !shown.contains(&key), "{shown}");
 }
 
+/// The value of local.settings.json, and what else has a key.
 #[test]
-fn what_a_connection_string_lacks_is_named() {
-    let complete =
-        "AccountName=a;AccountKey=a2V5;BlobEndpoint=http://h/a/;QueueEndpoint=http://h/a";
-    StorageAccount::from_connection_string(complete).unwrap();
-    for name in ["AccountName", "AccountKey", "BlobEndpoint", "QueueEndpoint"] {
-        let rest = Vec::from_iter(complete.split(';').filter(|part| !part.starts_with(name)));
-        let error = StorageAccount::from_connection_string(&rest.join(";")).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            format!("the storage connection string has no usable {name}")
-        );
+fn an_account_is_read_from_any_connection_string_with_a_key() {
+    for (text, name, endpoint) in [
+        (
+            "UseDevelopmentStorage=true",
+            "devstoreaccount1",
+            "127.0.0.1:10001",
+        ),
+        (
+            "AccountName=a;AccountKey=a2V5",
+            "a",
+            "a.queue.core.windows.net",
+        ),
+        (
+            "AccountName=a;AccountKey=a2V5;BlobEndpoint=http://h/a/;QueueEndpoint=http://h/a",
+            "a",
+            "h",
+        ),
+    ] {
+        let account = StorageAccount::from_connection_string(text).unwrap();
+        assert_eq!(account.name(), name, "{text}");
+        assert_eq!(account.queue_authority().unwrap().as_str(), endpoint);
+    }
+    for (text, expected) in [
+        ("AccountName=a;SharedAccessSignature=sig=x", "no AccountKey"),
+        ("AccountKey=a2V5", "AccountName"),
+        ("nonsense", "not a connection string"),
+    ] {
+        let error = StorageAccount::from_connection_string(text).unwrap_err();
+        assert!(error.to_string().contains(expected), "{text}: {error}");
     }
 }

@@ -16,7 +16,7 @@ pub(crate) struct Attempts<'a> {
     invoker: &'a Invoker,
     /// The current attempt, from 1.
     pub number: u32,
-    /// The current attempt's; each has its own.
+    /// The same at each attempt: it is one call to the host.
     pub invocation_id: Uuid,
     last_failure: Option<String>,
 }
@@ -69,7 +69,6 @@ impl<'a> Attempts<'a> {
         };
         tokio::time::sleep(delay).await;
         self.number += 1;
-        self.invocation_id = Uuid::new_v4();
         journal.update(&self.function.name, |stats| stats.retries += 1);
         true
     }

@@ -109,6 +109,9 @@ pub enum CallFailure {
     /// The call could not be made: the events are not what the binding asks for.
     #[error("the trigger's data does not fit its binding: {0}")]
     Input(String),
+    /// An event has a body that cannot be bound, and the handler was not called. In the words of the real host, which says no more.
+    #[error("Exception binding parameter '{0}'")]
+    Binding(String),
     /// An output could not be delivered.
     #[error("output '{binding}' could not be delivered: {problem}")]
     Output {

@@ -81,6 +81,9 @@ impl EventHubListener {
         events: &[Arc<StoredEvent>],
         attempts: &Attempts<'_>,
     ) -> Result<(), CallFailure> {
+        if events.iter().any(|event| event.amqp_value) {
+            return Err(CallFailure::Binding(self.envelope.binding().to_owned()));
+        }
         let context = attempts.context();
         let envelope = match events {
             [event] if !self.many => self.envelope.one(event, &context),

@@ -176,7 +176,7 @@ async fn without_a_policy_a_failed_batch_is_checkpointed_and_lost() {
 }
 
 #[tokio::test]
-async fn a_policy_repeats_the_same_batch_under_new_invocation_ids() {
+async fn a_policy_repeats_the_same_batch_under_the_same_invocation_id() {
     let rig = rig(MANY, RETRY, None, |count, _| match count {
         1 | 2 => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         _ => envelope(&json!({})),
@@ -199,15 +199,33 @@ async fn a_policy_repeats_the_same_batch_under_new_invocation_ids() {
                 .to_owned()
         })
         .collect();
-    assert_eq!(ids.len(), calls.len());
+    // The three tries of the batch are one call to the host.
+    assert_eq!(ids.len(), calls.len() - 2);
     let context = |call: usize| calls[call].body["Metadata"]["RetryContext"].clone();
     assert_eq!(
         context(0),
-        json!({"RetryCount": 0, "MaxRetryCount": 2, "Exception": null})
+        json!({"RetryCount": 0, "MaxRetryCount": 2, "Exception": null, "Instance": null, "State": {}})
     );
     assert_eq!(context(2)["RetryCount"], 2);
     assert!(context(2)["Exception"].to_string().contains("503"));
     assert_eq!(rig.fake.journal.stats()["Fly"].lost_events, 0);
+}
+
+/// As in the real host: nothing of ours is called, and with retries without end the partition stands still.
+#[tokio::test]
+async fn an_amqp_value_fails_the_binding_of_its_whole_batch() {
+    let rig = rig(MANY, RETRY, None, |_, _| envelope(&json!({}))).await;
+    rig.hub.append(NewEvent::new("good"));
+    rig.hub.append(NewEvent {
+        amqp_value: true,
+        ..NewEvent::new("a text")
+    });
+    rig.settled().await;
+    let stats = rig.fake.journal.stats().remove("Fly").unwrap();
+    assert!(rig.calls().is_empty());
+    assert_eq!((stats.calls, stats.retries, stats.lost_events), (0, 2, 2));
+    let said = stats.last_failure.unwrap();
+    assert!(said.contains("Exception binding parameter"), "{said}");
 }
 
 #[tokio::test]

@@ -20,7 +20,8 @@ use super::function_json::{Function, HttpTrigger, Trigger};
 use super::invoker::{Call, HOST_VERSION, Invoker, output_value, uri};
 use super::journal::CallFailed;
 use super::link::{HandlerState, Reached};
-use super::routes::{Routes, percent_decoded};
+use super::routes::Routes;
+use super::target;
 use super::timer::Timer;
 
 /// Below it are the functions' names.
@@ -53,9 +54,12 @@ pub(crate) async fn serve(State(front): State<Arc<HttpFront>>, request: Request)
     if let Some(name) = request.uri().path().strip_prefix(ADMIN) {
         return front.run_timer(request.method(), name);
     }
+    let Ok(path) = target::routed_path(request.uri().path()) else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
     let found = front
         .routes
-        .find(request.method().as_str(), request.uri().path())
+        .find(request.method().as_str(), &path)
         .map(|(function, params)| (Arc::clone(function), params));
     let Some((function, params)) = found else {
         return (
@@ -78,9 +82,14 @@ pub(crate) async fn serve(State(front): State<Arc<HttpFront>>, request: Request)
             );
         }
     };
+    // .NET writes a header in ASCII, and fails where it is none.
+    let ascii = |value: &HeaderValue| value.as_bytes().is_ascii();
+    if !request.headers().values().all(ascii) {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
     let id = Uuid::new_v4();
     let outcome = if front.forward && function.forwardable {
-        front.forward(reached, &function, id, request).await
+        front.forward(reached, &function, id, &path, request).await
     } else {
         front.call(&function, trigger, id, params, request).await
     };
@@ -111,18 +120,18 @@ impl HttpFront {
         }
     }
 
-    /// Path, query, headers and body as they came; the answer as it comes, with any status.
+    /// Path and query as [`target::forwarded`] says, headers and body as they came; the answer as it comes, with any status.
     async fn forward(
         &self,
         reached: Reached,
         function: &Function,
         invocation_id: Uuid,
+        path: &str,
         request: Request,
     ) -> Result<Response, CallFailure> {
         let _in_flight = self.invoker.journal().begin(&function.name);
         let (mut parts, body) = request.into_parts();
-        let path_and_query = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-        parts.uri = uri(reached, path_and_query)?;
+        parts.uri = uri(reached, &target::forwarded(path, parts.uri.query()))?;
         parts.version = http::Version::HTTP_11;
         let has_body = parts
             .headers
@@ -175,7 +184,9 @@ impl HttpFront {
         let request = HttpRequest {
             url: format!("http://{host}{}", parts.uri),
             method: parts.method.to_string(),
-            query: query(parts.uri.query().unwrap_or_default()),
+            query: target::joined(parts.uri.query().unwrap_or_default())
+                .into_iter()
+                .collect(),
             headers: headers(&parts.headers),
             params,
             body: (!body.is_empty()).then(|| String::from_utf8_lossy(&body).into_owned()),
@@ -288,13 +299,6 @@ fn dotnet_case(name: &str) -> String {
         .collect()
 }
 
-fn query(text: &str) -> BTreeMap<String, String> {
-    text.split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let decoded = |text: &str| percent_decoded(&text.replace('+', " "));
-            (decoded(name), decoded(value))
-        })
-        .collect()
-}
+#[cfg(test)]
+#[path = "http_front_tests.rs"]
+mod tests;

@@ -52,6 +52,7 @@ mod routes;
 mod schedule;
 mod settings;
 mod supervisor;
+mod target;
 mod timer;
 mod timespan;
 pub(crate) mod usage;

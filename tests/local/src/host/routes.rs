@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use regex::{Regex, RegexBuilder};
+
 use super::function_json::{Function, Trigger};
 
 /// The routes of all HTTP functions.
@@ -16,17 +18,29 @@ struct Route {
     function: Arc<Function>,
 }
 
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug)]
 enum Segment {
     /// In lower case: routes have no case.
     Literal(String),
     Parameter {
         name: String,
-        constraint: Option<String>,
+        constraint: Option<Constraint>,
         optional: bool,
     },
     /// The rest of the path, slashes included.
     CatchAll(String),
+}
+
+#[derive(Debug)]
+enum Constraint {
+    Int,
+    Long,
+    Bool,
+    Alpha,
+    Guid,
+    Regex(Box<Regex>),
+    /// Not known here: it holds for everything.
+    Unknown,
 }
 
 impl Routes {
@@ -47,13 +61,14 @@ impl Routes {
                 })
             })
             .collect();
-        // Literals before parameters, parameters before the rest of the path.
-        routes.sort_by(|a, b| a.segments.cmp(&b.segments));
+        routes.sort_by_cached_key(|route| {
+            route.segments.iter().map(Segment::rank).collect::<Vec<_>>()
+        });
         Self(routes)
     }
 
-    /// The function and the route's parameters. A path of one function with a method of another is no match, and no match is a 404,
-    /// not a 405: so the real host answers.
+    /// The function and the route's parameters, for a path as [`routed_path`](super::target::routed_path) has it. A path of one function
+    /// with a method of another is no match, and no match is a 404, not a 405: so the real host answers.
     pub(crate) fn find(
         &self,
         method: &str,
@@ -71,12 +86,17 @@ impl Routes {
 impl Route {
     fn matches(&self, path: &str) -> Option<BTreeMap<String, String>> {
         let mut parameters = BTreeMap::new();
-        let mut parts = split(path);
+        let path = path.strip_prefix('/')?;
+        let path = path.strip_suffix('/').unwrap_or(path);
+        // A slash at the end makes no difference; one too many elsewhere does.
+        if path.split('/').any(str::is_empty) {
+            return None;
+        }
+        let mut parts = path.split('/');
         for segment in &self.segments {
             match segment {
                 Segment::Literal(literal) => {
-                    let part = percent_decoded(parts.next()?);
-                    if part.to_lowercase() != *literal {
+                    if parts.next()?.to_lowercase() != *literal {
                         return None;
                     }
                 }
@@ -84,19 +104,19 @@ impl Route {
                     name,
                     constraint,
                     optional,
-                } => match parts.next().map(percent_decoded) {
+                } => match parts.next() {
                     Some(part)
                         if constraint
-                            .as_deref()
-                            .is_none_or(|constraint| holds(constraint, &part)) =>
+                            .as_ref()
+                            .is_none_or(|constraint| constraint.holds(part)) =>
                     {
-                        parameters.insert(name.clone(), part);
+                        parameters.insert(name.clone(), part.to_owned());
                     }
                     None if *optional => {}
                     _ => return None,
                 },
                 Segment::CatchAll(name) => {
-                    let rest: Vec<_> = parts.by_ref().map(percent_decoded).collect();
+                    let rest: Vec<_> = parts.by_ref().collect();
                     parameters.insert(name.clone(), rest.join("/"));
                 }
             }
@@ -106,6 +126,20 @@ impl Route {
 }
 
 impl Segment {
+    /// The order in which routes are tried, segment by segment. Names break ties, so that it is the same on every machine.
+    fn rank(&self) -> (u8, String) {
+        match self {
+            Self::Literal(text) => (0, text.clone()),
+            Self::Parameter {
+                name,
+                constraint: Some(_),
+                ..
+            } => (1, name.clone()),
+            Self::Parameter { name, .. } => (2, name.clone()),
+            Self::CatchAll(name) => (3, name.clone()),
+        }
+    }
+
     fn parse(text: &str) -> Self {
         let Some(inner) = text
             .strip_prefix('{')
@@ -120,7 +154,7 @@ impl Segment {
             .strip_suffix('?')
             .map_or((inner, false), |inner| (inner, true));
         let (name, constraint) = match inner.split_once(':') {
-            Some((name, constraint)) => (name, Some(constraint.to_lowercase())),
+            Some((name, constraint)) => (name, Some(Constraint::parse(constraint))),
             None => (inner, None),
         };
         Self::Parameter {
@@ -131,45 +165,44 @@ impl Segment {
     }
 }
 
-/// Constraints that are not known here hold for everything.
-fn holds(constraint: &str, value: &str) -> bool {
-    match constraint {
-        "int" => value.parse::<i32>().is_ok(),
-        "long" => value.parse::<i64>().is_ok(),
-        "bool" => value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false"),
-        "alpha" => value.bytes().all(|byte| byte.is_ascii_alphabetic()),
-        "guid" => uuid::Uuid::parse_str(value).is_ok(),
-        _ => true,
+impl Constraint {
+    fn parse(text: &str) -> Self {
+        let expression = text
+            .strip_prefix("regex(")
+            .and_then(|text| text.strip_suffix(')'));
+        if let Some(expression) = expression {
+            // Braces are doubled in a route. ASP.NET's expressions of a route have no case.
+            let expression = expression.replace("{{", "{").replace("}}", "}");
+            return RegexBuilder::new(&expression)
+                .case_insensitive(true)
+                .build()
+                .map_or(Self::Unknown, |regex| Self::Regex(Box::new(regex)));
+        }
+        match text.to_lowercase().as_str() {
+            "int" => Self::Int,
+            "long" => Self::Long,
+            "bool" => Self::Bool,
+            "alpha" => Self::Alpha,
+            "guid" => Self::Guid,
+            _ => Self::Unknown,
+        }
+    }
+
+    fn holds(&self, value: &str) -> bool {
+        match self {
+            Self::Int => value.parse::<i32>().is_ok(),
+            Self::Long => value.parse::<i64>().is_ok(),
+            Self::Bool => value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false"),
+            Self::Alpha => value.bytes().all(|byte| byte.is_ascii_alphabetic()),
+            Self::Guid => uuid::Uuid::parse_str(value).is_ok(),
+            Self::Regex(regex) => regex.is_match(value),
+            Self::Unknown => true,
+        }
     }
 }
 
 fn split(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|part| !part.is_empty())
-}
-
-/// What is not a percent-encoded byte stays as it is.
-pub(crate) fn percent_decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut decoded = Vec::with_capacity(bytes.len());
-    let mut index = 0;
-    while index < bytes.len() {
-        let hex = bytes
-            .get(index + 1..index + 3)
-            .filter(|_| bytes[index] == b'%')
-            .and_then(|hex| std::str::from_utf8(hex).ok())
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match hex {
-            Some(byte) => {
-                decoded.push(byte);
-                index += 3;
-            }
-            None => {
-                decoded.push(bytes[index]);
-                index += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&decoded).into_owned()
 }
 
 #[cfg(test)]
@@ -214,7 +247,7 @@ mod tests {
         ]);
         assert_eq!(found(&routes, "GET", "/api/Drones/Map").unwrap().0, "Map");
         assert_eq!(
-            found(&routes, "GET", "/API/drones/d%201").unwrap(),
+            found(&routes, "GET", "/API/drones/d 1").unwrap(),
             ("One".to_owned(), vec!["d 1".to_owned()])
         );
         assert_eq!(
@@ -238,5 +271,29 @@ mod tests {
         assert!(found(&routes, "GET", "/api/drones/7").is_some());
         assert!(found(&routes, "GET", "/api/drones/seven").is_none());
         assert!(found(&routes, "GET", "/api/drones/7/8").is_none());
+    }
+
+    #[test]
+    fn an_expression_is_heeded_and_goes_before_none() {
+        let routes = routes(&[
+            ("Rest", "drones/{any}", &[]),
+            ("Plain", r"drones/{id:regex(^[^\x23/]{{2,}}\z)}", &[]),
+        ]);
+        for (path, function) in [
+            ("/api/drones/ab", "Plain"),
+            ("/api/drones/a", "Rest"),
+            ("/api/drones/a#b", "Rest"),
+        ] {
+            assert_eq!(found(&routes, "GET", path).unwrap().0, function, "{path}");
+        }
+    }
+
+    #[test]
+    fn one_slash_at_the_end_is_nothing_and_two_anywhere_are_too_many() {
+        let routes = routes(&[("Map", "map/{*file}", &[])]);
+        assert!(found(&routes, "GET", "/api/map/").is_some());
+        for path in ["/api//map", "/api/map//x", "/api/map//", "//"] {
+            assert!(found(&routes, "GET", path).is_none(), "{path}");
+        }
     }
 }

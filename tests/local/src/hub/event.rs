@@ -21,6 +21,9 @@ pub struct NewEvent {
     pub properties: Map<String, Value>,
     /// AMQP properties and annotations: `content-type`, `iothub-connection-device-id` and their like.
     pub system_properties: Map<String, Value>,
+    /// Whether the body is an AMQP value or sequence, which clients make of texts and maps, instead of data. No Functions host can
+    /// bind it, and the batch that it is in reaches no function.
+    pub amqp_value: bool,
 }
 
 impl NewEvent {
@@ -91,6 +94,8 @@ pub struct StoredEvent {
     pub properties: Map<String, Value>,
     /// See [`NewEvent::system_properties`].
     pub system_properties: Map<String, Value>,
+    /// See [`NewEvent::amqp_value`].
+    pub amqp_value: bool,
     /// See [`Position::sequence_number`].
     pub sequence_number: i64,
     /// See [`Position::offset`].

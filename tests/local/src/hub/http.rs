@@ -1,6 +1,7 @@
 //! The send API, as Event Hubs has it over HTTPS, here over plain HTTP and without authorization.
 //!
-//! One thing is local: a sender may set `iothub-connection-device-id` as a header. It stands for IoT Hub, which notes there the
+//! Two things are local. A header `amqp-body-type: value` makes an event whose body is an AMQP value, which a client over AMQP could
+//! send, and which no Functions host can bind. And a sender may set `iothub-connection-device-id` as a header. It stands for IoT Hub, which notes there the
 //! device that it has authenticated, and brings the other annotations of a routed telemetry message with it. The event then
 //! goes to the device's partition, and has no partition key of its own, as it is with IoT Hub.
 
@@ -20,12 +21,14 @@ use super::{Hub, MAX_EVENT_BYTES, NewEvent};
 
 const BROKER_PROPERTIES: &str = "brokerproperties";
 const DEVICE_ID: &str = "iothub-connection-device-id";
+const BODY_TYPE: &str = "amqp-body-type";
 
 /// Headers that belong to HTTP, to a proxy or to tracing, and are no application properties.
 const NOT_PROPERTIES: &[&str] = &[
     "accept",
     "accept-encoding",
     "accept-language",
+    BODY_TYPE,
     "authorization",
     BROKER_PROPERTIES,
     "cache-control",
@@ -142,6 +145,7 @@ async fn read(
     } else {
         let mut event = NewEvent::new(body);
         event.properties = properties(headers);
+        event.amqp_value = text(headers, BODY_TYPE) == Some("value");
         if let Some(content_type) = content_type {
             event
                 .system_properties

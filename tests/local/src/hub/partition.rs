@@ -45,6 +45,7 @@ impl Partition {
             partition_key: event.partition_key,
             properties: event.properties,
             system_properties: event.system_properties,
+            amqp_value: event.amqp_value,
             sequence_number: self.head(),
             offset: self.next_offset,
             enqueued_at: self.last_enqueued_at,

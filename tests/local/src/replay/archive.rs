@@ -116,7 +116,16 @@ impl Replay<'_> {
             if self.stop.is_requested() {
                 return Ok(false);
             }
-            let events = read(container, &file).await?;
+            let events = match read(container, &file).await {
+                Ok(events) => events,
+                // Met again by every replay of this time: it must not keep the others from being sent.
+                Err(error) if error.of_one_file() && !self.options.strict => {
+                    self.view.say(&format!("passed over: {error}"));
+                    self.summary.files_passed_over += 1;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             // Anew for each portion, or the file would be held twice.
             let mut events = events.into_iter().peekable();
             while events.peek().is_some() {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use azure_functions_sdk::connection::{Connection, ConnectionError};
+use drone_delivery::stores::storage::{BLOB, ServiceAddress};
 use simulator::EventHub;
 
 use super::ReplayError;
@@ -44,7 +45,7 @@ impl Connections {
             Ok(storage) => {
                 let hub = EventHub::from_settings(variable)?;
                 Ok(Self {
-                    system: format!("{} {}", hub.url(), account(&storage)),
+                    system: format!("{} {}", hub.url(), ServiceAddress::place(&storage, &BLOB)?),
                     storage,
                     hub,
                 })
@@ -77,20 +78,6 @@ impl Connections {
     }
 }
 
-/// What tells one account from another, and is no secret.
-fn account(storage: &Connection) -> String {
-    match storage {
-        Connection::Identity(identity) => identity.uri("blobServiceUri").unwrap_or_default(),
-        Connection::ConnectionString(text) => ["BlobEndpoint", "AccountName"]
-            .iter()
-            .find_map(|name| text.get(name))
-            // An endpoint of a SAS may carry it.
-            .and_then(|name| name.split('?').next())
-            .unwrap_or_default()
-            .to_owned(),
-    }
-}
-
 /// A run that was killed leaves its file behind.
 fn answers(hub_url: &str) -> bool {
     let address = hub_url
@@ -114,17 +101,5 @@ mod tests {
         drop(listener);
         assert!(!answers(&url));
         assert!(!answers("telemetry"));
-    }
-
-    #[test]
-    fn an_account_is_told_by_what_is_no_secret() {
-        let connection = |text: &'static str| {
-            Connection::resolve(STORAGE, |name| (name == STORAGE).then(|| text.to_owned())).unwrap()
-        };
-        let named = connection("AccountName=fleet;AccountKey=c2VjcmV0");
-        assert_eq!(account(&named), "fleet");
-        let sas =
-            connection("BlobEndpoint=https://a.example/?sig=secret;SharedAccessSignature=sig");
-        assert_eq!(account(&sas), "https://a.example/");
     }
 }

@@ -2,9 +2,11 @@
 
 use std::collections::VecDeque;
 
+use azure_core::http::StatusCode;
 use azure_storage_blob::BlobContainerClient;
 use azure_storage_blob::models::BlobContainerClientListBlobsOptions;
 use drone_delivery::capture::{self, ArchivedEvent};
+use drone_delivery::stores::storage::why;
 use futures_util::TryStreamExt;
 use time::{Date, Duration, Month, Time, UtcDateTime};
 
@@ -78,7 +80,7 @@ async fn list(
     prefix: String,
     only: Option<i32>,
 ) -> Result<Vec<String>, ReplayError> {
-    let error = |error| failed("list the archive", &error);
+    let error = |error| failed("list the archive", &error, container.url());
     let options = BlobContainerClientListBlobsOptions {
         prefix: Some(prefix),
         maxresults: only,
@@ -184,13 +186,33 @@ impl<'a> Files<'a> {
 }
 
 /// Reads a file's events.
+///
+/// # Errors
+/// Those of this file alone are [`of_one_file`](ReplayError::of_one_file).
 pub(super) async fn read(
     container: &BlobContainerClient,
     file: &ArchiveFile,
 ) -> Result<Vec<ArchivedEvent>, ReplayError> {
-    let error = |error| failed(&format!("read the archive's file {}", file.name), &error);
-    let found = container.blob_client(&file.name).download(None).await;
-    let bytes = found.map_err(error)?.body.collect().await.map_err(error)?;
+    let error = |error| {
+        let operation = format!("read the archive's file {}", file.name);
+        failed(&operation, &error, container.url())
+    };
+    let found = match container.blob_client(&file.name).download(None).await {
+        // Deleted since it was listed, or moved to the archive tier, where nothing can be read.
+        Err(error)
+            if matches!(
+                error.http_status(),
+                Some(StatusCode::NotFound | StatusCode::Conflict)
+            ) =>
+        {
+            return Err(ReplayError::Unreadable {
+                name: file.name.clone(),
+                why: why(&error, container.url()),
+            });
+        }
+        found => found.map_err(error)?,
+    };
+    let bytes = found.body.collect().await.map_err(error)?;
     capture::decode(&bytes).map_err(|error| ReplayError::Capture {
         name: file.name.clone(),
         error,

@@ -31,9 +31,10 @@ mod view;
 use std::error::Error;
 use std::path::Path;
 
+use azure_core::http::Url;
 use azure_functions_sdk::connection::ConnectionError;
 use drone_delivery::capture::CaptureError;
-use drone_delivery::stores::storage::StorageConnectionError;
+use drone_delivery::stores::storage::{StorageConnectionError, why};
 use simulator::DestinationError;
 
 pub use connections::Connections;
@@ -79,9 +80,24 @@ pub enum ReplayError {
         /// What is wrong with it.
         error: CaptureError,
     },
+    /// A file of the archive cannot be had.
+    #[error("the archive's file {name}: {why}")]
+    Unreadable {
+        /// Which.
+        name: String,
+        /// What storage says.
+        why: String,
+    },
     /// What is noted of an earlier replay cannot be used.
     #[error("{0}")]
     Progress(String),
+}
+
+impl ReplayError {
+    /// Whether it is the fault of one file of the archive, so that trying again is of no use and the others can be read.
+    fn of_one_file(&self) -> bool {
+        matches!(self, Self::Capture { .. } | Self::Unreadable { .. })
+    }
 }
 
 /// Runs until everything is sent or somebody stops it, and says what was done. Returns whether all that was chosen
@@ -135,13 +151,10 @@ pub async fn replay(
     }
 }
 
-/// The service's own text can quote the request, so only its status is kept.
-fn failed(operation: &str, error: &azure_core::Error) -> ReplayError {
+/// An error of a request to the container or queue `at`.
+fn failed(operation: &str, error: &azure_core::Error, at: &Url) -> ReplayError {
     ReplayError::Request {
         operation: operation.to_owned(),
-        why: match error.http_status() {
-            Some(status) => format!("storage answered {}", u16::from(status)),
-            None => error.kind().to_string(),
-        },
+        why: why(error, at),
     }
 }

@@ -56,6 +56,9 @@ pub struct ReplayOptions {
     /// one for each choice of events.
     #[arg(long, value_name = "FILE", conflicts_with = "dead_letters")]
     pub progress: Option<PathBuf>,
+    /// Stop at the first file of the archive that cannot be read, instead of naming it and going on.
+    #[arg(long, conflicts_with = "dead_letters")]
+    pub strict: bool,
     /// Begin anew, also where the same replay has ended before.
     #[arg(long, conflicts_with = "dead_letters")]
     pub again: bool,
@@ -148,6 +151,7 @@ mod tests {
             "--dead-letters --limit 0",
             "--dead-letters --rate 0",
             "--dead-letters --again",
+            "--dead-letters --strict",
         ] {
             let error = parse(wrong).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{wrong}");

@@ -58,7 +58,8 @@ impl LetterQueue {
     pub(super) async fn look(&self) -> Result<(u64, OffsetDateTime), ReplayError> {
         let operation = "look at the queue telemetry-dead-letters";
         let answer = self.queue.client().get_properties(None).await;
-        let answer = answer.map_err(|error| failed(operation, &error))?;
+        let answer =
+            answer.map_err(|error| failed(operation, &error, self.queue.client().url()))?;
         let count = answer.approximate_messages_count().ok().flatten();
         let time = answer.headers().get_str(&DATE).ok();
         let time = time.and_then(|text| parse_rfc7231(text).ok());
@@ -79,7 +80,13 @@ impl LetterQueue {
         let client = self.queue.client();
         let received = async { client.receive_messages(Some(options)).await?.into_model() }.await;
         let received = received
-            .map_err(|error| failed("read the queue telemetry-dead-letters", &error))?
+            .map_err(|error| {
+                failed(
+                    "read the queue telemetry-dead-letters",
+                    &error,
+                    client.url(),
+                )
+            })?
             .items
             .unwrap_or_default();
         if received.is_empty() {
@@ -109,11 +116,11 @@ impl LetterQueue {
         let found = match blob.download(None).await {
             Ok(found) => found,
             Err(error) if error.http_status() == Some(StatusCode::NotFound) => return Ok(None),
-            Err(error) => return Err(failed(operation, &error)),
+            Err(error) => return Err(failed(operation, &error, self.bodies.client().url())),
         };
         let body = found.body.collect().await;
         body.map(|body| Some(body.to_vec()))
-            .map_err(|error| failed(operation, &error))
+            .map_err(|error| failed(operation, &error, self.bodies.client().url()))
     }
 
     /// Takes a letter off, and then the blob with its body: a letter must never point at nothing.
@@ -125,7 +132,13 @@ impl LetterQueue {
         if let Some(receipt) = self.hidden.get(id) {
             let client = self.queue.client();
             let deleted = client.delete_message(id, receipt, None).await;
-            deleted.map_err(|error| failed("take a letter off telemetry-dead-letters", &error))?;
+            deleted.map_err(|error| {
+                failed(
+                    "take a letter off telemetry-dead-letters",
+                    &error,
+                    client.url(),
+                )
+            })?;
             self.hidden.remove(id);
         }
         if let Some(blob) = blob {

@@ -53,6 +53,8 @@ pub struct Summary {
     pub left: BTreeMap<Why, u64>,
     /// Not chosen, by what kept them out.
     pub passed_over: BTreeMap<&'static str, u64>,
+    /// Files of the archive that could not be read; each was named.
+    pub files_passed_over: u64,
     /// What the chosen dead letters were put aside for.
     pub reasons: BTreeMap<String, u64>,
     /// Whether nothing was sent on purpose.
@@ -64,10 +66,10 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Whether all that was chosen is done.
+    /// Whether all that was chosen is done, as far as is known: nobody knows what a file that cannot be read held.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        self.left.is_empty() && !self.interrupted
+        self.left.is_empty() && self.files_passed_over == 0 && !self.interrupted
     }
 
     pub(super) fn leave(&mut self, why: Why) {
@@ -101,6 +103,13 @@ impl fmt::Display for Summary {
         }
         for (what, count) in &self.passed_over {
             write!(f, "\n  passed over: {count}  {what}")?;
+        }
+        if self.files_passed_over > 0 {
+            let files = self.files_passed_over;
+            write!(
+                f,
+                "\n  files that could not be read: {files}; once they can be, --again sends their events"
+            )?;
         }
         Ok(())
     }

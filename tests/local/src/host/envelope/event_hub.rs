@@ -102,6 +102,11 @@ impl PartitionEnvelope {
         }
     }
 
+    /// The name of the trigger's binding.
+    pub(crate) fn binding(&self) -> &str {
+        &self.binding
+    }
+
     /// The envelope of a batch, cardinality `many`.
     ///
     /// # Errors

@@ -30,6 +30,7 @@ fn event(device: &str, sequence_number: i64, offset: u64, enqueued_at: UtcDateTi
         partition_key: None,
         properties: Map::new(),
         system_properties: system_properties.as_object().unwrap().clone(),
+        amqp_value: false,
         sequence_number,
         offset,
         enqueued_at,

@@ -68,7 +68,7 @@ fn write_retry_context(out: &mut String, function: &str, retry: &RetryContext<'_
         None => out.push_str("null"),
         Some(failure) => write_exception(out, function, failure),
     }
-    out.push_str("},");
+    out.push_str(",\"Instance\":null,\"State\":{}},");
 }
 
 /// A serialized .NET exception with its stack trace: large, as the real one is, so that nobody counts on a small envelope.

@@ -3,17 +3,32 @@
 //! MQTT 3.1.1. The client id is the device id, and stands for the identity that IoT Hub would have
 //! checked: it becomes `iothub-connection-device-id`, whatever the payload says. Events go to
 //! `devices/{deviceId}/messages/events/`, with a property bag if there is one, at QoS 0 or 1; an
-//! acknowledged event is in the log. As with IoT Hub, QoS 2, another device's topic or a topic that is
-//! none close the connection. Subscriptions are accepted, and nothing comes of them.
+//! acknowledged event is in the log.
+//!
+//! What IoT Hub does besides, and this does too:
+//! - QoS 2, another device's topic, a topic that is none, and a colon or a space in a property that is not percent-encoded close
+//!   the connection.
+//! - A device has one connection: the next one under its name closes the one before.
+//! - The will, on the topic of events, is an event with the property `iothub-MessageType` = `Will`, when a connection ends without a
+//!   DISCONNECT.
+//! - A twin is asked for and reported to on `$iothub/twin/…`: everybody has an empty one, which counts its versions and keeps nothing.
+//!   The answers go to those who have subscribed to `$iothub/twin/res/#`.
+//! - Answers of direct methods, `$iothub/methods/res/…`, are taken, and nobody calls one.
+//!
+//! Other subscriptions are accepted, and nothing comes of them.
 
+mod connections;
 mod topic;
 
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use bytes::Bytes;
 use drone_delivery::domain::DeviceId;
-use ntex_mqtt::v3::{Connect, ConnectAck, MqttServer, ProtocolMessage, Publish, Session};
+use ntex_mqtt::v3::{
+    Connect, ConnectAck, MqttServer, ProtocolMessage, ProtocolMessageAck, Publish, Session,
+};
 use ntex_mqtt::{MqttServiceConfig, QoS};
 use ntex_net::Reactor as _;
 use ntex_net::tokio::Reactor;
@@ -24,7 +39,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, oneshot, watch};
 
 use super::{Hub, NewEvent};
-use topic::TopicError;
+use connections::{Connected, Connections};
+use topic::{Properties, Topic, TopicError};
+
+/// Where the answers about twins go, as it is subscribed to.
+const TWIN_ANSWERS: &str = "$iothub/twin/res/#";
 
 /// The largest event that IoT Hub takes from a device, with its properties: 256 KB.
 pub const MAX_MESSAGE_BYTES: u32 = 256 * 1024;
@@ -106,9 +125,12 @@ async fn accept(
                 .set_handle_qos_after_disconnect(Some(QoS::AtLeastOnce)),
         )
         .into();
+    let connections = Connections::default();
     let server = MqttServer::new(take)
         .protocol(answer)
-        .build(async move |connect: Connect| Ok::<_, TakeError>(greet(connect, &hub)));
+        .build(async move |connect: Connect| {
+            Ok::<_, TakeError>(greet(connect, &hub, &connections))
+        });
     let server = std::rc::Rc::new(Pipeline::new((), server));
     loop {
         // What fails here is one connection, such as for want of file handles; the next may not.
@@ -136,6 +158,22 @@ struct Device {
     /// Serves a device's events first come, first served: a large payload comes in pieces, and the next
     /// event must not overtake it.
     turn: Mutex<()>,
+    /// What is to be said when the connection ends without a word; `None` once it has ended well.
+    will: RefCell<Option<NewEvent>>,
+    /// Whether it waits for answers about its twin.
+    hears_of_twin: Cell<bool>,
+    /// How often the twin was reported to on this connection, and once for its beginning.
+    twin_version: Cell<u64>,
+    /// Its place among the connections, which it leaves when it goes.
+    _connected: Connected,
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        if let Some(will) = self.will.take() {
+            self.hub.append(will);
+        }
+    }
 }
 
 /// Why a connection is closed.
@@ -149,7 +187,7 @@ enum TakeError {
 
 /// The client id is the device's. A user name, where there is one, is IoT Hub's
 /// `{host}/{deviceId}/?api-version=…`, and says the same.
-fn greet(connect: Connect, hub: &Hub) -> ConnectAck<Device> {
+fn greet(connect: Connect, hub: &Hub, connections: &Connections) -> ConnectAck<Device> {
     let packet = connect.packet();
     let id = packet.client_id.to_string();
     if id.parse::<DeviceId>().is_err() {
@@ -162,14 +200,55 @@ fn greet(connect: Connect, hub: &Hub) -> ConnectAck<Device> {
     if named.is_some_and(|named| named != id) {
         return connect.not_authorized();
     }
-    let hub = hub.clone();
-    let turn = Mutex::default();
-    connect.ack(Device { id, hub, turn }, false)
+    let will = match &packet.last_will {
+        None => None,
+        Some(will) => match Topic::parse(&id, &will.topic) {
+            Ok(Topic::Event(properties)) => {
+                let body = Bytes::copy_from_slice(&will.message);
+                let mut event = event(hub, &id, body, properties, will.retain);
+                let will = "Will".into();
+                event
+                    .system_properties
+                    .insert(MESSAGE_TYPE.to_owned(), will);
+                Some(event)
+            }
+            // A will that could never be told.
+            _ => return connect.service_unavailable(),
+        },
+    };
+    let connected = connections.enter(&id, connect.sink());
+    let device = Device {
+        id,
+        hub: hub.clone(),
+        turn: Mutex::default(),
+        will: RefCell::new(will),
+        hears_of_twin: Cell::new(false),
+        twin_version: Cell::new(1),
+        _connected: connected,
+    };
+    connect.ack(device, false)
+}
+
+/// The system property that tells a will from other events.
+const MESSAGE_TYPE: &str = "iothub-MessageType";
+
+/// What IoT Hub puts into the hub for what a device has sent.
+fn event(hub: &Hub, device: &str, body: Bytes, properties: Properties, retain: bool) -> NewEvent {
+    let mut event = NewEvent::new(body).with_iot_hub_device(device, UtcDateTime::now());
+    properties.put_into(&mut event);
+    if retain {
+        // IoT Hub keeps nothing, and tells the reader that it was asked to.
+        event
+            .properties
+            .insert("mqtt-retain".to_owned(), "true".into());
+    }
+    event.partition = Some(hub.partition_for_key(device));
+    event
 }
 
 async fn take(device: &Session<Device>, publish: Publish) -> Result<(), TakeError> {
     let _turn = device.turn.lock().await;
-    let properties = topic::properties(&device.id, publish.publish_topic())?;
+    let topic = Topic::parse(&device.id, publish.publish_topic())?;
     let payload = match publish.payload_size() {
         0 => Bytes::new(),
         _ => {
@@ -177,26 +256,75 @@ async fn take(device: &Session<Device>, publish: Publish) -> Result<(), TakeErro
             Bytes::copy_from_slice(&payload)
         }
     };
-    let mut event = NewEvent::new(payload).with_iot_hub_device(&device.id, UtcDateTime::now());
-    properties.put_into(&mut event);
-    if publish.retain() {
-        // IoT Hub keeps nothing, and tells the reader that it was asked to.
-        event
-            .properties
-            .insert("mqtt-retain".to_owned(), "true".into());
+    match topic {
+        Topic::Event(properties) => {
+            let event = event(
+                &device.hub,
+                &device.id,
+                payload,
+                properties,
+                publish.retain(),
+            );
+            device.hub.append(event);
+        }
+        Topic::TwinGet { request } => {
+            let version = device.twin_version.get();
+            let twin =
+                format!(r#"{{"desired":{{"$version":1}},"reported":{{"$version":{version}}}}}"#);
+            tell_of_twin(device, &format!("200/?$rid={request}"), twin);
+        }
+        Topic::TwinReport { request } => {
+            let is_object = serde_json::from_slice::<serde_json::Map<_, _>>(&payload).is_ok();
+            let answer = if is_object {
+                let version = device.twin_version.get() + 1;
+                device.twin_version.set(version);
+                format!("204/?$rid={request}&$version={version}")
+            } else {
+                format!("400/?$rid={request}")
+            };
+            tell_of_twin(device, &answer, String::new());
+        }
+        Topic::MethodAnswer => {}
     }
-    event.partition = Some(device.hub.partition_for_key(&device.id));
-    device.hub.append(event);
     Ok(())
 }
 
-async fn answer(message: ProtocolMessage) -> Result<ntex_mqtt::v3::ProtocolMessageAck, TakeError> {
+fn tell_of_twin(device: &Session<Device>, answer: &str, body: String) {
+    if device.hears_of_twin.get() {
+        let topic = format!("$iothub/twin/res/{answer}");
+        // Whoever is gone does not hear it.
+        _ = device.sink().publish(topic).send_at_most_once(body.into());
+    }
+}
+
+async fn answer(
+    device: &Session<Device>,
+    message: ProtocolMessage,
+) -> Result<ProtocolMessageAck, TakeError> {
     Ok(match message {
         ProtocolMessage::Subscribe(mut subscribe) => {
             for mut subscription in &mut subscribe {
-                subscription.confirm(QoS::AtMostOnce);
+                if subscription.topic() == TWIN_ANSWERS {
+                    device.hears_of_twin.set(true);
+                }
+                // QoS 2 is granted as 1.
+                let quality = match subscription.qos() {
+                    QoS::AtMostOnce => QoS::AtMostOnce,
+                    _ => QoS::AtLeastOnce,
+                };
+                subscription.confirm(quality);
             }
             subscribe.ack()
+        }
+        ProtocolMessage::Unsubscribe(unsubscribe) => {
+            if unsubscribe.iter().any(|topic| topic == TWIN_ANSWERS) {
+                device.hears_of_twin.set(false);
+            }
+            unsubscribe.ack()
+        }
+        ProtocolMessage::Disconnect(disconnect) => {
+            device.will.take();
+            disconnect.ack()
         }
         other => other.ack(),
     })

@@ -146,6 +146,11 @@ async fn what_iot_hub_would_not_take_closes_the_connection() {
         ("devices/drone-8/messages/events/", ClientQoS::AtMostOnce),
         ("telemetry", ClientQoS::AtLeastOnce),
         ("devices/drone-7/messages/events/", ClientQoS::ExactlyOnce),
+        (
+            "devices/drone-7/messages/events/at=12:30",
+            ClientQoS::AtLeastOnce,
+        ),
+        ("$iothub/else", ClientQoS::AtLeastOnce),
     ] {
         let (hub, listener) = hub();
         let (client, mut events) = client(&listener, "drone-7");
@@ -217,6 +222,150 @@ async fn subscriptions_and_pings_are_answered() {
     })
     .await
     .unwrap();
+}
+
+fn subscribed(event: &Event) -> bool {
+    matches!(event, Event::Incoming(Packet::SubAck(_)))
+}
+
+fn connected(event: &Event) -> bool {
+    matches!(event, Event::Incoming(Packet::ConnAck(_)))
+}
+
+const EVENTS: &str = "devices/drone-7/messages/events/";
+
+/// A device's client library asks for its twin at the start, and goes on to send.
+#[tokio::test]
+async fn a_twin_is_answered_for_and_the_telemetry_after_it_taken() {
+    let (hub, listener) = hub();
+    let (client, mut events) = client(&listener, "drone-7");
+    // Before anybody has subscribed there is no answer, and no harm.
+    let qos = ClientQoS::AtLeastOnce;
+    client
+        .publish("$iothub/twin/GET/?$rid=0", qos, false, "")
+        .await
+        .unwrap();
+    drive(&mut events, acknowledged).await.unwrap();
+    for topic in ["$iothub/twin/res/#", "$iothub/methods/POST/#"] {
+        client
+            .subscribe(topic, ClientQoS::AtMostOnce)
+            .await
+            .unwrap();
+        drive(&mut events, subscribed).await.unwrap();
+    }
+    let report = "$iothub/twin/PATCH/properties/reported/?$rid=";
+    let (first, second) = (format!("{report}2"), format!("{report}3"));
+    for (topic, payload, answer, body) in [
+        (
+            "$iothub/twin/GET/?$rid=1",
+            "",
+            "$iothub/twin/res/200/?$rid=1",
+            r#"{"desired":{"$version":1},"reported":{"$version":1}}"#,
+        ),
+        (
+            &first,
+            r#"{"firmware":"1.2"}"#,
+            "$iothub/twin/res/204/?$rid=2&$version=2",
+            "",
+        ),
+        (&second, "no JSON", "$iothub/twin/res/400/?$rid=3", ""),
+    ] {
+        client.publish(topic, qos, false, payload).await.unwrap();
+        let mut said = None;
+        drive(&mut events, |event| {
+            if let Event::Incoming(Packet::Publish(publish)) = event {
+                said = Some((publish.topic.clone(), publish.payload.clone()));
+            }
+            said.is_some()
+        })
+        .await
+        .unwrap();
+        let (topic, payload) = said.unwrap();
+        assert_eq!((topic.as_str(), &payload[..]), (answer, body.as_bytes()));
+    }
+    for (topic, payload) in [
+        ("$iothub/methods/res/200/?$rid=1", "{}"),
+        (EVENTS, "telemetry"),
+    ] {
+        client.publish(topic, qos, false, payload).await.unwrap();
+    }
+    until(|| hub.appended() == 1, &mut events).await;
+    assert_eq!(all_events(&hub)[0].body, "telemetry");
+}
+
+/// Drives the client until something is true of the hub.
+async fn until(done: impl Fn() -> bool, events: &mut EventLoop) {
+    let wait = async {
+        while !done() {
+            _ = tokio::time::timeout(Duration::from_millis(20), events.poll()).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait)
+        .await
+        .expect("it becomes true");
+}
+
+#[tokio::test]
+async fn a_device_has_one_connection_and_the_newest_is_it() {
+    let (hub, listener) = hub();
+    let (_first, mut first_events) = client(&listener, "drone-7");
+    drive(&mut first_events, connected).await.unwrap();
+    let (_other, mut other_events) = client(&listener, "drone-8");
+    drive(&mut other_events, connected).await.unwrap();
+    let (second, mut second_events) = client(&listener, "drone-7");
+    drive(&mut second_events, connected).await.unwrap();
+    drive(&mut first_events, |_| false).await.unwrap_err();
+    second
+        .publish(EVENTS, ClientQoS::AtLeastOnce, false, "{}")
+        .await
+        .unwrap();
+    drive(&mut second_events, acknowledged).await.unwrap();
+    assert_eq!(hub.appended(), 1);
+}
+
+#[tokio::test]
+async fn a_will_is_an_event_of_a_connection_that_broke_and_of_no_other() {
+    for breaks in [true, false] {
+        let (hub, listener) = hub();
+        let address = listener.address();
+        let mut options = MqttOptions::new("drone-7", address.ip().to_string(), address.port());
+        let topic = format!("{EVENTS}why=gone");
+        let will = rumqttc::LastWill::new(topic, "lost", ClientQoS::AtLeastOnce, false);
+        options.set_last_will(will);
+        let (client, mut events) = AsyncClient::new(options, 16);
+        drive(&mut events, connected).await.unwrap();
+        if !breaks {
+            client.disconnect().await.unwrap();
+            let gone = |event: &Event| matches!(event, Event::Outgoing(Outgoing::Disconnect));
+            drive(&mut events, gone).await.unwrap();
+        }
+        drop(events);
+        // What is sent after it shows that the one before has ended.
+        let (client, mut events) = self::client(&listener, "drone-8");
+        let wait = async {
+            while breaks && hub.appended() == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.expect("a will");
+        let topic = "devices/drone-8/messages/events/";
+        client
+            .publish(topic, ClientQoS::AtLeastOnce, false, "{}")
+            .await
+            .unwrap();
+        drive(&mut events, acknowledged).await.unwrap();
+        let told = all_events(&hub);
+        let told: Vec<_> = told.iter().filter(|event| event.body == "lost").collect();
+        assert_eq!(told.len(), usize::from(breaks));
+        for event in told {
+            assert_eq!(event.system_properties["iothub-MessageType"], "Will");
+            assert_eq!(
+                event.system_properties["iothub-connection-device-id"],
+                "drone-7"
+            );
+            assert_eq!(event.properties["why"], "gone");
+        }
+    }
 }
 
 #[tokio::test]

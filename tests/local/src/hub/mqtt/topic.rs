@@ -1,4 +1,7 @@
-//! What a device's topic says: whose event it is, and the properties after the last slash.
+//! What a device's topic says: an event with its properties, or a word to IoT Hub itself.
+//!
+//! "Communicate with an IoT hub using the MQTT protocol" in the documentation of IoT Hub; what it does not say of colons and spaces
+//! is in Azure/azure-iot-sdk-c#869 and amenzhinsky/iothub#54, where they closed the connection.
 
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
@@ -23,11 +26,48 @@ pub(super) enum TopicError {
     NotOwn,
     #[error("a property is not UTF-8")]
     Property,
+    #[error("a property holds what has to be percent-encoded there")]
+    NotEncoded,
+}
+
+/// What is published, by its topic.
+#[derive(Debug, PartialEq)]
+pub(super) enum Topic {
+    /// Telemetry: `devices/{deviceId}/messages/events/{properties}`.
+    Event(Properties),
+    /// `$iothub/twin/GET/?$rid={rid}`
+    TwinGet { request: String },
+    /// `$iothub/twin/PATCH/properties/reported/?$rid={rid}`
+    TwinReport { request: String },
+    /// `$iothub/methods/res/{status}/?$rid={rid}`: the answer of a method that nobody has called.
+    MethodAnswer,
+}
+
+impl Topic {
+    /// The topic of what `device` publishes.
+    pub(super) fn parse(device: &str, topic: &str) -> Result<Self, TopicError> {
+        let Some(rest) = topic.strip_prefix("$iothub/") else {
+            return properties(device, topic).map(Self::Event);
+        };
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        // Without a request id the answer could be told from no other, and IoT Hub gives none.
+        let request = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("$rid="))
+            .unwrap_or_default()
+            .to_owned();
+        match path.trim_end_matches('/') {
+            "twin/GET" => Ok(Self::TwinGet { request }),
+            "twin/PATCH/properties/reported" => Ok(Self::TwinReport { request }),
+            path if path.starts_with("methods/res/") => Ok(Self::MethodAnswer),
+            _ => Err(TopicError::Unknown),
+        }
+    }
 }
 
 /// The properties in the topic of an event that `device` sends: `devices/{device}/messages/events/`
 /// and then, as in a URL's query, `name=value&name=value`.
-pub(super) fn properties(device: &str, topic: &str) -> Result<Properties, TopicError> {
+fn properties(device: &str, topic: &str) -> Result<Properties, TopicError> {
     let rest = topic.strip_prefix("devices/").ok_or(TopicError::Unknown)?;
     let (owner, rest) = rest.split_once('/').ok_or(TopicError::Unknown)?;
     let bag = match rest.strip_prefix("messages/events") {
@@ -37,6 +77,9 @@ pub(super) fn properties(device: &str, topic: &str) -> Result<Properties, TopicE
     };
     if decoded(owner)? != device {
         return Err(TopicError::NotOwn);
+    }
+    if bag.contains(|c: char| c == ':' || c.is_whitespace() || c.is_control()) {
+        return Err(TopicError::NotEncoded);
     }
     let mut properties = Properties::default();
     // A bag may end with the slash of a topic.
@@ -116,6 +159,14 @@ mod tests {
                 TopicError::Property,
             ),
             (
+                "devices/drone-7/messages/events/at=2019-02-15T13:14:15Z",
+                TopicError::NotEncoded,
+            ),
+            (
+                "devices/drone-7/messages/events/a=b c",
+                TopicError::NotEncoded,
+            ),
+            (
                 "devices/drone-7/messages/eventsandmore",
                 TopicError::Unknown,
             ),
@@ -123,7 +174,30 @@ mod tests {
             ("telemetry", TopicError::Unknown),
             ("", TopicError::Unknown),
         ] {
-            assert_eq!(properties("drone-7", topic), Err(error), "{topic}");
+            assert_eq!(Topic::parse("drone-7", topic), Err(error), "{topic}");
+        }
+    }
+
+    #[test]
+    fn iot_hubs_own_topics_are_told_apart() {
+        let request = "7".to_owned();
+        for (topic, expected) in [
+            (
+                "$iothub/twin/GET/?$rid=7",
+                Topic::TwinGet {
+                    request: request.clone(),
+                },
+            ),
+            (
+                "$iothub/twin/PATCH/properties/reported/?$rid=7&x=1",
+                Topic::TwinReport { request },
+            ),
+            ("$iothub/methods/res/200/?$rid=7", Topic::MethodAnswer),
+        ] {
+            assert_eq!(Topic::parse("drone-7", topic), Ok(expected), "{topic}");
+        }
+        for topic in ["$iothub/", "$iothub/twin/res/200/?$rid=7", "$iothub/else"] {
+            assert_eq!(Topic::parse("drone-7", topic), Err(TopicError::Unknown));
         }
     }
 }
