@@ -2,7 +2,7 @@
 
 param name string
 param location string
-param tags object
+param tags { *: string }
 param workspaceId string
 param cosmosAccountId string
 param eventHubsNamespaceId string

@@ -3,7 +3,7 @@
 param name string
 param suffix string
 param location string
-param tags object
+param tags { *: string }
 param appPrincipalId string
 param retentionDays int
 param dailyCapGb int

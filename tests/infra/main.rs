@@ -13,11 +13,13 @@
 mod access;
 mod bicep;
 mod demands;
+mod expression;
 mod flex;
 mod parameters;
 mod provided;
 mod queries;
 mod secrets;
+mod sizes;
 mod sources;
 mod supply_chain;
 mod workflows;

@@ -109,7 +109,9 @@ fn unmarked(template: &Template) -> Vec<String> {
         .filter(|parameter| {
             let name = parameter.name.to_lowercase();
             let secret = ["key", "secret", "password", "webhook", "token"];
-            secret.iter().any(|word| name.contains(word)) && !parameter.secure
+            parameter.kind == "string"
+                && secret.iter().any(|word| name.contains(word))
+                && !parameter.secure
         })
         .map(|parameter| format!("{}.bicep: {}", parameter.module, parameter.name))
         .collect()
