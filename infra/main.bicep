@@ -126,14 +126,18 @@ param operatorPrincipalId string = ''
 @allowed(['User', 'Group', 'ServicePrincipal'])
 param operatorPrincipalType string = 'User'
 
-@description('Who is told when something is wrong with the system.')
+@description('Who is told when something is wrong with the system. Without it, and without an action group, the alert rules are off.')
 param alertEmail string = ''
 
 @description('Action groups that exist already, beside or instead of the e-mail address.')
 param actionGroupIds string[] = []
 
-@description('Whether silence is worth an alert: the fleet never sleeps.')
+@description('Whether silence is worth an alert: a fleet that never sleeps.')
 param alertOnSilence bool = false
+
+@description('Ask the app from outside every so many minutes whether it answers; 0 for never. Each request costs a little.')
+@allowed([0, 5, 10, 15])
+param availabilityTestMinutes int = 0
 
 @description('Keep the data services off the internet: private endpoints, and the app inside a virtual network.')
 param privateNetworking bool = false
@@ -365,6 +369,20 @@ module alertRules 'modules/alert-rules.bicep' = {
     alertEmail: alertEmail
     actionGroupIds: actionGroupIds
     alertOnSilence: alertOnSilence
+  }
+}
+
+module availability 'modules/availability.bicep' = if (availabilityTestMinutes > 0) {
+  name: 'availability'
+  params: {
+    name: prefix
+    suffix: suffix
+    location: location
+    tags: allTags
+    applicationInsightsId: monitoring.outputs.applicationInsightsId
+    host: functionApp.outputs.host
+    everyMinutes: availabilityTestMinutes
+    actionGroups: alertRules.outputs.actionGroups
   }
 }
 

@@ -111,6 +111,8 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
       { category: 'OperationalLogs', enabled: true }
       { category: 'AutoScaleLogs', enabled: true }
     ]
+    // So that a query can hold what has come in against what was worked off.
+    metrics: [{ category: 'AllMetrics', enabled: true }]
   }
 }
 

@@ -50,3 +50,4 @@ resource appPublishesTelemetry 'Microsoft.Authorization/roleAssignments@2022-04-
 
 output workspaceId string = workspace.id
 output connectionString string = applicationInsights.properties.ConnectionString
+output applicationInsightsId string = applicationInsights.id

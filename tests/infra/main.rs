@@ -11,10 +11,14 @@
 )]
 
 mod access;
+mod alert_rules;
 mod bicep;
+mod costs;
 mod demands;
 mod expression;
 mod flex;
+mod kql;
+mod load;
 mod parameters;
 mod provided;
 mod queries;
