@@ -18,6 +18,7 @@ mod demands;
 mod expression;
 mod flex;
 mod kql;
+mod limits;
 mod load;
 mod parameters;
 mod provided;
