@@ -59,7 +59,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let dead_letter_bodies = Arc::new(blobs.container("telemetry-dead-letters")?);
     let alert_queue = StorageQueue::connect(&settings.storage, "drone-alerts")
         .map_err(|error| format!("the app setting FleetStorage: {error}"))?;
-    let snapshots = Arc::new(blobs.container("alert-state")?);
+    let snapshots = BlobService::connect(&settings.state)
+        .map_err(|error| format!("the storage of the alerts' state: {error}"))?;
+    let snapshots = Arc::new(snapshots.container("alert-state")?);
     let drones: Arc<dyn DroneStore> = Arc::clone(&cosmos) as _;
     let fleet: Arc<dyn FleetReader> = Arc::clone(&cosmos) as _;
     let rules = Arc::new(settings.alerts);

@@ -22,6 +22,9 @@ pub struct Settings {
     pub database: String,
     /// `FleetStorage`: the account with the archive, the dead letters' bodies and the queues.
     pub storage: Connection,
+    /// `StateStorage`: the account with what is overwritten at every batch, apart from one that keeps what was
+    /// overwritten; `FleetStorage` where it is not set.
+    pub state: Connection,
     /// `AlertWebhookUrl`: where alerts are posted; `None` where NotifyAlert is switched off.
     pub webhook: Option<WebhookUrl>,
     /// `AlertWebhookTimeoutSeconds`: how long one post may take.
@@ -67,6 +70,10 @@ impl Settings {
                 "set it to the name of the Cosmos DB database with the container `drones`",
             ))?,
             storage: Connection::from_env("FleetStorage")?,
+            state: match Connection::from_env("StateStorage") {
+                Err(ConnectionError::Missing(_)) => Connection::from_env("FleetStorage")?,
+                set => set?,
+            },
             webhook: plain(WEBHOOK_URL)
                 .map(|text| WebhookUrl::parse(&text))
                 .transpose()

@@ -3,7 +3,7 @@
 // people who look after them all come in by identity.
 targetScope = 'resourceGroup'
 
-@description('Begins the name of every resource: lower-case letters and digits.')
+@description('Begins the name of every resource. Capitals are made small and hyphens left out: storage takes neither.')
 @minLength(3)
 @maxLength(10)
 param name string = 'drones'
@@ -15,7 +15,7 @@ param location string = resourceGroup().location
 param environmentName string = ''
 
 @description('Further tags for every resource.')
-param tags object = {}
+param tags { *: string } = {}
 
 @description('How drones send: through an IoT hub, which knows each of them, or straight to Event Hubs.')
 @allowed(['iotHub', 'eventHubs'])
@@ -25,6 +25,7 @@ param ingress string = 'iotHub'
 @allowed(['S1', 'S2', 'S3'])
 param iotHubSku string = 'S1'
 
+@description('At most 200 of S1 and S2, and 10 of S3: more is by support only.')
 @minValue(1)
 @maxValue(200)
 param iotHubUnits int = 1
@@ -52,11 +53,11 @@ param partitions int = 32
 @maxValue(168)
 param retentionHours int = 24
 
-@description('The most RU/s that the drones\' container scales to; 0 for a serverless account.')
+@description('The most RU/s that the drones\' container scales to, made whole thousands; 0 for a serverless account. An account stays what it is.')
 @minValue(0)
 param dronesMaximumThroughput int = 0
 
-@description('The most RU/s that the alerts\' container scales to. Of no effect in a serverless account.')
+@description('The most RU/s that the alerts\' container scales to, made whole thousands. Of no effect in a serverless account.')
 @minValue(1000)
 param alertsMaximumThroughput int = 1000
 
@@ -75,7 +76,7 @@ param archiveDeleteAfterDays int = 365
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 512
 
-@description('How far the app may scale out; with it, what it may cost.')
+@description('How far each of the app\'s scaling groups may scale out: all HTTP functions are one, every other function is one of its own.')
 @minValue(40)
 @maxValue(1000)
 param maximumInstances int = 40
@@ -86,6 +87,11 @@ param alwaysReady { name: string, instanceCount: int }[] = []
 @description('How long a batch waits for more events. Longer is cheaper and later.')
 param batchWait string = '00:00:02'
 
+@description('The largest event that any device may send, in KB. It bounds the batches: one that is larger can stop an instance for want of memory.')
+@minValue(1)
+@maxValue(1024)
+param largestEventKb int = 4
+
 @description('Unprocessed events that one instance should cope with. Keep it well above events per second x batchWait.')
 @minValue(1000)
 param eventsPerInstance int = 5000
@@ -94,8 +100,25 @@ param eventsPerInstance int = 5000
 @secure()
 param alertWebhookUrl string = ''
 
-@description('Thresholds of the alert rules other than the usual: `Alerts__<key>` becomes an app setting.')
-param alertThresholds object = {}
+@description('How long one post to the webhook may take.')
+@minValue(1)
+@maxValue(120)
+param alertWebhookTimeoutSeconds int = 10
+
+@description('Thresholds of the alert rules other than the usual: `Alerts__<key>` becomes an app setting. Strings: a template has no fractions.')
+param alertThresholds { *: string } = {}
+
+@description('A tile layer under the map, such as `https://tiles.example.com/{z}/{x}/{y}.png`. Empty for none.')
+param fleetMapTiles string = ''
+
+@description('Whom the tiles belong to, as the map says it.')
+param fleetMapTilesAttribution string = ''
+
+@description('What the handler logs, as `RUST_LOG` takes it.')
+param logLevel string = 'info'
+
+@description('App settings beyond these. Each deployment sets the whole list: what was set by hand on the app is gone after it.')
+param extraSettings { *: string } = {}
 
 @description('A person or group who may read the data, send test events and register devices. Empty for nobody.')
 param operatorPrincipalId string = ''
@@ -103,14 +126,18 @@ param operatorPrincipalId string = ''
 @allowed(['User', 'Group', 'ServicePrincipal'])
 param operatorPrincipalType string = 'User'
 
-@description('Who is told when something is wrong with the system.')
+@description('Who is told when something is wrong with the system. Without it, and without an action group, the alert rules are off.')
 param alertEmail string = ''
 
 @description('Action groups that exist already, beside or instead of the e-mail address.')
 param actionGroupIds string[] = []
 
-@description('Whether silence is worth an alert: the fleet never sleeps.')
+@description('Whether silence is worth an alert: a fleet that never sleeps.')
 param alertOnSilence bool = false
+
+@description('Ask the app from outside every so many minutes whether it answers; 0 for never. Each request costs a little.')
+@allowed([0, 5, 10, 15])
+param availabilityTestMinutes int = 0
 
 @description('Keep the data services off the internet: private endpoints, and the app inside a virtual network.')
 param privateNetworking bool = false
@@ -125,15 +152,30 @@ param logRetentionDays int = 30
 @description('GB of logs a day, after which no more are taken until the next; -1 for no limit.')
 param dailyLogCapGb int = 1
 
-var suffix = uniqueString(resourceGroup().id, name)
+// Storage accounts and Cosmos DB take neither capitals nor hyphens.
+var prefix = toLower(replace(name, '-', ''))
+var suffix = uniqueString(resourceGroup().id, prefix)
 var allTags = union(tags, empty(environmentName) ? {} : { 'azd-env-name': environmentName })
 var hubName = 'telemetry'
 var databaseName = 'drone-delivery'
 var usesIotHub = ingress == 'iotHub'
 
+// Cosmos DB takes autoscale maxima in thousands only.
+func wholeThousands(throughput int) int => ((throughput + 999) / 1000) * 1000
+
+// How many events make a batch: as many as the memory of one instance holds of the largest ones, where it has all
+// partitions of a function. The host holds an event of a batch about ten times over (base64, JSON in JSON, UTF-16),
+// one that is fetched ahead once, and takes 300 MB for itself. Checked against what a host held: 12 partition readers
+// in 2,048 MB pass with 1,000 events of 10 KB, 200 of 50 KB and 20 of 250 KB, and die with more.
+var hostMemoryMB = 300
+var copiesOfAnEvent = 11
+var largestBatch = 1000
+var heldKb = (instanceMemoryMB - hostMemoryMB) * 1024
+var batchSize = max(1, min(largestBatch, heldKb / (partitions * copiesOfAnEvent * largestEventKb)))
+
 // The identity of the app. One, user-assigned: its rights are there before the app is.
 resource appIdentity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
-  name: 'id-${name}-app-${suffix}'
+  name: 'id-${prefix}-app-${suffix}'
   location: location
   tags: allTags
 }
@@ -141,7 +183,7 @@ resource appIdentity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-3
 module monitoring 'modules/monitoring.bicep' = {
   name: 'monitoring'
   params: {
-    name: name
+    name: prefix
     suffix: suffix
     location: location
     tags: allTags
@@ -154,7 +196,7 @@ module monitoring 'modules/monitoring.bicep' = {
 module network 'modules/network.bicep' = if (privateNetworking) {
   name: 'network'
   params: {
-    name: name
+    name: prefix
     suffix: suffix
     location: location
     tags: allTags
@@ -165,7 +207,7 @@ module network 'modules/network.bicep' = if (privateNetworking) {
 module eventHubs 'modules/event-hubs.bicep' = {
   name: 'event-hubs'
   params: {
-    name: name
+    name: prefix
     suffix: suffix
     location: location
     tags: allTags
@@ -185,12 +227,12 @@ module eventHubs 'modules/event-hubs.bicep' = {
 module iotHub 'modules/iot-hub.bicep' = if (usesIotHub) {
   name: 'iot-hub'
   params: {
-    name: name
+    name: prefix
     suffix: suffix
     location: location
     tags: allTags
     sku: iotHubSku
-    units: iotHubUnits
+    units: iotHubSku == 'S3' && iotHubUnits > 10 ? fail('iotHubUnits: an S3 hub has at most 10 units') : iotHubUnits
     simulatedDrones: simulatedDrones
     namespaceName: eventHubs.outputs.namespaceName
     hubName: hubName
@@ -203,13 +245,13 @@ module iotHub 'modules/iot-hub.bicep' = if (usesIotHub) {
 module cosmos 'modules/cosmos.bicep' = {
   name: 'cosmos'
   params: {
-    name: name
+    name: prefix
     suffix: suffix
     location: location
     tags: allTags
     databaseName: databaseName
-    dronesMaximumThroughput: dronesMaximumThroughput
-    alertsMaximumThroughput: alertsMaximumThroughput
+    dronesMaximumThroughput: wholeThousands(dronesMaximumThroughput)
+    alertsMaximumThroughput: wholeThousands(alertsMaximumThroughput)
     isPublic: !privateNetworking
     appPrincipalId: appIdentity.properties.principalId
     operatorPrincipalId: operatorPrincipalId
@@ -220,7 +262,7 @@ module cosmos 'modules/cosmos.bicep' = {
 module dataStorage 'modules/data-storage.bicep' = {
   name: 'data-storage'
   params: {
-    name: name
+    name: prefix
     suffix: suffix
     location: location
     tags: allTags
@@ -238,7 +280,7 @@ module dataStorage 'modules/data-storage.bicep' = {
 module runtimeStorage 'modules/runtime-storage.bicep' = {
   name: 'runtime-storage'
   params: {
-    name: name
+    name: prefix
     suffix: suffix
     location: location
     tags: allTags
@@ -251,7 +293,7 @@ module runtimeStorage 'modules/runtime-storage.bicep' = {
 module privateEndpoints 'modules/private-endpoints.bicep' = if (privateNetworking) {
   name: 'private-endpoints'
   params: {
-    name: name
+    name: prefix
     location: location
     tags: allTags
     networkId: network!.outputs.networkId
@@ -270,7 +312,7 @@ module privateEndpoints 'modules/private-endpoints.bicep' = if (privateNetworkin
 module functionApp 'modules/function-app.bicep' = {
   name: 'function-app'
   params: {
-    name: name
+    name: prefix
     suffix: suffix
     location: location
     tags: allTags
@@ -289,9 +331,15 @@ module functionApp 'modules/function-app.bicep' = {
     databaseName: databaseName
     applicationInsightsConnectionString: monitoring.outputs.connectionString
     batchWait: batchWait
+    batchSize: batchSize
     eventsPerInstance: eventsPerInstance
     alertWebhookUrl: alertWebhookUrl
+    alertWebhookTimeoutSeconds: alertWebhookTimeoutSeconds
     alertThresholds: alertThresholds
+    fleetMapTiles: fleetMapTiles
+    fleetMapTilesAttribution: fleetMapTilesAttribution
+    logLevel: logLevel
+    extraSettings: extraSettings
   }
   // Without the way there, the app's first start could not reach its own storage.
   dependsOn: [privateEndpoints]
@@ -300,6 +348,7 @@ module functionApp 'modules/function-app.bicep' = {
 module workbook 'modules/workbook.bicep' = {
   name: 'workbook'
   params: {
+    name: prefix
     location: location
     tags: allTags
     workspaceId: monitoring.outputs.workspaceId
@@ -311,7 +360,7 @@ module workbook 'modules/workbook.bicep' = {
 module alertRules 'modules/alert-rules.bicep' = {
   name: 'alert-rules'
   params: {
-    name: name
+    name: prefix
     location: location
     tags: allTags
     workspaceId: monitoring.outputs.workspaceId
@@ -320,6 +369,20 @@ module alertRules 'modules/alert-rules.bicep' = {
     alertEmail: alertEmail
     actionGroupIds: actionGroupIds
     alertOnSilence: alertOnSilence
+  }
+}
+
+module availability 'modules/availability.bicep' = if (availabilityTestMinutes > 0) {
+  name: 'availability'
+  params: {
+    name: prefix
+    suffix: suffix
+    location: location
+    tags: allTags
+    applicationInsightsId: monitoring.outputs.applicationInsightsId
+    host: functionApp.outputs.host
+    everyMinutes: availabilityTestMinutes
+    actionGroups: alertRules.outputs.actionGroups
   }
 }
 

@@ -2,7 +2,7 @@
 
 param name string
 param location string
-param tags object
+param tags { *: string }
 param workspaceId string
 param cosmosAccountId string
 param eventHubsNamespaceId string
@@ -22,8 +22,11 @@ resource byEmail 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(alert
 }
 
 var actionGroups = concat(actionGroupIds, empty(alertEmail) ? [] : [byEmail.id])
+var isTold = !empty(alertEmail) || !empty(actionGroupIds)
 
-// Each query gives a `value`, and a `subject` that is told apart: one alert for each reason, queue or function.
+// Each query gives a `value`, and a `subject` that is told apart: one alert for each reason, queue, function or partition.
+// What has to be there however little of it there is comes from what nothing samples: the queues' own log, the hub's metrics
+// and requests, which host.json exempts.
 var queries = [
   {
     name: 'dead-letters'
@@ -33,34 +36,77 @@ var queries = [
     window: 'PT15M'
     above: 0
     aggregation: 'Total'
+    enabled: true
   }
   {
     name: 'poison-queue'
-    title: 'Messages about alerts could not be delivered'
+    title: 'Messages could not be delivered or worked off'
     severity: 1
     query: loadTextContent('../queries/alert-poison.kql')
     window: 'PT15M'
     above: 0
     aggregation: 'Total'
+    enabled: true
   }
   {
     name: 'lag'
-    title: 'A function is more than two minutes behind the hub, and falling further behind'
+    title: 'A function is more than two minutes behind the hub'
     severity: 1
     query: loadTextContent('../queries/alert-lag.kql')
     window: 'PT10M'
     above: 120
     aggregation: 'Maximum'
+    enabled: true
   }
   {
-    // A few retries are the weather; a steady stream of them is a store that does not answer.
+    name: 'stuck'
+    title: 'A partition does not move: its calls fail, and none has succeeded for ten minutes'
+    severity: 1
+    query: loadTextContent('../queries/alert-stuck.kql')
+    window: 'PT30M'
+    above: 0
+    aggregation: 'Maximum'
+    enabled: true
+  }
+  {
     name: 'failures'
     title: 'A function keeps failing'
     severity: 1
     query: loadTextContent('../queries/alert-failures.kql')
     window: 'PT15M'
-    above: 20
+    above: 0
     aggregation: 'Total'
+    enabled: true
+  }
+  {
+    name: 'behind'
+    title: 'Events come in, and a function does not work them off'
+    severity: 1
+    query: loadTextContent('../queries/alert-behind.kql')
+    window: 'PT30M'
+    above: 0
+    aggregation: 'Maximum'
+    enabled: true
+  }
+  {
+    name: 'restarts'
+    title: 'Hosts start again and again, and a function finishes nothing: are events larger than largestEventKb?'
+    severity: 1
+    query: loadTextContent('../queries/alert-restarts.kql')
+    window: 'PT30M'
+    above: 2
+    aggregation: 'Maximum'
+    enabled: true
+  }
+  {
+    name: 'silence'
+    title: 'Nothing has arrived for 20 minutes'
+    severity: 1
+    query: loadTextContent('../queries/alert-silence.kql')
+    window: 'PT30M'
+    above: 0
+    aggregation: 'Maximum'
+    enabled: alertOnSilence
   }
 ]
 
@@ -72,7 +118,8 @@ resource logAlerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for ru
   properties: {
     displayName: rule.title
     severity: rule.severity
-    enabled: true
+    // A rule is paid for by the month, so none is on that would tell nobody.
+    enabled: rule.enabled && isTold
     scopes: [workspaceId]
     evaluationFrequency: 'PT5M'
     windowSize: rule.window
@@ -103,7 +150,7 @@ resource throttledWrites 'Microsoft.Insights/metricAlerts@2018-03-01' = {
   properties: {
     description: 'Cosmos DB turns requests away: raise the throughput, or let batches wait longer'
     severity: 2
-    enabled: true
+    enabled: isTold
     scopes: [cosmosAccountId]
     evaluationFrequency: 'PT5M'
     windowSize: 'PT5M'
@@ -134,7 +181,7 @@ resource throttledDrones 'Microsoft.Insights/metricAlerts@2018-03-01' = {
   properties: {
     description: 'Event Hubs turns events away: add throughput units'
     severity: 1
-    enabled: true
+    enabled: isTold
     scopes: [eventHubsNamespaceId]
     evaluationFrequency: 'PT5M'
     windowSize: 'PT5M'
@@ -157,32 +204,4 @@ resource throttledDrones 'Microsoft.Insights/metricAlerts@2018-03-01' = {
   }
 }
 
-resource silence 'Microsoft.Insights/metricAlerts@2018-03-01' = {
-  name: '${name}-silence'
-  location: 'global'
-  tags: tags
-  properties: {
-    description: 'Nothing has arrived for 15 minutes'
-    severity: 1
-    enabled: alertOnSilence
-    scopes: [eventHubsNamespaceId]
-    evaluationFrequency: 'PT5M'
-    windowSize: 'PT15M'
-    criteria: {
-      'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
-      allOf: [
-        {
-          criterionType: 'StaticThresholdCriterion'
-          name: 'nothing'
-          metricNamespace: 'Microsoft.EventHub/namespaces'
-          metricName: 'IncomingMessages'
-          timeAggregation: 'Total'
-          operator: 'LessThan'
-          threshold: 1
-        }
-      ]
-    }
-    actions: [for id in actionGroups: { actionGroupId: id }]
-    autoMitigate: true
-  }
-}
+output actionGroups string[] = actionGroups

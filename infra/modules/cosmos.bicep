@@ -3,7 +3,7 @@
 param name string
 param suffix string
 param location string
-param tags object
+param tags { *: string }
 param databaseName string
 @description('0 for a serverless account.')
 param dronesMaximumThroughput int
@@ -52,7 +52,8 @@ resource drones 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@2
   properties: {
     resource: {
       id: 'drones'
-      partitionKey: { kind: 'Hash', paths: ['/deviceId'] }
+      // A bucket of device ids: the drones of a hub partition's batch are in few of them, and are written together.
+      partitionKey: { kind: 'Hash', paths: ['/bucket'], version: 2 }
       indexingPolicy: {
         indexingMode: 'consistent'
         automatic: true
@@ -61,7 +62,6 @@ resource drones 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@2
           { path: '/deliveryId/?' }
           { path: '/lastSeenAt/?' }
           { path: '/flight/status/?' }
-          { path: '/flight/position/coordinates/[]/?' }
           // A box is asked for by its two ranges: the edges of a spatial polygon are great circles.
           { path: '/flight/position/coordinates/[]/?' }
         ]
@@ -78,7 +78,8 @@ resource alerts 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@2
   properties: {
     resource: {
       id: 'alerts'
-      partitionKey: { kind: 'Hash', paths: ['/deviceId'] }
+      // Version 1 hashes the first 101 bytes only.
+      partitionKey: { kind: 'Hash', paths: ['/deviceId'], version: 2 }
       // 30 days.
       defaultTtl: 2592000
       indexingPolicy: {

@@ -3,7 +3,7 @@
 param name string
 param suffix string
 param location string
-param tags object
+param tags { *: string }
 param sku string
 param archiveCoolAfterDays int
 param archiveDeleteAfterDays int
@@ -24,14 +24,6 @@ var blobDataReader = subscriptionResourceId(
 var queueDataContributor = subscriptionResourceId(
   'Microsoft.Authorization/roleDefinitions',
   '974c5e8b-45b9-4653-ba55-5f855dd0fb88'
-)
-var queueDataReader = subscriptionResourceId(
-  'Microsoft.Authorization/roleDefinitions',
-  '19e7f393-937e-4f77-808e-94535e297925'
-)
-var queueMessageProcessor = subscriptionResourceId(
-  'Microsoft.Authorization/roleDefinitions',
-  '8a0f0c08-91a1-4084-bc3d-661d67233fed'
 )
 var queueMessageSender = subscriptionResourceId(
   'Microsoft.Authorization/roleDefinitions',
@@ -77,11 +69,6 @@ resource telemetryArchive 'Microsoft.Storage/storageAccounts/blobServices/contai
 resource deadLetterBodies 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' = {
   parent: blobs
   name: 'telemetry-dead-letters'
-}
-
-resource alertState 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' = {
-  parent: blobs
-  name: 'alert-state'
 }
 
 resource queues 'Microsoft.Storage/storageAccounts/queueServices@2025-01-01' = {
@@ -163,16 +150,6 @@ resource appWritesDeadLetterBodies 'Microsoft.Authorization/roleAssignments@2022
   }
 }
 
-resource appWritesAlertState 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(alertState.id, appPrincipalId, blobDataContributor)
-  scope: alertState
-  properties: {
-    principalId: appPrincipalId
-    principalType: 'ServicePrincipal'
-    roleDefinitionId: blobDataContributor
-  }
-}
-
 resource appSendsDeadLetters 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(deadLetters.id, appPrincipalId, queueMessageSender)
   scope: deadLetters
@@ -183,44 +160,25 @@ resource appSendsDeadLetters 'Microsoft.Authorization/roleAssignments@2022-04-01
   }
 }
 
-resource appSendsAlerts 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(droneAlerts.id, appPrincipalId, queueMessageSender)
+// The trigger takes a message, deletes it, and where a call has failed updates it, which no narrower role may: Message
+// Processor lacks `messages/write`, and a host that is refused stops. Not beyond the queue and its poison queue.
+resource appHandlesAlerts 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(droneAlerts.id, appPrincipalId, queueDataContributor)
   scope: droneAlerts
   properties: {
     principalId: appPrincipalId
     principalType: 'ServicePrincipal'
-    roleDefinitionId: queueMessageSender
+    roleDefinitionId: queueDataContributor
   }
 }
 
-resource appSendsPoison 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(droneAlertsPoison.id, appPrincipalId, queueMessageSender)
+resource appHandlesPoison 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(droneAlertsPoison.id, appPrincipalId, queueDataContributor)
   scope: droneAlertsPoison
   properties: {
     principalId: appPrincipalId
     principalType: 'ServicePrincipal'
-    roleDefinitionId: queueMessageSender
-  }
-}
-
-// The trigger looks how long the queue is, then takes messages off it.
-resource appReadsAlerts 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(droneAlerts.id, appPrincipalId, queueDataReader)
-  scope: droneAlerts
-  properties: {
-    principalId: appPrincipalId
-    principalType: 'ServicePrincipal'
-    roleDefinitionId: queueDataReader
-  }
-}
-
-resource appTakesAlerts 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(droneAlerts.id, appPrincipalId, queueMessageProcessor)
-  scope: droneAlerts
-  properties: {
-    principalId: appPrincipalId
-    principalType: 'ServicePrincipal'
-    roleDefinitionId: queueMessageProcessor
+    roleDefinitionId: queueDataContributor
   }
 }
 

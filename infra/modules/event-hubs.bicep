@@ -3,7 +3,7 @@
 param name string
 param suffix string
 param location string
-param tags object
+param tags { *: string }
 param hubName string
 param partitions int
 param retentionHours int
@@ -111,6 +111,8 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
       { category: 'OperationalLogs', enabled: true }
       { category: 'AutoScaleLogs', enabled: true }
     ]
+    // So that a query can hold what has come in against what was worked off.
+    metrics: [{ category: 'AllMetrics', enabled: true }]
   }
 }
 

@@ -3,7 +3,7 @@
 param name string
 param suffix string
 param location string
-param tags object
+param tags { *: string }
 param identityId string
 param identityClientId string
 param instanceMemoryMB int
@@ -20,10 +20,16 @@ param cosmosEndpoint string
 param databaseName string
 param applicationInsightsConnectionString string
 param batchWait string
+param batchSize int
 param eventsPerInstance int
 @secure()
 param alertWebhookUrl string
-param alertThresholds object
+param alertWebhookTimeoutSeconds int
+param alertThresholds { *: string }
+param fleetMapTiles string
+param fleetMapTilesAttribution string
+param logLevel string
+param extraSettings { *: string }
 
 var storageHost = environment().suffixes.storage
 
@@ -50,18 +56,34 @@ var connections = [
   { name: 'FleetStorage__queueServiceUri', value: 'https://${dataStorageName}.queue.${storageHost}' }
   { name: 'FleetStorage__credential', value: 'managedidentity' }
   { name: 'FleetStorage__clientId', value: identityClientId }
+  // What is overwritten with each batch lies where nothing keeps what was overwritten.
+  { name: 'StateStorage__blobServiceUri', value: 'https://${runtimeStorageName}.blob.${storageHost}' }
+  { name: 'StateStorage__credential', value: 'managedidentity' }
+  { name: 'StateStorage__clientId', value: identityClientId }
 ]
 
 var tuning = [
   // How often DetectSilentDrones looks: a cron expression of six fields, seconds first.
   { name: 'SilentDronesSchedule', value: '*/30 * * * * *' }
+  // One decision. A batch that may be smaller than the largest goes before its wait is over, and every drone is written
+  // more often; a prefetch beyond it takes memory and brings nothing.
   { name: 'AzureFunctionsJobHost__extensions__eventHubs__maxWaitTime', value: batchWait }
+  { name: 'AzureFunctionsJobHost__extensions__eventHubs__minEventBatchSize', value: string(batchSize) }
+  { name: 'AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize', value: string(batchSize) }
+  { name: 'AzureFunctionsJobHost__extensions__eventHubs__prefetchCount', value: string(batchSize) }
   {
     name: 'AzureFunctionsJobHost__extensions__eventHubs__targetUnprocessedEventThreshold'
     value: string(eventsPerInstance)
   }
   // There is no instance metadata service for the Cosmos DB client to find, and it would wait for one.
   { name: 'COSMOS_DISABLE_IMDS', value: '1' }
+  { name: 'RUST_LOG', value: logLevel }
+  // Whoever sets RUST_BACKTRACE for a panic would otherwise have every error look for its own: twice the CPU.
+  { name: 'RUST_LIB_BACKTRACE', value: '0' }
+  { name: 'AlertWebhookTimeoutSeconds', value: string(alertWebhookTimeoutSeconds) }
+  // Empty is as good as not set.
+  { name: 'FleetMapTiles', value: fleetMapTiles }
+  { name: 'FleetMapTilesAttribution', value: fleetMapTilesAttribution }
 ]
 
 var alertSettings = empty(alertWebhookUrl)
@@ -70,7 +92,12 @@ var alertSettings = empty(alertWebhookUrl)
 
 var thresholdSettings = [for threshold in items(alertThresholds): {
   name: 'Alerts__${threshold.key}'
-  value: string(threshold.value)
+  value: threshold.value
+}]
+
+var extraSettingsList = [for setting in items(extraSettings): {
+  name: setting.key
+  value: setting.value
 }]
 
 resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
@@ -116,7 +143,7 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
     }
     siteConfig: {
       minTlsVersion: '1.2'
-      appSettings: concat(runtimeSettings, connections, tuning, alertSettings, thresholdSettings)
+      appSettings: concat(runtimeSettings, connections, tuning, alertSettings, thresholdSettings, extraSettingsList)
     }
   }
 

@@ -3,7 +3,7 @@
 param name string
 param suffix string
 param location string
-param tags object
+param tags { *: string }
 param appPrincipalId string
 param retentionDays int
 param dailyCapGb int
@@ -50,3 +50,4 @@ resource appPublishesTelemetry 'Microsoft.Authorization/roleAssignments@2022-04-
 
 output workspaceId string = workspace.id
 output connectionString string = applicationInsights.properties.ConnectionString
+output applicationInsightsId string = applicationInsights.id

@@ -3,7 +3,7 @@
 param name string
 param suffix string
 param location string
-param tags object
+param tags { *: string }
 param addressSpace string
 
 resource network 'Microsoft.Network/virtualNetworks@2024-05-01' = {

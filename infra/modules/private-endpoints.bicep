@@ -2,7 +2,7 @@
 
 param name string
 param location string
-param tags object
+param tags { *: string }
 param networkId string
 param subnetId string
 @description('`group` is the part of the service: blob, queue, table, Sql or namespace.')

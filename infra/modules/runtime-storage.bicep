@@ -1,14 +1,17 @@
-// What the Functions host keeps for itself: the package, checkpoints, leases and function keys.
+// What the Functions host keeps for itself: the package, checkpoints, leases and function keys; and what the rules know of
+// each partition. All of it is overwritten all the time, so nothing here may keep what was overwritten: with seven days of
+// soft delete the snapshots of a fleet alone would be a terabyte.
 
 param name string
 param suffix string
 param location string
-param tags object
+param tags { *: string }
 param sku string
 param isPublic bool
 param appPrincipalId string
 
-// Owner, because the host takes leases and keeps its keys there.
+// Owner of the whole account, because the host makes containers, takes leases and keeps its keys there. The app's own
+// snapshots come under it.
 var blobDataOwner = subscriptionResourceId(
   'Microsoft.Authorization/roleDefinitions',
   'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
@@ -48,6 +51,11 @@ resource blobs 'Microsoft.Storage/storageAccounts/blobServices@2025-01-01' = {
 resource packages 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' = {
   parent: blobs
   name: 'packages'
+}
+
+resource alertState 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' = {
+  parent: blobs
+  name: 'alert-state'
 }
 
 resource hostOwnsBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {

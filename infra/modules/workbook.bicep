@@ -1,7 +1,8 @@
 // The fleet at a glance.
 
+param name string
 param location string
-param tags object
+param tags { *: string }
 param workspaceId string
 param cosmosAccountId string
 param eventHubsNamespaceId string
@@ -128,7 +129,7 @@ var metricItems = [for item in metrics: {
 }]
 
 resource workbook 'Microsoft.Insights/workbooks@2023-06-01' = {
-  name: guid(resourceGroup().id, 'fleet-at-a-glance')
+  name: guid(resourceGroup().id, name, 'fleet-at-a-glance')
   location: location
   tags: tags
   kind: 'shared'

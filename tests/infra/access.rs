@@ -4,7 +4,7 @@ use crate::bicep::{Resource, Template};
 
 pub const ROLE_ASSIGNMENT: &str = "Microsoft.Authorization/roleAssignments";
 
-/// The built-in roles in use, under the names that Azure gives them.
+/// The built-in roles in use, and some that are not enough, under the names that Azure gives them.
 const ROLES: [(&str, &str); 13] = [
     (
         "Azure Event Hubs Data Receiver",
@@ -59,6 +59,80 @@ const ROLES: [(&str, &str); 13] = [
         "76199698-9eea-4c19-bc75-cec21354c6b6",
     ),
 ];
+
+const QUEUE: &str = "Microsoft.Storage/storageAccounts/queueServices/queues";
+const BLOB: &str = "Microsoft.Storage/storageAccounts/blobServices/containers";
+
+/// What the roles allow, as far as it is asked for here: the end of each action, after [`QUEUE`] or [`BLOB`] and a slash
+/// for storage, whole for the rest. From "Azure built-in roles" in the documentation of Azure RBAC.
+const ALLOWED: [(&str, &[&str]); 8] = [
+    (
+        "Azure Event Hubs Data Receiver",
+        &["Microsoft.EventHub/namespaces/messages/receive/action"],
+    ),
+    (
+        "Azure Event Hubs Data Sender",
+        &["Microsoft.EventHub/namespaces/messages/send/action"],
+    ),
+    (
+        "Storage Blob Data Owner",
+        &["read", "write", "blobs/read", "blobs/write", "blobs/delete"],
+    ),
+    (
+        "Storage Blob Data Contributor",
+        &["read", "write", "blobs/read", "blobs/write", "blobs/delete"],
+    ),
+    (
+        "Storage Queue Data Contributor",
+        &[
+            "read",
+            "write",
+            "messages/read",
+            "messages/write",
+            "messages/delete",
+            "messages/process/action",
+        ],
+    ),
+    ("Storage Queue Data Reader", &["read", "messages/read"]),
+    (
+        "Storage Queue Data Message Processor",
+        &["messages/read", "messages/process/action"],
+    ),
+    (
+        "Storage Queue Data Message Sender",
+        &["messages/add/action"],
+    ),
+];
+
+/// Whether a role allows an action, directly or by a wider one: who may write messages may add one, and who may process
+/// them may delete what it has taken.
+pub fn allows(role: &str, action: &str) -> bool {
+    let Some((_, allowed)) = ALLOWED.iter().find(|(name, _)| *name == role) else {
+        return false;
+    };
+    let service = if role.contains("Queue") { QUEUE } else { BLOB };
+    let has = |action: &str| {
+        allowed
+            .iter()
+            .any(|end| *end == action || format!("{service}/{end}") == action)
+    };
+    let wider = match action.strip_prefix(&format!("{QUEUE}/messages/")) {
+        Some("add/action") => "messages/write",
+        Some("delete") => "messages/process/action",
+        _ => action,
+    };
+    has(action) || (service == QUEUE && has(wider))
+}
+
+/// An action on a queue or its messages, in full.
+pub fn on_queue(end: &str) -> String {
+    format!("{QUEUE}/{end}")
+}
+
+/// An action on a container or its blobs, in full.
+pub fn on_container(end: &str) -> String {
+    format!("{BLOB}/{end}")
+}
 
 /// One role that somebody has on one resource.
 #[derive(Debug, Clone, PartialEq)]

@@ -42,6 +42,8 @@ pub struct Resource {
 pub struct Parameter {
     pub module: String,
     pub name: String,
+    /// The first word of its type.
+    pub kind: String,
     pub secure: bool,
     pub default: Option<Value>,
 }
@@ -300,6 +302,12 @@ impl<'a> Reader<'a> {
         Parameter {
             module: self.module.to_owned(),
             name: self.source(parts[0]).to_owned(),
+            kind: self
+                .source(node)
+                .split_whitespace()
+                .nth(2)
+                .unwrap_or_default()
+                .to_owned(),
             secure,
             default: (self.source(node).contains('=')).then(|| self.value(last)),
         }

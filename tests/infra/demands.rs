@@ -12,19 +12,14 @@ use local::system::{
     ALERT_QUEUE, ALERT_STATE, ALERTS, ARCHIVE, DATABASE, DEAD_LETTERS, DRONES, HUB,
 };
 
+use crate::access::{Grant, on_container, on_queue};
 use crate::provided::{
     ACCOUNTS, CONTAINERS, COSMOS_CONTAINERS, HUBS, Need, Provided, QUEUES, provided, satisfies,
 };
 use crate::sources;
 
-/// What the platform sets by itself, only a developer would, or has a value of its own that is good for most.
-const NOT_DEPLOYED: [&str; 5] = [
-    "WEBSITE_AUTH_ENABLED",
-    "RUST_LOG",
-    "AlertWebhookTimeoutSeconds",
-    "FleetMapTiles",
-    "FleetMapTilesAttribution",
-];
+/// What the platform sets by itself.
+const NOT_DEPLOYED: [&str; 1] = ["WEBSITE_AUTH_ENABLED"];
 
 /// Who needs it, and what.
 #[derive(Debug, Clone)]
@@ -50,7 +45,9 @@ fn each_thing_taken_away_is_missed_by_name() {
         poorer.grants.retain(|grant| !satisfies(grant, need));
         let unmet = unmet(&demands, &poorer);
         assert!(
-            unmet.iter().any(|line| line.contains(need.name())),
+            unmet
+                .iter()
+                .any(|line| line.contains(by) && line.contains(need.name())),
             "{by} would not miss {need:?}: {unmet:?}"
         );
     }
@@ -61,6 +58,7 @@ fn each_thing_taken_away_is_missed_by_name() {
         "BlobContainer",
         "CosmosContainer",
         "Role",
+        "DataAction",
     ] {
         assert!(
             demands
@@ -90,7 +88,46 @@ fn nothing_is_provided_that_nobody_needs() {
     {
         let is_needed = demands.iter().any(|demand| satisfies(grant, &demand.need));
         assert!(is_needed, "nobody needs {grant:?}");
+        // A role that another one of the same resource makes good for in everything.
+        let mut fewer = provided.clone();
+        fewer.grants.retain(|other| other != grant);
+        assert!(
+            !unmet(&demands, &fewer).is_empty(),
+            "another role does all that {grant:?} does"
+        );
     }
+}
+
+/// What the documentation names for a queue trigger stops the host at the first call that fails: Reader, Message
+/// Processor, and Sender on the poison queue.
+#[test]
+fn a_queue_trigger_without_the_right_to_update_a_message_is_named() {
+    let mut documented = provided(&sources::template());
+    let grant = documented
+        .grants
+        .iter()
+        .find(|grant| grant.on == ALERT_QUEUE && grant.to == "appPrincipalId")
+        .expect("the app has a role on the queue")
+        .clone();
+    documented.grants.retain(|other| *other != grant);
+    for role in [
+        "Storage Queue Data Reader",
+        "Storage Queue Data Message Processor",
+        "Storage Queue Data Message Sender",
+    ] {
+        documented.grants.push(Grant {
+            role,
+            ..grant.clone()
+        });
+    }
+    let unmet = unmet(&demands(FUNCTIONS), &documented);
+    assert_eq!(
+        unmet,
+        [format!(
+            "NotifyAlert needs {} on {QUEUES} {ALERT_QUEUE}",
+            on_queue("messages/write")
+        )]
+    );
 }
 
 /// `cargo local replay` reads the archive, takes letters off their queue or shows them again, deletes the blobs with
@@ -163,7 +200,14 @@ fn the_hub_and_the_containers_have_the_names_and_keys_that_the_code_expects() {
         let resource = container.body.at("properties.resource").unwrap();
         assert_eq!(resource.get("id").and_then(|id| id.text()), Some(name));
         let paths = resource.at("partitionKey.paths").unwrap().list();
-        assert_eq!(paths[0].text(), Some("/deviceId"), "{name}");
+        let expected = match name {
+            DRONES => "/bucket",
+            _ => "/deviceId",
+        };
+        assert_eq!(paths[0].text(), Some(expected), "{name}");
+        // Version 1 hashes the first 101 bytes only.
+        let version = resource.at("partitionKey.version").unwrap();
+        assert_eq!(version.code(), Some("2"), "{name}");
     }
     let database = template
         .variables
@@ -200,6 +244,9 @@ fn demands(functions: &[FunctionDefinition]) -> Vec<Demand> {
     }
     for name in [ARCHIVE, DEAD_LETTERS, ALERT_STATE] {
         demand(local, Need::BlobContainer(name.to_owned()));
+    }
+    // `alert-state` is in the account that the host owns.
+    for name in [ARCHIVE, DEAD_LETTERS] {
         demand(
             local,
             Need::Role("Storage Blob Data Contributor", CONTAINERS, name.to_owned()),
@@ -272,41 +319,48 @@ fn function_needs(function: &FunctionDefinition) -> Vec<Need> {
             "eventhubtrigger" => {
                 needs.extend(by_identity("fullyQualifiedNamespace"));
                 needs.push(Need::ConsumerGroup(property("consumerGroup")));
-                needs.push(Need::Role(
-                    "Azure Event Hubs Data Receiver",
+                needs.push(Need::DataAction(
+                    "Microsoft.EventHub/namespaces/messages/receive/action".to_owned(),
                     HUBS,
                     HUB.to_owned(),
                 ));
+                // Checkpoints and ownership of partitions, in a container that the host makes.
+                needs.extend(in_runtime_storage(&["write", "blobs/read", "blobs/write"]));
             }
             "queuetrigger" => {
                 let queue = property("queueName");
                 let poison = format!("{queue}-poison");
                 needs.extend(by_identity("queueServiceUri"));
-                for role in [
-                    "Storage Queue Data Reader",
-                    "Storage Queue Data Message Processor",
-                ] {
-                    needs.push(Need::Role(role, QUEUES, queue.clone()));
-                }
-                needs.push(Need::Role(
-                    "Storage Queue Data Message Sender",
-                    QUEUES,
-                    poison.clone(),
-                ));
+                let mut allowed = |end: &str, on: &String| {
+                    needs.push(Need::DataAction(on_queue(end), QUEUES, on.clone()));
+                };
+                // Whether it is there and how long it is; taking, deleting, and where a call failed, Update Message.
+                allowed("read", &queue);
+                allowed("messages/read", &queue);
+                allowed("messages/process/action", &queue);
+                allowed("messages/delete", &queue);
+                allowed("messages/write", &queue);
+                // After the last failure; the host makes the queue where it is missing.
+                allowed("messages/add/action", &poison);
+                allowed("write", &poison);
                 needs.push(Need::Queue(queue));
                 needs.push(Need::Queue(poison));
             }
             "queue" => {
                 let queue = property("queueName");
                 needs.extend(by_identity("queueServiceUri"));
-                needs.push(Need::Role(
-                    "Storage Queue Data Message Sender",
+                needs.push(Need::DataAction(
+                    on_queue("messages/add/action"),
                     QUEUES,
                     queue.clone(),
                 ));
                 needs.push(Need::Queue(queue));
             }
-            "httptrigger" | "http" | "timertrigger" => {}
+            // The lock that lets one instance run it, and when it ran last.
+            "timertrigger" => {
+                needs.extend(in_runtime_storage(&["write", "blobs/read", "blobs/write"]));
+            }
+            "httptrigger" | "http" => {}
             other => panic!(
                 "{}: say here what a binding of type {other} needs",
                 function.name
@@ -315,6 +369,11 @@ fn function_needs(function: &FunctionDefinition) -> Vec<Need> {
     }
     needs.extend(percent_names(function.json).into_iter().map(Need::Setting));
     needs
+}
+
+fn in_runtime_storage(ends: &[&str]) -> Vec<Need> {
+    let action = |end: &&str| Need::DataAction(on_container(end), ACCOUNTS, String::new());
+    ends.iter().map(action).collect()
 }
 
 /// The connections and plain settings that the code asks for, by the names in its strings.
@@ -343,6 +402,7 @@ fn setting_needs(name: &str) -> Vec<Need> {
     let services: &[&str] = match name {
         "CosmosDb" => &["accountEndpoint"],
         "FleetStorage" => &["blobServiceUri", "queueServiceUri"],
+        "StateStorage" => &["blobServiceUri"],
         _ => return vec![Need::Setting(name.to_owned())],
     };
     services
@@ -377,6 +437,7 @@ fn unmet(demands: &[Demand], provided: &Provided) -> Vec<String> {
         })
         .map(|Demand { by, need }| match need {
             Need::Role(role, kind, on) => format!("{by} needs the role {role} on {kind} {on}"),
+            Need::DataAction(action, kind, on) => format!("{by} needs {action} on {kind} {on}"),
             Need::CosmosAction(action) => format!("{by} needs the Cosmos DB action {action}"),
             Need::Setting(name) => format!("{by} needs the app setting {name}"),
             Need::ConsumerGroup(name) => format!("{by} needs the consumer group {name}"),

@@ -11,13 +11,20 @@
 )]
 
 mod access;
+mod alert_rules;
 mod bicep;
+mod costs;
 mod demands;
+mod expression;
 mod flex;
+mod kql;
+mod limits;
+mod load;
 mod parameters;
 mod provided;
 mod queries;
 mod secrets;
+mod sizes;
 mod sources;
 mod supply_chain;
 mod workflows;

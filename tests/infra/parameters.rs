@@ -1,8 +1,37 @@
 //! Parameter files name parameters that exist, and azd's names agree on both sides.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::sizes::parameters_of;
 use crate::sources;
+
+/// What the sizes differ in, or may: everything else is somebody's choice.
+const OF_A_SIZE: [&str; 21] = [
+    "alertOnSilence",
+    "alertsMaximumThroughput",
+    "alwaysReady",
+    "archiveCoolAfterDays",
+    "archiveDeleteAfterDays",
+    "availabilityTestMinutes",
+    "batchWait",
+    "dailyLogCapGb",
+    "dronesMaximumThroughput",
+    "eventsPerInstance",
+    "instanceMemoryMB",
+    "iotHubSku",
+    "iotHubUnits",
+    // The group's.
+    "location",
+    "logRetentionDays",
+    "maximumInstances",
+    "maximumThroughputUnits",
+    "partitions",
+    "retentionHours",
+    "storageSku",
+    "throughputUnits",
+];
+
+const SIZES: [&str; 2] = ["try", "fleet"];
 
 fn declared() -> BTreeSet<String> {
     sources::template()
@@ -13,27 +42,63 @@ fn declared() -> BTreeSet<String> {
         .collect()
 }
 
+/// The parameters of a size that are read from the environment, as they are written.
+fn choices(size: &str) -> BTreeMap<String, String> {
+    parameters_of(&sources::read(&format!("infra/{size}.bicepparam")))
+        .into_iter()
+        .filter(|(_, value)| value.contains("readEnvironmentVariable("))
+        .collect()
+}
+
 #[test]
 fn parameter_files_set_what_the_template_has() {
     let declared = declared();
-    let json: serde_json::Value =
-        serde_json::from_str(&sources::read("infra/main.parameters.json")).unwrap();
-    for name in json["parameters"].as_object().unwrap().keys() {
-        assert!(declared.contains(name), "main.parameters.json: {name}");
-    }
-    for file in ["infra/try.bicepparam", "infra/fleet.bicepparam"] {
-        let text = sources::read(file);
-        assert!(text.contains("using 'main.bicep'"), "{file}");
-        let names: Vec<_> = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("param "))
-            .map(|rest| rest.split_whitespace().next().unwrap().to_owned())
-            .collect();
-        assert!(!names.is_empty(), "{file}");
-        for name in names {
-            assert!(declared.contains(&name), "{file}: {name}");
+    for size in SIZES {
+        let text = sources::read(&format!("infra/{size}.bicepparam"));
+        assert!(text.contains("using 'main.bicep'"), "{size}");
+        let parameters = parameters_of(&text);
+        assert!(!parameters.is_empty(), "{size}");
+        for name in parameters.keys() {
+            assert!(declared.contains(name), "{size}: {name}");
         }
     }
+}
+
+/// What a person has chosen comes from one source, whoever deploys: a parameter that only the command line can set is
+/// undone by the next deployment.
+#[test]
+fn what_a_person_chooses_outlives_the_next_deployment() {
+    let chosen = choices(SIZES[0]);
+    for size in SIZES {
+        assert_eq!(choices(size), chosen, "{size} has other choices");
+        for (name, value) in parameters_of(&sources::read(&format!("infra/{size}.bicepparam"))) {
+            assert!(
+                chosen.contains_key(&name) || OF_A_SIZE.contains(&name.as_str()),
+                "{size}: {name} = {value}: a choice, or of the size?"
+            );
+        }
+    }
+    for name in declared() {
+        assert!(
+            chosen.contains_key(&name) != OF_A_SIZE.contains(&name.as_str()),
+            "{name}: read it from the environment in both parameter files, or say that it is of a size"
+        );
+    }
+    let variables: BTreeSet<_> = chosen.values().map(|value| variable(value)).collect();
+    let example = sources::read("infra/choices.env.example");
+    let explained: BTreeSet<_> = example
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, _)| name.to_owned())
+        .collect();
+    assert_eq!(explained, variables, "choices.env.example");
+}
+
+/// The name of the variable that is read.
+fn variable(value: &str) -> String {
+    let (_, rest) = value.split_once("readEnvironmentVariable('").unwrap();
+    rest.split('\'').next().unwrap().to_owned()
 }
 
 /// Without defaults, `az deployment group create` and a first `azd up` would ask for everything.

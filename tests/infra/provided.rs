@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::access::{Grant, grants};
+use crate::access::{Grant, allows, grants};
 use crate::bicep::Template;
 
 pub const HUBS: &str = "Microsoft.EventHub/namespaces/eventhubs";
@@ -24,6 +24,8 @@ pub enum Need {
     CosmosAction(String),
     /// Role, type of the resource, its name (empty for any).
     Role(&'static str, &'static str, String),
+    /// An action on data that some role of the app has to allow, type of the resource, its name (empty for any).
+    DataAction(String, &'static str, String),
 }
 
 impl Need {
@@ -37,6 +39,7 @@ impl Need {
             | Self::CosmosContainer(name)
             | Self::CosmosAction(name) => name,
             Self::Role(role, ..) => role,
+            Self::DataAction(action, ..) => action,
         }
     }
 }
@@ -82,10 +85,12 @@ pub fn settings(template: &Template) -> BTreeMap<String, String> {
     let items = template.items(&apps[0].module, settings);
     items
         .into_iter()
-        .map(|item| {
+        .filter_map(|item| {
+            // A loop over a parameter: nobody knows its names here.
+            let name = item.get("name").unwrap().text()?;
             let value = item.get("value").unwrap();
             let text = value.text().or_else(|| value.code()).unwrap().to_owned();
-            (item.get("name").unwrap().text().unwrap().to_owned(), text)
+            Some((name.to_owned(), text))
         })
         .collect()
 }
@@ -124,6 +129,12 @@ fn cosmos_actions(template: &Template) -> BTreeSet<String> {
 }
 
 pub fn satisfies(grant: &Grant, need: &Need) -> bool {
+    if let Need::DataAction(action, kind, on) = need {
+        return grant.to == APP
+            && allows(grant.role, action)
+            && grant.on_kind.eq_ignore_ascii_case(kind)
+            && (on.is_empty() || grant.on == *on);
+    }
     let Need::Role(role, kind, on) = need else {
         return false;
     };

@@ -185,5 +185,49 @@ fn azd_and_bicep_agree_on_the_service() {
     );
     assert_eq!(service["host"], "function");
     assert_eq!(service["dist"], "../target/app");
-    assert_eq!(azd["infra"]["module"], "main");
+    let module = azd["infra"]["module"].as_str().unwrap();
+    // azd takes a parameter file of that name rather than the template, and its environment is what the file reads.
+    assert!(
+        sources::repository()
+            .join(format!("infra/{module}.bicepparam"))
+            .is_file(),
+        "{module}"
+    );
+}
+
+/// What is a variable of the repository reaches the parameter files, in every job that deploys or compares.
+#[test]
+fn a_deployment_by_workflow_takes_what_was_chosen() {
+    let mut deployments = 0;
+    for (path, workflow, _) in workflows() {
+        for (name, job) in &workflow.jobs {
+            let step = |test: &dyn Fn(&Step) -> bool| job.steps.iter().position(test);
+            let runs =
+                |step: &Step, word: &str| step.run.as_deref().is_some_and(|run| run.contains(word));
+            let Some(deploys) = step(&|step| runs(step, "az deployment group ")) else {
+                continue;
+            };
+            deployments += 1;
+            let chosen = step(&|step| {
+                runs(step, "GITHUB_ENV")
+                    && runs(step, "DRONES_")
+                    && step
+                        .env
+                        .values()
+                        .any(|value| value == "${{ toJSON(vars) }}")
+            });
+            assert!(
+                chosen.is_some_and(|chosen| chosen < deploys),
+                "{path}: {name} deploys without what was chosen"
+            );
+            if workflow.name == "Deploy" {
+                let refusal = step(&|step| runs(step, "infra/refuse-change-of-size.sh"));
+                assert!(
+                    refusal.is_some_and(|refusal| refusal < deploys),
+                    "{path}: {name} may deploy one size over another"
+                );
+            }
+        }
+    }
+    assert_eq!(deployments, 2);
 }

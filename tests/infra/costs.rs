@@ -1,0 +1,376 @@
+//! What a size costs, computed from its parameters, `infra/costs.json` and what it does a second; the README's tables are
+//! held equal to it.
+
+use crate::load::{Load, assumed, number};
+use crate::sizes::Size;
+use crate::sources;
+
+const HOURS_A_MONTH: f64 = 730.0;
+
+/// One line of a bill.
+struct Row {
+    what: &'static str,
+    how: String,
+    usd: f64,
+}
+
+fn price(name: &str) -> f64 {
+    number(&["prices", name, "usd"])
+}
+
+fn row(what: &'static str, usd: f64, how: String) -> Row {
+    Row { what, how, usd }
+}
+
+/// With separators: 1,349.
+pub fn whole(value: f64) -> String {
+    let digits = format!("{value:.0}");
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// In millions, with one decimal.
+fn millions(value: f64) -> String {
+    format!("{:.1} million", value / 1e6)
+}
+
+/// A month of the fleet, with its drones around the clock.
+fn month(load: &Load<'_>) -> Vec<Row> {
+    let size = load.size;
+    let seconds = HOURS_A_MONTH * 3_600.0;
+    let gigabytes = size.number("instanceMemoryMB") / 1_024.0;
+    let redundancy = redundancy(size);
+    let storage = |name: &str| price(&format!("blob.{redundancy}.{name}"));
+    let mut rows = Vec::new();
+
+    let sku = size.text("iotHubSku");
+    let units = size.number("iotHubUnits");
+    let a_day = load.events() * 86_400.0 / 1e6;
+    rows.push(row(
+        "IoT Hub",
+        units * price(&format!("iotHub.{sku}.month")),
+        format!("{units} x {sku}, for {a_day:.0} million messages a day"),
+    ));
+
+    let units = size.number("throughputUnits");
+    let events = load.events() * seconds;
+    rows.push(row(
+        "Event Hubs",
+        units * HOURS_A_MONTH * price("eventHubs.throughputUnit.hour")
+            + events / 1e6 * price("eventHubs.million"),
+        format!(
+            "{units} throughput units, {} million events",
+            whole(events / 1e6)
+        ),
+    ));
+
+    let (ready, busy) = (load.instances(), assumed("busyInstances"));
+    let calls = (load.calls() + timer_runs()) * seconds;
+    // A run of the timer is billed as a second at least, on demand.
+    let timer = timer_runs() * seconds * gigabytes * price("functions.onDemand.gbSecond");
+    rows.push(row(
+        "Functions",
+        ready * gigabytes * seconds * price("functions.ready.gbSecond")
+            + busy * gigabytes * seconds * price("functions.readyBusy.gbSecond")
+            + calls / 1e6 * price("functions.million")
+            + timer,
+        format!(
+            "{ready} instances of {gigabytes} GB ready, {busy} of them busy; {} calls; the timer",
+            millions(calls)
+        ),
+    ));
+
+    let maximum = size.number("dronesMaximumThroughput");
+    // Nothing is written to it while nothing is wrong, and a tenth of the maximum is always there.
+    let alerts = size.number("alertsMaximumThroughput") / 10.0;
+    rows.push(row(
+        "Cosmos DB",
+        (maximum + alerts) / 100.0 * HOURS_A_MONTH * price("cosmos.autoscale100.hour"),
+        format!(
+            "{} writes/s x {} RU = {} RU/s; billed is each hour's highest second, so the maximum of {}; {} for alerts",
+            whole(load.writes()),
+            assumed("ruPerWrite"),
+            whole(load.request_units()),
+            whole(maximum),
+            whole(alerts)
+        ),
+    ));
+
+    let writes = [
+        load.files(),
+        load.checkpoints(),
+        load.snapshots(),
+        load.ownership_writes(),
+        load.lease_renewals(),
+        load.lists(),
+    ];
+    let [files, checkpoints, snapshots, owners, leases, lists] = writes.map(|each| each * seconds);
+    rows.push(row(
+        "Storage, operations",
+        (files + checkpoints + snapshots + owners + leases + lists) / 1e4 * storage("write10k")
+            + load.queue_polls() * seconds / 1e4 * price("queue.10k"),
+        format!(
+            "{} archive files, {} checkpoints, {} snapshots, {} renewals of ownership, {} of leases and lists",
+            millions(files),
+            millions(checkpoints),
+            millions(snapshots),
+            millions(owners),
+            millions(leases + lists)
+        ),
+    ));
+    let archived = events * assumed("archivedBytes") / 1e9;
+    rows.push(row(
+        "Storage, a month of archive",
+        archived * storage("hot.gbMonth"),
+        format!(
+            "{} GB at {} bytes an event",
+            whole(archived),
+            assumed("archivedBytes")
+        ),
+    ));
+    rows.push(row(
+        "Storage, to the cool tier",
+        files / 1e4 * storage("cool10k"),
+        format!(
+            "each file once; there a month of archive costs {} instead of {} each month",
+            whole(archived * storage("cool.gbMonth")),
+            whole(archived * storage("hot.gbMonth"))
+        ),
+    ));
+
+    let per_call = calls * assumed("logBytesPerCall");
+    let idle = load.instances() * HOURS_A_MONTH * 60.0 * assumed("idleLogBytesPerMinute");
+    let logs = (per_call + idle) / 1e9 + assumed("metricLogGbPerMonth");
+    let (log_rules, metric_rules) = rules();
+    rows.push(row(
+        "Logs",
+        logs * price("logs.gb"),
+        format!(
+            "{} GB: {} KB a call, each line of the handler twice in it",
+            whole(logs),
+            assumed("logBytesPerCall") / 1e3
+        ),
+    ));
+    let tests = web_tests(size) * seconds;
+    rows.push(row(
+        "Alert rules, availability test",
+        log_rules * price("logRule.month")
+            + metric_rules * price("metricRule.month")
+            + tests * price("webTest.run"),
+        format!(
+            "{log_rules} rules over logs, {metric_rules} over metrics; {} requests",
+            whole(tests)
+        ),
+    ));
+    rows
+}
+
+/// An hour of a few drones in a size that costs nothing while nothing flies, but for `standing`.
+fn hour(load: &Load<'_>) -> Vec<Row> {
+    let size = load.size;
+    let seconds = 3_600.0;
+    let gigabytes = size.number("instanceMemoryMB") / 1_024.0;
+    let storage = |name: &str| price(&format!("blob.{}.{name}", redundancy(size)));
+    let busy = assumed("busyInstances");
+    let calls = load.calls() * seconds;
+    let an_hour = busy * gigabytes * seconds;
+    let free = number(&["free", "gbSeconds"]) / an_hour;
+    let writes = load.writes() * seconds;
+    let operations = [
+        load.files() * seconds,
+        load.checkpoints() * seconds,
+        load.snapshots() * seconds,
+        (load.ownership_writes() + load.lease_renewals() + load.lists()) * seconds,
+    ];
+    let logs = (calls * assumed("logBytesPerCall")
+        + load.instances() * 60.0 * assumed("idleLogBytesPerMinute"))
+        / 1e9;
+    vec![
+        row(
+            "Functions",
+            an_hour * price("functions.onDemand.gbSecond")
+                + calls / 1e6 * price("functions.million"),
+            format!(
+                "{busy} busy instances of {gigabytes} GB, {} calls. {free:.0} such hours a month are free",
+                whole(calls)
+            ),
+        ),
+        row(
+            "Cosmos DB",
+            writes * assumed("ruPerWrite") / 1e6 * price("cosmos.serverless.million"),
+            format!("{} writes x {} RU", whole(writes), assumed("ruPerWrite")),
+        ),
+        row(
+            "Storage",
+            operations.iter().sum::<f64>() / 1e4 * storage("write10k"),
+            format!(
+                "{} archive files, {} checkpoints, {} snapshots, {} renewals of ownership and leases, and lists",
+                whole(operations[0]),
+                whole(operations[1]),
+                whole(operations[2]),
+                whole(operations[3])
+            ),
+        ),
+        row(
+            "Logs",
+            logs * price("logs.gb"),
+            format!("{:.0} MB", logs * 1e3),
+        ),
+    ]
+}
+
+/// What a day of a size costs where nothing happens.
+fn standing(size: &Size) -> f64 {
+    let hub = size.number("iotHubUnits")
+        * price(&format!("iotHub.{}.month", size.text("iotHubSku")))
+        / HOURS_A_MONTH;
+    let units = size.number("throughputUnits") * price("eventHubs.throughputUnit.hour");
+    (hub + units) * 24.0 + assumed("metricLogGbPerMonth") / 30.0 * price("logs.gb")
+}
+
+/// The part of a storage SKU by which it is priced.
+fn redundancy(size: &Size) -> String {
+    let sku = size.text("storageSku");
+    sku.trim_start_matches("Standard_").to_owned()
+}
+
+/// DetectSilentDrones looks twice a minute.
+fn timer_runs() -> f64 {
+    2.0 / 60.0
+}
+
+/// How many alert rules there are, over logs and over metrics.
+fn rules() -> (f64, f64) {
+    let text = ["alert-rules", "availability"]
+        .map(|name| sources::read(&format!("infra/modules/{name}.bicep")))
+        .concat();
+    let over_logs = text.matches("query: loadTextContent(").count();
+    let over_metrics = text.matches("'Microsoft.Insights/metricAlerts@").count();
+    (over_logs as f64, over_metrics as f64)
+}
+
+/// Requests a second of the availability test.
+fn web_tests(size: &Size) -> f64 {
+    let minutes = size.number("availabilityTestMinutes");
+    let text = sources::read("infra/modules/availability.bicep");
+    let places = text.matches("Id: 'emea-").count() + text.matches("Id: 'us-").count();
+    if minutes < 0.5 {
+        return 0.0;
+    }
+    places as f64 / (minutes * 60.0)
+}
+
+fn table(rows: &[Row], cents: bool) -> String {
+    let amount = |usd: f64| match cents {
+        true => format!("{usd:.2}"),
+        false => whole(usd),
+    };
+    let lines = rows
+        .iter()
+        .map(|Row { what, how, usd }| format!("| {what} | {how} | {} |\n", amount(*usd)));
+    let sum: f64 = rows.iter().map(|row| row.usd).sum();
+    let hub: f64 = rows
+        .iter()
+        .filter(|row| row.what == "IoT Hub")
+        .map(|row| row.usd)
+        .sum();
+    let last = match hub > 0.0 {
+        true => format!(
+            "| | with IoT Hub {}; without (`ingress=eventHubs`) {} | |\n",
+            amount(sum),
+            amount(sum - hub)
+        ),
+        false => format!("| | | {} |\n", amount(sum)),
+    };
+    lines.chain([last]).collect()
+}
+
+fn fleet_table(size: &Size) -> String {
+    let load = Load {
+        size,
+        drones: 10_000.0,
+    };
+    table(&month(&load), false)
+}
+
+fn try_table(size: &Size) -> String {
+    let load = Load { size, drones: 10.0 };
+    table(&hour(&load), true)
+}
+
+/// Prints what is computed, and fails where the README says something else.
+pub fn assert_in_readme(text: &str) {
+    #[allow(clippy::print_stdout, reason = "to be copied into the README")]
+    {
+        println!("{text}");
+    }
+    assert!(
+        sources::read("README.md").contains(text),
+        "the README does not have, as it is computed:\n{text}"
+    );
+}
+
+#[test]
+fn the_readme_says_what_a_month_of_the_fleet_costs() {
+    assert_in_readme(&fleet_table(&Size::read("fleet")));
+}
+
+#[test]
+fn the_readme_says_what_an_hour_of_a_few_drones_costs() {
+    let size = Size::read("try");
+    assert_in_readme(&try_table(&size));
+    let a_day = format!("{:.2} a day while nothing flies", standing(&size));
+    assert_in_readme(&a_day);
+}
+
+/// A parameter that changes nothing is not computed from.
+#[test]
+fn a_changed_parameter_changes_the_costs() {
+    let size = Size::read("fleet");
+    let before = fleet_table(&size);
+    for (name, value) in [
+        ("iotHubUnits", "2"),
+        ("iotHubSku", "'S2'"),
+        ("throughputUnits", "5"),
+        ("dronesMaximumThroughput", "16000"),
+        ("alertsMaximumThroughput", "8000"),
+        ("storageSku", "'Standard_LRS'"),
+        ("instanceMemoryMB", "4096"),
+        ("alwaysReady", "[{ name: 'http', instanceCount: 9 }]"),
+        ("batchWait", "'00:00:05'"),
+        ("largestEventKb", "50"),
+        ("partitions", "16"),
+        ("availabilityTestMinutes", "15"),
+    ] {
+        assert_ne!(
+            fleet_table(&size.with(name, value)),
+            before,
+            "{name} changes nothing"
+        );
+    }
+}
+
+/// Every price says where it is from, and what nobody could look up says so.
+#[test]
+fn prices_have_a_source_and_assumptions_a_reason() {
+    let costs: serde_json::Value =
+        serde_json::from_str(&sources::read("infra/costs.json")).unwrap();
+    for (part, word) in [("prices", "source"), ("assumed", "why")] {
+        for (name, entry) in costs[part].as_object().unwrap() {
+            assert!(
+                entry[word].as_str().is_some_and(|text| text.len() > 3),
+                "{name} has no {word}"
+            );
+        }
+    }
+    assert!(costs["asOf"].is_string());
+    if costs["verified"] == false {
+        assert!(sources::read("README.md").contains("nobody could look up"));
+    }
+}
