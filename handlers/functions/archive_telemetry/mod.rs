@@ -54,8 +54,8 @@ fn captured(event: &Event) -> CapturedEvent<'_> {
         sequence_number: event.sequence_number,
         offset: &event.offset,
         enqueued_at: event.enqueued_at,
-        system_properties: event.system_properties.as_json(),
-        properties: event.properties.as_json(),
+        system_properties: event.system_properties.as_json().into(),
+        properties: event.properties.as_json().into(),
         body: &event.body,
     }
 }
