@@ -1,5 +1,5 @@
 //! The archive's files: Avro in the schema of Event Hubs Capture, so that whatever reads Capture
-//! files reads these.
+//! files reads these. Blocks are deflated, which every Avro reader knows; older files are not.
 //!
 //! Schema, container format and the form of `EnqueuedTimeUtc` are those of the Event Hubs
 //! documentation, "Exploring captured Avro files". Capture writes whole seconds there, so each
@@ -7,19 +7,15 @@
 
 mod properties;
 mod reader;
+mod schema;
+mod writer;
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
-use std::sync::LazyLock;
 
-use apache_avro::{Schema, Writer};
-use serde::ser::SerializeStruct;
-use serde::{Serialize, Serializer};
 use time::UtcDateTime;
 
-use properties::{PropertyMap, PropertyValue};
-
 pub use reader::decode;
+pub use writer::encode;
 
 /// The system property with the enqueued time in milliseconds since 1970, named as the AMQP
 /// annotation that it comes from.
@@ -28,32 +24,8 @@ pub const ENQUEUED_TIME: &str = "x-opt-enqueued-time";
 /// The property that holds what could not be read as properties.
 pub const UNREADABLE: &str = "unreadable-properties";
 
-const SCHEMA: &str = r#"{
-  "type": "record",
-  "name": "EventData",
-  "namespace": "Microsoft.ServiceBus.Messaging",
-  "fields": [
-    {"name": "SequenceNumber", "type": "long"},
-    {"name": "Offset", "type": "string"},
-    {"name": "EnqueuedTimeUtc", "type": "string"},
-    {"name": "SystemProperties", "type": {"type": "map", "values": ["long", "double", "string", "bytes"]}},
-    {"name": "Properties", "type": {"type": "map", "values": ["long", "double", "string", "bytes", "null"]}},
-    {"name": "Body", "type": ["null", "bytes"]}
-  ]
-}"#;
-
-#[allow(
-    clippy::expect_used,
-    reason = "the text is a constant, and every test of this module parses it"
-)]
-static PARSED_SCHEMA: LazyLock<Schema> =
-    LazyLock::new(|| Schema::parse_str(SCHEMA).expect("the Capture schema"));
-
-/// Blocks of 64 KiB: large enough to cost nothing, small enough to split a file for parallel reading.
-const BLOCK_SIZE: usize = 64 * 1024;
-
 /// One event as it came off the hub.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct CapturedEvent<'a> {
     /// Its number in the partition.
     pub sequence_number: i64,
@@ -62,9 +34,9 @@ pub struct CapturedEvent<'a> {
     /// When the hub took it.
     pub enqueued_at: UtcDateTime,
     /// The hub's properties, as the text of a JSON object.
-    pub system_properties: &'a str,
+    pub system_properties: Cow<'a, str>,
     /// The sender's properties, as the text of a JSON object.
-    pub properties: &'a str,
+    pub properties: Cow<'a, str>,
     /// The body, byte for byte.
     pub body: &'a [u8],
 }
@@ -89,14 +61,14 @@ pub struct ArchivedEvent {
 /// A file could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum CaptureError {
-    /// The Avro library refused to write.
-    #[error("Avro: {0}")]
-    Avro(#[from] Box<apache_avro::Error>),
+    /// A block could not be deflated.
+    #[error("DEFLATE: {0}")]
+    Deflate(#[from] flate2::CompressError),
     /// The file's schema is not Capture's.
     #[error("the schema is not that of Capture")]
     Schema,
-    /// Capture does not compress, and neither does this archive.
-    #[error("the file is compressed")]
+    /// Neither `null` nor `deflate`.
+    #[error("the file is compressed in another way than by DEFLATE")]
     Codec,
     /// It is no such file, is cut short, or has been altered.
     #[error("the file is damaged at byte {byte}")]
@@ -124,110 +96,6 @@ pub fn file_name(
         first_enqueued_at.day(),
         first_enqueued_at.hour(),
     )
-}
-
-/// Writes events as one Avro file. The same events always give the same bytes.
-///
-/// Properties that are not a JSON object, which the host never sends, are kept as they are, under the
-/// name [`UNREADABLE`]: nothing about an event may keep it out of the archive.
-///
-/// # Errors
-/// Where the Avro library refuses, which it has no reason to.
-pub fn encode<'a>(
-    events: impl IntoIterator<Item = CapturedEvent<'a>>,
-) -> Result<Vec<u8>, CaptureError> {
-    let mut events = events.into_iter().peekable();
-    let first = events.peek().map_or(0, |event| event.sequence_number);
-    let mut writer = Writer::builder()
-        .schema(&PARSED_SCHEMA)
-        .writer(Vec::with_capacity(BLOCK_SIZE))
-        .block_size(BLOCK_SIZE)
-        .marker(sync_marker(first))
-        .human_readable(false)
-        .build()
-        .map_err(Box::new)?;
-    for event in events {
-        writer.append_ser(Record::new(&event)).map_err(Box::new)?;
-    }
-    Ok(writer.into_inner().map_err(Box::new)?)
-}
-
-/// Avro wants a marker that is unlikely in the data, not a random one; a file that is written again
-/// by a retry should be the same file.
-fn sync_marker(first_sequence_number: i64) -> [u8; 16] {
-    let mut marker = *b"\xf0drone\x00archive\xff\x0d";
-    for (byte, mixed) in marker[8..]
-        .iter_mut()
-        .zip(first_sequence_number.to_be_bytes())
-    {
-        *byte ^= mixed;
-    }
-    marker
-}
-
-struct Record<'a> {
-    event: &'a CapturedEvent<'a>,
-    system_properties: PropertyMap<'a>,
-    properties: PropertyMap<'a>,
-}
-
-impl<'a> Record<'a> {
-    fn new(event: &'a CapturedEvent<'a>) -> Self {
-        let mut system_properties = PropertyMap::parse(event.system_properties);
-        // The schema has no null among the system properties.
-        system_properties.remove_nulls();
-        let at = event.enqueued_at;
-        let millis = at.unix_timestamp() * 1000 + i64::from(at.millisecond());
-        system_properties.set(Cow::Borrowed(ENQUEUED_TIME), PropertyValue::Long(millis));
-        Self {
-            event,
-            system_properties,
-            properties: PropertyMap::parse(event.properties),
-        }
-    }
-}
-
-impl Serialize for Record<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut record = serializer.serialize_struct("EventData", 6)?;
-        record.serialize_field("SequenceNumber", &self.event.sequence_number)?;
-        record.serialize_field("Offset", self.event.offset)?;
-        record.serialize_field("EnqueuedTimeUtc", &capture_time(self.event.enqueued_at))?;
-        record.serialize_field("SystemProperties", &self.system_properties)?;
-        record.serialize_field("Properties", &self.properties)?;
-        record.serialize_field("Body", &Some(Body(self.event.body)))?;
-        record.end()
-    }
-}
-
-/// Plain slices serialize as sequences of numbers.
-struct Body<'a>(&'a [u8]);
-
-impl Serialize for Body<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bytes(self.0)
-    }
-}
-
-/// `4/17/2018 8:25:09 PM`, as Capture writes it.
-fn capture_time(at: UtcDateTime) -> String {
-    let hour = match at.hour() % 12 {
-        0 => 12,
-        hour => hour,
-    };
-    let half = if at.hour() < 12 { "AM" } else { "PM" };
-    let mut text = String::with_capacity(24);
-    // Writing to a String cannot fail.
-    _ = write!(
-        text,
-        "{}/{}/{} {hour}:{:02}:{:02} {half}",
-        u8::from(at.month()),
-        at.day(),
-        at.year(),
-        at.minute(),
-        at.second(),
-    );
-    text
 }
 
 #[cfg(test)]

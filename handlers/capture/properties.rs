@@ -1,160 +1,212 @@
-//! Property bags: from the JSON that the host sends to the unions of the Capture schema.
+//! Property bags: from the JSON that the host sends to the maps of the Capture schema, in one pass.
+//!
+//! What has no place of its own in the schema (booleans, arrays, objects) is kept as its JSON text.
 
-use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde::ser::SerializeMap;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
-use super::UNREADABLE;
+use super::schema::{DOUBLE, LONG, NULL, STRING};
+use super::writer::{append_bytes, append_long};
+use super::{ENQUEUED_TIME, UNREADABLE};
 
-/// The entries of a JSON object, in its order, borrowed where they need no unescaping.
-#[derive(Debug, PartialEq)]
-pub(super) struct PropertyMap<'a>(Vec<(Cow<'a, str>, PropertyValue<'a>)>);
-
-/// A value as the schema can hold it. What has no place of its own there (booleans, arrays, objects)
-/// is kept as its JSON text.
-#[derive(Debug, PartialEq)]
-pub(super) enum PropertyValue<'a> {
-    Null,
-    Long(i64),
-    Double(f64),
-    Text(Cow<'a, str>),
+/// Appends the hub's properties with the enqueued time, in milliseconds since 1970, as one of them.
+pub(super) fn append_system(json: &str, enqueued_at: i64, out: &mut Vec<u8>) {
+    let mut map = MapWriter::new(out, true);
+    map.read(json);
+    map.long(ENQUEUED_TIME, enqueued_at);
+    map.end();
 }
 
-impl<'a> PropertyMap<'a> {
-    pub(super) fn parse(json: &'a str) -> Self {
-        serde_json::from_str(json).unwrap_or_else(|_| {
-            let kept = PropertyValue::Text(Cow::Borrowed(json));
-            Self(vec![(Cow::Borrowed(UNREADABLE), kept)])
-        })
+/// Appends the sender's properties.
+pub(super) fn append(json: &str, out: &mut Vec<u8>) {
+    // Most senders set none.
+    if json == "{}" {
+        return out.push(0);
     }
-
-    pub(super) fn remove_nulls(&mut self) {
-        self.0.retain(|(_, value)| *value != PropertyValue::Null);
-    }
-
-    pub(super) fn set(&mut self, name: Cow<'a, str>, value: PropertyValue<'a>) {
-        self.0.retain(|(existing, _)| *existing != name);
-        self.0.push((name, value));
-    }
+    let mut map = MapWriter::new(out, false);
+    map.read(json);
+    map.end();
 }
 
-impl Serialize for PropertyMap<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (name, value) in &self.0 {
-            map.serialize_entry(name, value)?;
-        }
-        map.end()
-    }
+/// An Avro map of one block, as it grows.
+struct MapWriter<'o> {
+    out: &'o mut Vec<u8>,
+    /// Where its count belongs, which is known at the end.
+    start: usize,
+    entries: i64,
+    /// The schema has no null among the system properties, and one of them is ours.
+    system: bool,
 }
 
-impl Serialize for PropertyValue<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Null => serializer.serialize_unit(),
-            Self::Long(value) => serializer.serialize_i64(*value),
-            Self::Double(value) => serializer.serialize_f64(*value),
-            Self::Text(value) => serializer.serialize_str(value),
+impl<'o> MapWriter<'o> {
+    fn new(out: &'o mut Vec<u8>, system: bool) -> Self {
+        let start = out.len();
+        // Room for a count of up to 63, which is one byte, or the end of an empty map.
+        out.push(0);
+        Self {
+            out,
+            start,
+            entries: 0,
+            system,
         }
     }
-}
 
-impl<'de> Deserialize<'de> for PropertyMap<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-
-        impl<'de> Visitor<'de> for Entries {
-            type Value = PropertyMap<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                // IoT Hub and Event Hubs together set about a dozen.
-                let mut entries = Vec::with_capacity(16);
-                while let Some((Name(name), value)) = map.next_entry()? {
-                    entries.push((name, value));
-                }
-                Ok(PropertyMap(entries))
-            }
+    /// Nothing about an event may keep it out of the archive: what is no JSON object is one text.
+    fn read(&mut self, json: &str) {
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        let read = deserializer
+            .deserialize_map(&mut *self)
+            .and_then(|()| deserializer.end());
+        if read.is_err() {
+            self.out.truncate(self.start + 1);
+            self.entries = 1;
+            append_bytes(UNREADABLE.as_bytes(), self.out);
+            append_text(json, self.out);
         }
+    }
 
-        deserializer.deserialize_map(Entries)
+    fn long(&mut self, name: &str, value: i64) {
+        append_bytes(name.as_bytes(), self.out);
+        append_long(LONG, self.out);
+        append_long(value, self.out);
+        self.entries += 1;
+    }
+
+    fn end(self) {
+        if self.entries == 0 {
+            return;
+        }
+        let mut count = Vec::with_capacity(10);
+        append_long(self.entries, &mut count);
+        match count[..] {
+            [one] => self.out[self.start] = one,
+            _ => _ = self.out.splice(self.start..=self.start, count),
+        }
+        self.out.push(0);
     }
 }
 
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+impl<'de> Visitor<'de> for &mut MapWriter<'_> {
+    type Value = ();
 
-impl<'de> Deserialize<'de> for PropertyValue<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Value;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
 
-        impl<'de> Visitor<'de> for Value {
-            type Value = PropertyValue<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON value")
-            }
-
-            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-                Ok(PropertyValue::Null)
-            }
-
-            fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
-                let text = if value { "true" } else { "false" };
-                Ok(PropertyValue::Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
-                Ok(PropertyValue::Long(value))
-            }
-
-            /// Above the range of a long, digits are worth more than the nearest double.
-            fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
-                Ok(i64::try_from(value).map_or_else(
-                    |_| PropertyValue::Text(Cow::Owned(value.to_string())),
-                    PropertyValue::Long,
-                ))
-            }
-
-            fn visit_f64<E: Error>(self, value: f64) -> Result<Self::Value, E> {
-                Ok(PropertyValue::Double(value))
-            }
-
-            fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<Self::Value, E> {
-                Ok(PropertyValue::Text(Cow::Borrowed(value)))
-            }
-
-            fn visit_str<E: Error>(self, value: &str) -> Result<Self::Value, E> {
-                Ok(PropertyValue::Text(Cow::Owned(value.to_owned())))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut object = serde_json::Map::new();
-                while let Some((name, value)) = map.next_entry::<String, serde_json::Value>()? {
-                    object.insert(name, value);
-                }
-                Ok(json_text(&serde_json::Value::Object(object)))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut array = Vec::new();
-                while let Some(value) = seq.next_element()? {
-                    array.push(value);
-                }
-                Ok(json_text(&serde_json::Value::Array(array)))
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        loop {
+            let start = self.out.len();
+            let Some(is_ours) = map.next_key_seed(NameWriter(self.out))? else {
+                return Ok(());
+            };
+            let kept = if self.system && is_ours {
+                map.next_value::<IgnoredAny>()?;
+                false
+            } else {
+                let is_null = map.next_value_seed(ValueWriter(self.out))?;
+                !(self.system && is_null)
+            };
+            if kept {
+                self.entries += 1;
+            } else {
+                self.out.truncate(start);
             }
         }
-
-        deserializer.deserialize_any(Value)
     }
 }
 
-fn json_text(value: &serde_json::Value) -> PropertyValue<'static> {
-    PropertyValue::Text(Cow::Owned(value.to_string()))
+/// Appends a name, and says whether it is [`ENQUEUED_TIME`].
+struct NameWriter<'o>(&'o mut Vec<u8>);
+
+impl<'de> DeserializeSeed<'de> for NameWriter<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for NameWriter<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<bool, E> {
+        append_bytes(name.as_bytes(), self.0);
+        Ok(name == ENQUEUED_TIME)
+    }
+}
+
+/// Appends a value with its variant, and says whether it is null.
+struct ValueWriter<'o>(&'o mut Vec<u8>);
+
+impl<'de> DeserializeSeed<'de> for ValueWriter<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ValueWriter<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<bool, E> {
+        append_long(NULL, self.0);
+        Ok(true)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<bool, E> {
+        self.visit_str(if value { "true" } else { "false" })
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<bool, E> {
+        append_long(LONG, self.0);
+        append_long(value, self.0);
+        Ok(false)
+    }
+
+    /// Above the range of a long, digits are worth more than the nearest double.
+    fn visit_u64<E: Error>(self, value: u64) -> Result<bool, E> {
+        match i64::try_from(value) {
+            Ok(value) => self.visit_i64(value),
+            Err(_) => self.visit_str(&value.to_string()),
+        }
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<bool, E> {
+        append_long(DOUBLE, self.0);
+        self.0.extend_from_slice(&value.to_le_bytes());
+        Ok(false)
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<bool, E> {
+        append_text(value, self.0);
+        Ok(false)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<bool, A::Error> {
+        let object = Value::deserialize(MapAccessDeserializer::new(map))?;
+        self.visit_str(&object.to_string())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<bool, A::Error> {
+        let array = Value::deserialize(SeqAccessDeserializer::new(seq))?;
+        self.visit_str(&array.to_string())
+    }
+}
+
+fn append_text(text: &str, out: &mut Vec<u8>) {
+    append_long(STRING, out);
+    append_bytes(text.as_bytes(), out);
 }

@@ -1,66 +1,114 @@
 //! Reading the archive's files: the Avro container, narrowed to the schema of Capture.
 //!
-//! Written by hand, though a library is at hand that the files are written with: it takes any schema that a
-//! file brings, reserves what a length says before it looks whether the file is that long (30 bytes can ask for
-//! 512 MiB), and takes a record that is cut short for one with an empty body. Here a file is walked as a slice:
-//! nothing is reserved for what is not there, and what is cut short is an error. The property tests hold the two
-//! against each other for every file that [`encode`](super::encode) writes.
+//! Written by hand, though there are libraries: the usual one takes any schema that a file brings, reserves what
+//! a length says before it looks whether the file is that long (30 bytes can ask for 512 MiB), and takes a record
+//! that is cut short for one with an empty body. Here a block is walked as a slice: nothing is reserved for what
+//! is not there, and what is cut short is an error. The property tests hold the two against each other for every
+//! file that [`encode`](super::encode) writes.
 
-use apache_avro::Schema;
+use flate2::{Decompress, FlushDecompress, Status};
 use time::UtcDateTime;
 
-use super::{ArchivedEvent, CaptureError, ENQUEUED_TIME, PARSED_SCHEMA};
+use super::schema::{BYTES, DOUBLE, LONG, NULL, STRING, is_captures};
+use super::{ArchivedEvent, CaptureError, ENQUEUED_TIME};
 use crate::domain::{self, FIRST_ENQUEUED_AT};
 
-/// The longest schema that is looked at. Capture's has 600 bytes; spaces and doc comments are allowed for.
-const LONGEST_SCHEMA: usize = 16 * 1024;
+/// What a deflated block may grow to, in bytes: that of a hub whose events have 20 MB (a dedicated cluster), and
+/// several of them. DEFLATE alone would let 64 KiB become 64 MiB, and so on.
+const LARGEST_BLOCK: usize = 64 * 1024 * 1024;
 
 /// The least that a record takes: a byte for each of its six fields.
 const SMALLEST_RECORD: usize = 6;
 
-/// The variants of a property's value, by their place in the schema; `Properties` alone has the last.
-const LONG: i64 = 0;
-const DOUBLE: i64 = 1;
-const STRING: i64 = 2;
-const BYTES: i64 = 3;
-const NULL: i64 = 4;
-
 /// Reads the events of a file, in the order of the file. What it holds in memory is never more than a small
-/// multiple of the file.
+/// multiple of what the file holds, which DEFLATE makes at most a thousandfold of the file.
 ///
 /// # Errors
-/// Where the bytes are not a whole Avro file in Capture's schema, uncompressed as Capture writes it.
+/// Where the bytes are not a whole Avro file in Capture's schema, plain or deflated.
 pub fn decode(file: &[u8]) -> Result<Vec<ArchivedEvent>, CaptureError> {
     let mut walk = Walk { file, at: 0 };
-    let marker = walk.header()?;
+    let (codec, marker) = walk.header()?;
     let mut events = Vec::new();
+    let mut inflated = Vec::new();
     while walk.at < file.len() {
         let start = walk.at;
+        let damaged = || CaptureError::Damaged { byte: start };
         let count = walk.length()?;
         let size = walk.length()?;
-        let end = walk.at.checked_add(size).filter(|end| *end <= file.len());
-        let end = end.ok_or(CaptureError::Damaged { byte: start })?;
-        if count > size / SMALLEST_RECORD {
-            return Err(CaptureError::Damaged { byte: start });
+        let begin = walk.at;
+        let stored = walk.take(size).map_err(|_| damaged())?;
+        match codec {
+            // A record must not reach beyond its block.
+            Codec::Null => read_block(&file[..walk.at], begin, count, &mut events)?,
+            Codec::Deflate => {
+                // Even deflated, no event is less than a byte: its number is not that of the one before.
+                if count > size {
+                    return Err(damaged());
+                }
+                inflate(stored, &mut inflated).ok_or_else(damaged)?;
+                // Places in what was inflated are none of the file's.
+                read_block(&inflated, 0, count, &mut events).map_err(|_| damaged())?;
+            }
         }
-        // A record must not reach beyond its block.
-        let mut block = Walk {
-            file: &file[..end],
-            at: walk.at,
-        };
-        events.reserve(count);
-        for _ in 0..count {
-            events.push(block.event()?);
-        }
-        if block.at != end {
-            return Err(CaptureError::Damaged { byte: block.at });
-        }
-        walk.at = end;
+        let end = walk.at;
         if walk.take(marker.len())? != marker {
             return Err(CaptureError::Damaged { byte: end });
         }
     }
     Ok(events)
+}
+
+/// How blocks are stored.
+#[derive(Clone, Copy)]
+enum Codec {
+    Null,
+    Deflate,
+}
+
+/// Reads `count` records, which end where `bytes` does.
+fn read_block(
+    bytes: &[u8],
+    at: usize,
+    count: usize,
+    events: &mut Vec<ArchivedEvent>,
+) -> Result<(), CaptureError> {
+    if count > (bytes.len() - at) / SMALLEST_RECORD {
+        return Err(CaptureError::Damaged { byte: at });
+    }
+    let mut block = Walk { file: bytes, at };
+    events.reserve(count);
+    for _ in 0..count {
+        events.push(block.event()?);
+    }
+    if block.at != bytes.len() {
+        return Err(block.damaged());
+    }
+    Ok(())
+}
+
+/// Inflates a whole block; `None` where it is damaged or grows beyond [`LARGEST_BLOCK`].
+fn inflate(stored: &[u8], inflated: &mut Vec<u8>) -> Option<()> {
+    let mut inflate = Decompress::new(false);
+    inflated.clear();
+    loop {
+        let taken = usize::try_from(inflate.total_in()).ok()?;
+        let before = inflated.len();
+        inflated.reserve(before.max(stored.len()).max(1024));
+        let finish = FlushDecompress::Finish;
+        let rest = stored.get(taken..)?;
+        let status = inflate.decompress_vec(rest, inflated, finish).ok()?;
+        let all_in = inflate.total_in() == stored.len() as u64;
+        if inflated.len() > LARGEST_BLOCK {
+            return None;
+        }
+        match status {
+            // Nothing may follow the end of the stream.
+            Status::StreamEnd => return all_in.then_some(()),
+            // There was room for more, and nothing came.
+            _ if inflated.len() == before => return None,
+            _ => {}
+        }
+    }
 }
 
 /// A place in a file.
@@ -70,8 +118,8 @@ struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    /// Everything before the first block; returns the marker that ends each block.
-    fn header(&mut self) -> Result<&'a [u8], CaptureError> {
+    /// Everything before the first block; returns how blocks are stored, and the marker that ends each.
+    fn header(&mut self) -> Result<(Codec, &'a [u8]), CaptureError> {
         if self.take(4)? != b"Obj\x01" {
             return Err(CaptureError::Damaged { byte: 0 });
         }
@@ -88,10 +136,12 @@ impl<'a> Walk<'a> {
         if !schema.is_some_and(is_captures) {
             return Err(CaptureError::Schema);
         }
-        if !matches!(codec, None | Some(b"null")) {
-            return Err(CaptureError::Codec);
-        }
-        self.take(16)
+        let codec = match codec {
+            None | Some(b"null") => Codec::Null,
+            Some(b"deflate") => Codec::Deflate,
+            Some(_) => return Err(CaptureError::Codec),
+        };
+        Ok((codec, self.take(16)?))
     }
 
     fn event(&mut self) -> Result<ArchivedEvent, CaptureError> {
@@ -232,13 +282,4 @@ impl Property<'_> {
             _ => None,
         }
     }
-}
-
-/// Whether a schema's text is Capture's schema, but for the order of names, documentation and white space.
-fn is_captures(schema: &[u8]) -> bool {
-    schema.len() <= LONGEST_SCHEMA
-        && std::str::from_utf8(schema)
-            .ok()
-            .and_then(|text| Schema::parse_str(text).ok())
-            .is_some_and(|schema| schema == *PARSED_SCHEMA)
 }

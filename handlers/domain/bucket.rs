@@ -80,9 +80,9 @@ mod tests {
     /// with 24 each meets 16.
     #[test]
     fn a_partitions_drones_fall_into_few_buckets() {
-        for partitions in 1..=32 {
+        for partitions in 1..=32_u16 {
             // The greatest power of two in both.
-            let common = 1 << partitions.trailing_zeros();
+            let common = 1_usize << partitions.trailing_zeros();
             for buckets in buckets_of_partitions(partitions) {
                 assert_eq!(buckets.len(), 128 / common, "{partitions} partitions");
             }

@@ -166,6 +166,7 @@ impl Fleet {
             partition: None,
             properties: serde_json::Map::new(),
             system_properties,
+            amqp_value: false,
         })
     }
 

@@ -1,8 +1,10 @@
 //! ArchiveTelemetry: keeps every event as it came, good or bad.
 //!
-//! One Avro file a call. Its name comes from the events in it, so a repeated call overwrites its own
-//! file; the same events under other batch boundaries make a second file, and readers drop repeats
-//! by partition and sequence number.
+//! One Avro file a call, or several where its events are large. A file's name comes from the events in it, so a
+//! repeated call overwrites its own files; the same events under other batch boundaries make further files, and
+//! readers drop repeats by partition and sequence number.
+
+use std::ops::Range;
 
 use axum::extract::State;
 use azure_functions_sdk::{CallError, Event, EventHubBatch, FunctionDefinition, Outputs};
@@ -10,6 +12,7 @@ use tracing::info;
 
 use super::{AppState, Taken};
 use crate::capture::{self, CapturedEvent};
+use crate::stores::BlobStore;
 
 /// The function, for registration and staging.
 pub const FUNCTION: FunctionDefinition = FunctionDefinition::new(
@@ -18,16 +21,95 @@ pub const FUNCTION: FunctionDefinition = FunctionDefinition::new(
     include_str!("function.json"),
 );
 
+/// What the bodies of one file may be together, in bytes. Batches of usual size stay far below it; one of the largest
+/// messages would make a file of a hundred megabytes, which is held in memory beside the batch, and which the store
+/// would have to take in one request before its time is over.
+const LARGEST_FILE: usize = 8 * 1024 * 1024;
+
 /// Archives one batch.
 ///
 /// # Errors
-/// Where the file could not be made or stored; the host calls again.
+/// Where a file could not be made or stored; the host calls again.
 pub async fn handle(
     State(state): State<AppState>,
     batch: EventHubBatch,
 ) -> Result<Outputs, CallError> {
-    let (Some(first), Some(last)) = (batch.events.first(), batch.events.last()) else {
-        return Ok(Outputs::new());
+    let (taken, archived) = archive(&*state.archive, batch).await?;
+    if taken.events > 0 {
+        info!(
+            batch.events = taken.events,
+            batch.lag_ms = taken.lag_ms(),
+            archive.files = archived.files,
+            archive.bytes = archived.bytes,
+            "batch archived"
+        );
+    }
+    Ok(Outputs::new())
+}
+
+#[derive(Default)]
+struct Archived {
+    files: usize,
+    bytes: usize,
+}
+
+/// One file after the other, so that only one is in memory. The batch is let go before the last is sent, which is
+/// nearly always the only one.
+async fn archive(
+    store: &dyn BlobStore,
+    batch: EventHubBatch,
+) -> Result<(Taken, Archived), CallError> {
+    let mut archived = Archived::default();
+    let mut last = None;
+    for range in files(batch.events.iter().map(|event| event.body.len())) {
+        if let Some((name, file)) = last.take() {
+            put(store, name, file, &mut archived).await?;
+        }
+        last = file(&batch, range)?;
+    }
+    let taken = Taken::from(batch);
+    if let Some((name, file)) = last {
+        put(store, name, file, &mut archived).await?;
+    }
+    Ok((taken, archived))
+}
+
+async fn put(
+    store: &dyn BlobStore,
+    name: String,
+    file: Vec<u8>,
+    archived: &mut Archived,
+) -> Result<(), CallError> {
+    archived.files += 1;
+    archived.bytes += file.len();
+    Ok(store.put(&name, file.into()).await?)
+}
+
+/// Which events share a file, by the sizes of their bodies: as many as fit, and at least one.
+fn files(sizes: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
+    let mut files: Vec<Range<usize>> = Vec::new();
+    let mut room = 0;
+    for (index, size) in sizes.enumerate() {
+        match files.last_mut() {
+            Some(file) if size <= room => file.end = index + 1,
+            _ => {
+                files.push(index..index + 1);
+                room = LARGEST_FILE;
+            }
+        }
+        room = room.saturating_sub(size);
+    }
+    files
+}
+
+/// The name and the content of a file; `None` for no events.
+fn file(
+    batch: &EventHubBatch,
+    range: Range<usize>,
+) -> Result<Option<(String, Vec<u8>)>, CallError> {
+    let events = batch.events.get(range).unwrap_or_default();
+    let (Some(first), Some(last)) = (events.first(), events.last()) else {
+        return Ok(None);
     };
     let name = capture::file_name(
         &batch.partition.event_hub_name,
@@ -36,17 +118,8 @@ pub async fn handle(
         first.sequence_number,
         last.sequence_number,
     );
-    let file = capture::encode(batch.events.iter().map(captured)).map_err(CallError::from_error)?;
-    let bytes = file.len();
-    let taken = Taken::from(batch);
-    state.archive.put(&name, file.into()).await?;
-    info!(
-        batch.events = taken.events,
-        batch.lag_ms = taken.lag_ms(),
-        archive.bytes = bytes,
-        "batch archived"
-    );
-    Ok(Outputs::new())
+    let file = capture::encode(events.iter().map(captured)).map_err(CallError::from_error)?;
+    Ok(Some((name, file)))
 }
 
 fn captured(event: &Event) -> CapturedEvent<'_> {
@@ -57,5 +130,89 @@ fn captured(event: &Event) -> CapturedEvent<'_> {
         system_properties: event.system_properties.as_json(),
         properties: event.properties.as_json(),
         body: &event.body,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use azure_functions_sdk::{PartitionContext, Properties};
+    use bytes::Bytes;
+    use time::macros::utc_datetime;
+
+    use super::*;
+    use crate::stores::memory::MemoryBlobs;
+
+    const MIB: usize = 1024 * 1024;
+
+    fn batch(bodies: impl IntoIterator<Item = Bytes>) -> EventHubBatch {
+        let event = |(sequence_number, body)| Event {
+            body,
+            sequence_number,
+            offset: Box::default(),
+            enqueued_at: utc_datetime!(2024-05-01 12:00:00),
+            partition_key: None,
+            properties: Properties::default(),
+            system_properties: Properties::default(),
+        };
+        EventHubBatch {
+            partition: PartitionContext {
+                event_hub_name: "telemetry".to_owned(),
+                partition_id: "3".to_owned(),
+                ..PartitionContext::default()
+            },
+            events: (41..).zip(bodies).map(event).collect(),
+            retry: None,
+        }
+    }
+
+    #[test]
+    fn large_events_share_a_file_while_they_fit() {
+        let of = |sizes: &[usize]| -> Vec<(usize, usize)> {
+            let files = files(sizes.iter().copied()).into_iter();
+            files.map(|range| (range.start, range.end)).collect()
+        };
+        assert_eq!(of(&[]), []);
+        assert_eq!(of(&[0, 1, 0]), [(0, 3)]);
+        assert_eq!(of(&[LARGEST_FILE, 0, 1]), [(0, 2), (2, 3)]);
+        assert_eq!(of(&[1, LARGEST_FILE, 1]), [(0, 1), (1, 2), (2, 3)]);
+        assert_eq!(of(&[LARGEST_FILE * 2, 1, 1]), [(0, 1), (1, 3)]);
+        assert_eq!(of(&[3 * MIB; 5]), [(0, 2), (2, 4), (4, 5)]);
+    }
+
+    #[tokio::test]
+    async fn a_batch_of_usual_size_is_one_file_and_a_large_one_several() {
+        for (size, expected) in [
+            (300, &[(41, 45)][..]),
+            (3 * MIB, &[(41, 42), (43, 44), (45, 45)]),
+        ] {
+            let store = MemoryBlobs::default();
+            let bodies = (0_u8..5).map(|n| Bytes::from(vec![n; size]));
+            let (taken, archived) = archive(&store, batch(bodies)).await.unwrap();
+            assert_eq!((taken.events, archived.files), (5, expected.len()));
+            let blobs = store.snapshot();
+            let names = expected.iter().map(|(first, last)| {
+                format!("telemetry/3/2024/05/01/12/{first:020}-{last:020}.avro")
+            });
+            assert!(blobs.keys().cloned().eq(names), "{:?}", blobs.keys());
+            let mut read = Vec::new();
+            for file in blobs.values() {
+                read.extend(capture::decode(file).unwrap());
+            }
+            assert_eq!(read.len(), 5);
+            for (event, n) in read.iter().zip(0_u8..) {
+                assert_eq!(event.sequence_number, 41 + i64::from(n));
+                assert_eq!(event.body, vec![n; size]);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn of_no_events_there_is_no_file() {
+        let store = MemoryBlobs::default();
+        let (taken, archived) = archive(&store, batch([])).await.unwrap();
+        assert_eq!((taken.events, archived.files), (0, 0));
+        assert!(store.snapshot().is_empty());
     }
 }

@@ -9,13 +9,15 @@ use std::collections::HashMap;
 use axum::extract::State;
 use azure_functions_sdk::{CallError, EventHubBatch, FunctionDefinition, Outputs};
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use time::UtcDateTime;
 use tracing::{info, warn};
 
 use super::{AppState, Taken, received};
 use crate::domain::{Changes, DeadLetter, DeviceId, DroneState, Reason, fold};
 use crate::services::latest_state::Applied;
-use crate::stores::StoreError;
+use crate::stores::{BlobStore, StoreError};
 
 const DEAD_LETTERS: &str = "deadLetters";
 
@@ -41,12 +43,14 @@ pub async fn handle(
     );
     let Changes {
         drones,
-        dead_letters,
+        mut dead_letters,
     } = changes;
     let is_repetition = batch.retry.is_some_and(|retry| retry.retry_count > 0);
     let taken = Taken::from(batch);
     let applied = apply(&state, &taken, drones, is_repetition).await?;
-    let messages = dead_letter_messages(&state, &taken, &dead_letters).await?;
+    let hub = &taken.partition.event_hub_name;
+    let bodies = &*state.dead_letter_bodies;
+    let messages = dead_letter_messages(bodies, hub, &mut dead_letters).await?;
     warn_of(&dead_letters);
     info!(
         batch.events = taken.events,
@@ -98,28 +102,141 @@ fn warn_of(dead_letters: &[DeadLetter]) {
     }
 }
 
+/// Blobs written at a time. A batch may bring a thousand bodies that no message can hold: one after the other they
+/// would miss the call's deadline, and miss it again at every repetition.
+const UPLOADS: usize = 16;
+
+/// The messages, in the order of the letters. Bodies that go to a blob are let go of as they are written.
+async fn dead_letter_messages(
+    bodies: &dyn BlobStore,
+    hub: &str,
+    dead_letters: &mut [DeadLetter],
+) -> Result<Vec<String>, StoreError> {
+    let mut messages: Vec<BoxFuture<'_, _>> = Vec::with_capacity(dead_letters.len());
+    for letter in dead_letters {
+        messages.push(dead_letter_message(bodies, hub, letter).boxed());
+    }
+    stream::iter(messages).buffered(UPLOADS).try_collect().await
+}
+
 /// A body that no queue message can hold goes to a blob before the message that points at it: a
 /// message must never point at nothing. The blob's name comes from the event, so a repeated call
 /// writes the same one.
-async fn dead_letter_messages(
-    state: &AppState,
-    batch: &Taken,
-    dead_letters: &[DeadLetter],
-) -> Result<Vec<String>, CallError> {
-    let mut messages = Vec::with_capacity(dead_letters.len());
-    for letter in dead_letters {
-        let message = match letter.message() {
-            Some(message) => message,
-            None => {
-                let name = letter.blob_name(&batch.partition.event_hub_name);
-                state
-                    .dead_letter_bodies
-                    .put(&name, Bytes::copy_from_slice(&letter.body))
-                    .await?;
-                letter.message_with_blob(&name)
-            }
-        };
-        messages.push(message);
+async fn dead_letter_message(
+    bodies: &dyn BlobStore,
+    hub: &str,
+    letter: &mut DeadLetter,
+) -> Result<String, StoreError> {
+    if let Some(message) = letter.message() {
+        return Ok(message);
     }
-    Ok(messages)
+    let name = letter.blob_name(hub);
+    let body = Bytes::from(std::mem::take(&mut letter.body));
+    bodies.put(&name, body).await?;
+    Ok(letter.message_with_blob(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::domain::MAX_MESSAGE_TEXT;
+    use crate::stores::memory::MemoryBlobs;
+
+    /// Takes its time for each blob, the first the longest, and counts how many it is asked for at once.
+    #[derive(Default)]
+    struct SlowBlobs {
+        blobs: MemoryBlobs,
+        under_way: AtomicUsize,
+        most: AtomicUsize,
+        fails_at: Option<&'static str>,
+    }
+
+    #[async_trait]
+    impl BlobStore for SlowBlobs {
+        async fn put(&self, name: &str, body: Bytes) -> Result<(), StoreError> {
+            let under_way = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
+            self.most.fetch_max(under_way, Ordering::Relaxed);
+            let first = name.ends_with("00.bin");
+            tokio::time::sleep(Duration::from_millis(if first { 700 } else { 300 })).await;
+            self.under_way.fetch_sub(1, Ordering::Relaxed);
+            if self.fails_at == Some(name) {
+                return Err(StoreError {
+                    operation: "write blob",
+                    message: "unavailable".to_owned(),
+                    transient: true,
+                });
+            }
+            self.blobs.put(name, body).await
+        }
+
+        async fn check(&self) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    fn letters(count: i64) -> Vec<DeadLetter> {
+        (0..count)
+            .map(|number| DeadLetter {
+                reason: Reason::MalformedJson,
+                detail: "it is not JSON".to_owned(),
+                device_id: None,
+                partition_id: "7".to_owned(),
+                sequence_number: number,
+                offset: "0".to_owned(),
+                enqueued_at: UtcDateTime::UNIX_EPOCH,
+                first_enqueued_at: None,
+                authenticated_device: None,
+                // Every tenth fits into its message.
+                body: vec![
+                    b'x';
+                    if number % 10 == 3 {
+                        9
+                    } else {
+                        MAX_MESSAGE_TEXT
+                    }
+                ],
+            })
+            .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thousand_large_dead_letters_are_told_in_time_and_in_order() {
+        let store = SlowBlobs::default();
+        let mut letters = letters(1_000);
+        let started = Instant::now();
+        let messages = dead_letter_messages(&store, "telemetry", &mut letters).await;
+        // A call has 60 s, and the store is not all that it waits for.
+        assert!(started.elapsed() < Duration::from_secs(30));
+        assert_eq!(store.most.load(Ordering::Relaxed), UPLOADS);
+
+        let messages = messages.unwrap();
+        let blobs = store.blobs.snapshot();
+        assert_eq!((messages.len(), blobs.len()), (1_000, 900));
+        for (number, message) in messages.iter().enumerate() {
+            let message: serde_json::Value = serde_json::from_str(message).unwrap();
+            assert_eq!(message["sequenceNumber"], number);
+            match message["bodyBlob"].as_str() {
+                Some(name) => assert_eq!(blobs[name].len(), MAX_MESSAGE_TEXT),
+                None => assert_eq!(number % 10, 3),
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_cannot_be_written_fails_the_call() {
+        let store = SlowBlobs {
+            fails_at: Some("telemetry/7/00000000000000000041.bin"),
+            ..SlowBlobs::default()
+        };
+        let told = dead_letter_messages(&store, "telemetry", &mut letters(60)).await;
+        assert!(told.unwrap_err().transient);
+    }
 }

@@ -17,6 +17,7 @@ use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 use tracing::{info, warn};
 
+use crate::budget::ByteBudget;
 use crate::call::{Function, Handler};
 use crate::definition::{DefinitionError, DefinitionProblem, FunctionDefinition};
 use crate::error::{CallError, StartError};
@@ -28,6 +29,9 @@ const PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
 
 /// Enough for the partitions that one instance usually has; more would only hold more batches in memory.
 const DEFAULT_CONCURRENT_CALLS: usize = 8;
+
+/// Enough for a full set of calls with batches of usual size; one that is larger goes through alone.
+const DEFAULT_BODY_BYTES: usize = 64 * 1024 * 1024;
 
 /// A batch that has not come through in a minute is better begun again.
 const LONGEST_DEFAULT_DEADLINE: Duration = Duration::from_secs(60);
@@ -43,6 +47,7 @@ pub struct FunctionApp<S> {
     functions: Vec<Registered>,
     errors: Vec<DefinitionError>,
     concurrent_calls: usize,
+    body_bytes: usize,
     deadline: Option<Duration>,
 }
 
@@ -55,10 +60,12 @@ struct Registered {
 }
 
 /// What a function may take.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 struct Limits {
     deadline: Duration,
     concurrent_calls: usize,
+    /// One for all functions.
+    budget: Arc<ByteBudget>,
 }
 
 impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
@@ -70,6 +77,7 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
             functions: Vec::new(),
             errors: Vec::new(),
             concurrent_calls: DEFAULT_CONCURRENT_CALLS,
+            body_bytes: DEFAULT_BODY_BYTES,
             deadline: None,
         }
     }
@@ -109,6 +117,18 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
         self
     }
 
+    /// How many bytes of bodies are held at a time, over all functions that are called with an envelope; 64 MiB by
+    /// default. Further calls wait, their bodies unread, in the order in which they came. A body that is larger than
+    /// all of it is read when there is no other; one of up to 256 KiB never waits.
+    ///
+    /// A body counts until the last slice of it is dropped: an [`Event`](crate::Event) that a handler keeps holds the
+    /// whole call. Forwarded HTTP requests do not count; axum's limit on their bodies stands.
+    #[must_use]
+    pub fn max_body_bytes(mut self, bytes: usize) -> Self {
+        self.body_bytes = bytes;
+        self
+    }
+
     /// How long a call may take from its arrival; by default half of functionTimeout, at most 60 s.
     /// Past it the call is answered with a 500, so that the host repeats it: at functionTimeout the
     /// host would restart the process instead, and every other call with it.
@@ -131,6 +151,7 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
                 .deadline
                 .unwrap_or_else(|| default_deadline(&self.host)),
             concurrent_calls: self.concurrent_calls,
+            budget: Arc::new(ByteBudget::new(self.body_bytes)),
         };
         let mut errors = self.errors;
         let mut routes: Vec<(String, String, MethodRouter)> = Vec::new();
@@ -138,7 +159,7 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
         for registered in self.functions {
             let name = registered.config.name.clone();
             let is_forwarded = registered.forwarded;
-            match routes_of(registered, &self.host, defaults) {
+            match routes_of(registered, &self.host, &defaults) {
                 Ok((paths, methods)) => {
                     if is_forwarded {
                         forwarded.extend(paths.iter().cloned());
@@ -242,7 +263,7 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
 
 impl Registered {
     /// What is declared, else what the app has for all; held against what the host is told.
-    fn limits(&self, host: &HostConfig, defaults: Limits) -> Result<Limits, DefinitionProblem> {
+    fn limits(&self, host: &HostConfig, defaults: &Limits) -> Result<Limits, DefinitionProblem> {
         let deadline = self.deadline.unwrap_or(defaults.deadline);
         if let Some(function_timeout) = host.function_timeout
             && deadline >= function_timeout
@@ -264,6 +285,7 @@ impl Registered {
         Ok(Limits {
             deadline,
             concurrent_calls: running,
+            budget: Arc::clone(&defaults.budget),
         })
     }
 }
@@ -271,12 +293,9 @@ impl Registered {
 fn routes_of(
     registered: Registered,
     host: &HostConfig,
-    defaults: Limits,
+    defaults: &Limits,
 ) -> Result<(Vec<String>, MethodRouter), DefinitionProblem> {
-    let Limits {
-        deadline,
-        concurrent_calls,
-    } = registered.limits(host, defaults)?;
+    let limits = registered.limits(host, defaults)?;
     let Registered {
         config,
         handler,
@@ -288,12 +307,13 @@ fn routes_of(
             body_limit: host.body_limit(&config),
             config: Arc::new(config.clone()),
             handler,
-            deadline,
+            deadline: limits.deadline,
+            budget: Arc::clone(&limits.budget),
             turns,
         })
     };
     if !forwarded {
-        let function = function(Some(Semaphore::new(concurrent_calls)));
+        let function = function(Some(Semaphore::new(limits.concurrent_calls)));
         let path = format!("/{}", config.name);
         let call = move |request: Request| Arc::clone(&function).call(request);
         return Ok((vec![path], routing::post(call)));

@@ -39,7 +39,12 @@ impl<S: Sync> FromRequest<S> for BlobTrigger {
     async fn from_request(request: Request, _: &S) -> Result<Self, CallError> {
         let (context, body) = body::read(request).await?;
         let trigger = &context.function.trigger;
-        read(&trigger.name, trigger.data_type, &body).map_err(CallError::from_error)
+        let (content, uri) =
+            read(&trigger.name, trigger.data_type, &body).map_err(CallError::from_error)?;
+        Ok(Self {
+            body: body.replaced(content).into_shared(),
+            uri,
+        })
     }
 }
 
@@ -47,17 +52,14 @@ fn read(
     binding: &str,
     data_type: Option<DataType>,
     body: &[u8],
-) -> Result<BlobTrigger, EnvelopeError> {
+) -> Result<(Vec<u8>, Option<String>), EnvelopeError> {
     let envelope = Envelope::parse(body)?;
     let data = scalar(envelope.data(binding)?);
-    let body = match data_type {
+    let content = match data_type {
         Some(DataType::String) => data.into_owned().into_bytes(),
         _ => BASE64
             .decode(data.as_bytes())
             .map_err(|_| EnvelopeError::Other("the blob is not valid base64"))?,
     };
-    Ok(BlobTrigger {
-        body: body.into(),
-        uri: envelope.metadata.text("Uri").map(Cow::into_owned),
-    })
+    Ok((content, envelope.metadata.text("Uri").map(Cow::into_owned)))
 }

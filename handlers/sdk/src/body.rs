@@ -1,5 +1,7 @@
-//! Reading the body of a call, up to the limit that its function has.
+//! Reading the body of a call: as much as is admitted, up to the limit that its function has.
 
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -9,6 +11,7 @@ use bytes::Bytes;
 use http_body_util::BodyExt;
 use tracing::Span;
 
+use crate::budget::{Admission, ByteBudget};
 use crate::error::CallError;
 use crate::function_json::FunctionConfig;
 
@@ -18,19 +21,68 @@ pub(crate) struct CallContext {
     pub(crate) function: Arc<FunctionConfig>,
     /// In bytes.
     pub(crate) body_limit: usize,
+    pub(crate) budget: Arc<ByteBudget>,
     /// The call's own span, whatever span is current.
     pub(crate) span: Span,
 }
 
-/// Trusting Content-Length further than this would let one header reserve the memory.
-const MAX_RESERVED: usize = 4 * 1024 * 1024;
+/// The whole body of a call, in one piece, and its share of what may be held.
+pub(crate) struct CallBody {
+    pub(crate) bytes: Vec<u8>,
+    /// Given back with the bytes.
+    _admission: Admission,
+}
+
+impl CallBody {
+    /// A body that did not come with a call.
+    pub(crate) fn unaccounted(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            _admission: Admission::default(),
+        }
+    }
+
+    /// The same share for what the body was turned into.
+    pub(crate) fn replaced(self, bytes: Vec<u8>) -> Self {
+        Self { bytes, ..self }
+    }
+
+    /// Slices of the result keep all of it, and its share.
+    pub(crate) fn into_shared(self) -> Bytes {
+        Bytes::from_owner(self)
+    }
+}
+
+impl AsRef<[u8]> for CallBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Deref for CallBody {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for CallBody {
+    /// Without the content, which is not for logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CallBody({} bytes)", self.bytes.len())
+    }
+}
+
+/// What is read of a body of unknown length before it first grows.
+const FIRST_CAPACITY: usize = 16 * 1024;
 
 /// The context of a call and its whole body.
 ///
 /// # Errors
 /// Where the request did not come through a `FunctionApp`, the body is too long (413), or the
 /// connection broke.
-pub(crate) async fn read(request: Request) -> Result<(CallContext, Bytes), CallError> {
+pub(crate) async fn read(request: Request) -> Result<(CallContext, CallBody), CallError> {
     let (parts, body) = request.into_parts();
     let context = parts.extensions.get::<CallContext>().cloned();
     let context = context.ok_or_else(|| {
@@ -46,14 +98,21 @@ pub(crate) async fn read(request: Request) -> Result<(CallContext, Bytes), CallE
     if announced.is_some_and(|length| length > context.body_limit) {
         return Err(too_long(context.body_limit));
     }
-    let bytes = collect(body, announced.unwrap_or(0), context.body_limit).await?;
-    Ok((context, bytes))
+    let body = collect(body, announced, context.body_limit, &context.budget).await?;
+    Ok((context, body))
 }
 
 /// Into one piece: the parser wants it contiguous, and chunks kept until the end would need twice
 /// the memory.
-async fn collect(mut body: Body, announced: usize, limit: usize) -> Result<Bytes, CallError> {
-    let mut bytes = Vec::with_capacity(announced.min(MAX_RESERVED));
+async fn collect(
+    mut body: Body,
+    announced: Option<usize>,
+    limit: usize,
+    budget: &Arc<ByteBudget>,
+) -> Result<CallBody, CallError> {
+    let mut admission = budget.admit(announced.unwrap_or(0)).await;
+    // Memory that nothing is written to costs nothing, so an announcement that is not kept does no harm.
+    let mut bytes = Vec::with_capacity(announced.unwrap_or(FIRST_CAPACITY.min(limit)));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(CallError::from_error)?;
         let Some(chunk) = frame.data_ref() else {
@@ -62,9 +121,20 @@ async fn collect(mut body: Body, announced: usize, limit: usize) -> Result<Bytes
         if chunk.len() > limit - bytes.len() {
             return Err(too_long(limit));
         }
+        let length = bytes.len() + chunk.len();
+        if length > bytes.capacity() {
+            // While it moves, the old half is there too: together no more than what is admitted.
+            let capacity = length.max(bytes.capacity() * 2).min(limit);
+            admission.grow(capacity).await;
+            bytes.reserve_exact(capacity - bytes.len());
+        }
         bytes.extend_from_slice(chunk);
     }
-    Ok(bytes.into())
+    admission.settle(bytes.len());
+    Ok(CallBody {
+        bytes,
+        _admission: admission,
+    })
 }
 
 fn too_long(limit: usize) -> CallError {

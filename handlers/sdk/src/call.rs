@@ -18,6 +18,7 @@ use tracing::{Instrument, error};
 
 use crate::answer;
 use crate::body::CallContext;
+use crate::budget::ByteBudget;
 use crate::call_log::CallLog;
 use crate::error::{CallError, Reported};
 use crate::function_json::FunctionConfig;
@@ -34,6 +35,7 @@ pub(crate) struct Function {
     pub(crate) deadline: Duration,
     /// In bytes.
     pub(crate) body_limit: usize,
+    pub(crate) budget: Arc<ByteBudget>,
     /// `None` for a forwarded HTTP function.
     pub(crate) turns: Option<Semaphore>,
 }
@@ -92,6 +94,7 @@ impl Function {
         request.extensions_mut().insert(CallContext {
             function: Arc::clone(&self.config),
             body_limit: self.body_limit,
+            budget: Arc::clone(&self.budget),
             span: span.clone(),
         });
         async move {

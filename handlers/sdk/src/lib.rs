@@ -94,7 +94,8 @@
 //! - Outputs that function.json does not declare fail the call; the host would drop them.
 //! - Values that the host encodes twice, and the documentation once, are read either way.
 //! - A body is never refused for a size that the host may send; see [`HostConfig::body_limit`].
-//! - Calls above a limit wait with their bodies unread ([`FunctionApp::max_concurrent_calls`]).
+//! - Calls above a limit wait with their bodies unread, by number ([`FunctionApp::max_concurrent_calls`]) and by
+//!   size ([`FunctionApp::max_body_bytes`]).
 //! - Where the host is killed, the program ends instead of holding its port as an orphan.
 //! - Each call has a span with its invocation id, function, partition and `traceparent`; its warnings
 //!   and errors also go into the `Logs` of its answer.
@@ -111,6 +112,7 @@ mod answer;
 mod app;
 mod blob;
 mod body;
+mod budget;
 mod call;
 mod call_log;
 pub mod connection;

@@ -68,15 +68,17 @@ fn is_of_one_connection(kind: ErrorKind) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::sync::Arc;
+    use std::sync::{Arc, Mutex};
 
     use axum::body::{Body, to_bytes};
+    use axum::extract::State;
     use axum::routing::post;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::sync::Semaphore;
     use tokio::time::timeout;
 
     use super::*;
+    use crate::{EventHubBatch, FunctionApp, FunctionDefinition, HostConfig, TimerInfo};
 
     const LARGE: usize = 4 * 1024 * 1024;
 
@@ -141,6 +143,135 @@ mod tests {
         for _ in 0..2 {
             begin(&mut client, &"x".repeat(40 * 1024), 0).await;
             is_answered(&mut client).await;
+        }
+    }
+
+    const TIMER: FunctionDefinition = FunctionDefinition::new(
+        "Tick",
+        "timerTrigger",
+        r#"{"bindings":[{"type":"timerTrigger","direction":"in","name":"timer","schedule":"0 * * * * *"}]}"#,
+    );
+
+    fn keeps(name: &'static str) -> FunctionDefinition {
+        FunctionDefinition::new(
+            name,
+            "eventHubTrigger",
+            r#"{"bindings":[{"type":"eventHubTrigger","direction":"in","name":"events","connection":"Hub",
+            "eventHubName":"telemetry","consumerGroup":"g","cardinality":"many","dataType":"binary"}]}"#,
+        )
+    }
+
+    /// A batch of one event whose body is half of `size`.
+    fn batch(size: usize) -> Vec<u8> {
+        let body = "eHh4".repeat(size / 6);
+        let call = serde_json::json!({
+            "Data": {"events": format!("[\"{body}\"]")},
+            "Metadata": {"PartitionContext": {"PartitionId": "0"}, "SequenceNumberArray": "[1]",
+                "EnqueuedTimeUtcArray": "[\"2024-05-01T12:00:00\"]"},
+        });
+        call.to_string().into_bytes()
+    }
+
+    /// Writes until nothing more is taken, and returns how much was.
+    async fn write(client: &mut DuplexStream, bytes: &[u8]) -> usize {
+        let mut taken = 0;
+        while taken < bytes.len() {
+            match timeout(Duration::from_secs(1), client.write(&bytes[taken..])).await {
+                Ok(written) => taken += written.unwrap(),
+                Err(_) => break,
+            }
+        }
+        taken
+    }
+
+    fn request(function: &str, body: &[u8], announced: bool) -> Vec<u8> {
+        let head = format!("POST /{function} HTTP/1.1\r\nhost: x\r\n");
+        if announced {
+            let head = format!("{head}content-length: {}\r\n\r\n", body.len());
+            return [head.as_bytes(), body].concat();
+        }
+        let mut request = format!("{head}transfer-encoding: chunked\r\n\r\n").into_bytes();
+        // As the host's client does.
+        for chunk in body.chunks(1024) {
+            request.extend(format!("{:x}\r\n", chunk.len()).bytes());
+            request.extend(chunk);
+            request.extend(b"\r\n");
+        }
+        request.extend(b"0\r\n\r\n");
+        request
+    }
+
+    async fn succeeds(client: &mut DuplexStream) {
+        let mut status = [0; 12];
+        let read = client.read_exact(&mut status);
+        timeout(Duration::from_secs(1), read)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(status, *b"HTTP/1.1 200");
+    }
+
+    /// What functions keep of their batches counts, over all of them; and small calls go on.
+    #[tokio::test(start_paused = true)]
+    async fn a_large_batch_waits_for_what_others_hold() {
+        type Kept = Arc<Mutex<Vec<EventHubBatch>>>;
+        let kept = Kept::default();
+        let keep = async |State(kept): State<Kept>, batch: EventHubBatch| {
+            kept.lock().unwrap().push(batch);
+        };
+        let router = FunctionApp::new(Arc::clone(&kept), HostConfig::default())
+            .max_body_bytes(2 * LARGE)
+            .function(keeps("First"), keep)
+            .function(keeps("Second"), keep)
+            .function(TIMER, async |_: TimerInfo| {})
+            .into_router()
+            .unwrap();
+        for announced in [true, false] {
+            let mut first = connected(router.clone());
+            let large = batch(LARGE * 3 / 2);
+            let call = request("First", &large, announced);
+            assert_eq!(write(&mut first, &call).await, call.len());
+            succeeds(&mut first).await;
+
+            let mut second = connected(router.clone());
+            let call = request("Second", &large, announced);
+            let taken = write(&mut second, &call).await;
+            // Without an announcement, as much as there is room for.
+            let room = if announced { 0 } else { LARGE / 2 };
+            assert!(taken <= room + READ_AHEAD + IN_TRANSIT, "{taken} bytes");
+
+            let mut small = connected(router.clone());
+            let timer = br#"{"Data":{"timer":{"IsPastDue":false}},"Metadata":{}}"#;
+            for call in [
+                request("Tick", timer, announced),
+                request("First", &batch(99_999), announced),
+            ] {
+                write(&mut small, &call).await;
+                succeeds(&mut small).await;
+                small = connected(router.clone());
+            }
+
+            kept.lock().unwrap().clear();
+            assert_eq!(write(&mut second, &call[taken..]).await, call.len() - taken);
+            succeeds(&mut second).await;
+            kept.lock().unwrap().clear();
+
+            // Larger than all that may be held, so alone.
+            let mut alone = connected(router.clone());
+            let call = request("First", &batch(LARGE * 5), announced);
+            assert_eq!(write(&mut alone, &call).await, call.len());
+            succeeds(&mut alone).await;
+            let mut next = connected(router.clone());
+            let call = request("Second", &batch(LARGE), announced);
+            let taken = write(&mut next, &call).await;
+            assert!(
+                taken <= READ_AHEAD + IN_TRANSIT + 1024 * 1024,
+                "{taken} bytes"
+            );
+            kept.lock().unwrap().clear();
+            assert_eq!(write(&mut next, &call[taken..]).await, call.len() - taken);
+            succeeds(&mut next).await;
+            kept.lock().unwrap().clear();
         }
     }
 }

@@ -46,7 +46,7 @@ static FORMS: LazyLock<Vec<(&str, &str, FunctionConfig)>> = LazyLock::new(|| {
 pub fn check(bytes: &[u8]) {
     let call = Bytes::copy_from_slice(bytes);
     for (cardinality, _, config) in FORMS.iter() {
-        match EventHubBatch::parse(config, &call) {
+        match EventHubBatch::parse(config, call.to_vec()) {
             Ok(batch) => check_batch(&call, &batch, *cardinality == "one"),
             Err(error) => {
                 let line = error.to_string();
@@ -194,7 +194,7 @@ fn check_round_trip(bytes: &[u8]) {
         let binary = *data_type == "binary";
         for twice in [true, false] {
             let call = Bytes::from(envelope(&sent, binary, twice));
-            let batch = EventHubBatch::parse(config, &call)
+            let batch = EventHubBatch::parse(config, call.to_vec())
                 .unwrap_or_else(|error| panic!("{error}: {call:?}"));
             assert_eq!(batch.partition.partition_id, "7");
             assert_eq!(batch.events.len(), sent.len());

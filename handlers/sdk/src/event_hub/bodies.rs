@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::envelope::Data;
+use crate::body::CallBody;
 use crate::envelope::EnvelopeError;
 use crate::function_json::DataType;
 use crate::json::Text;
@@ -19,27 +20,48 @@ pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Decodes the value of the trigger's binding.
-pub(super) fn decode(data_type: Option<DataType>, data: Data) -> Result<Vec<Bytes>, EnvelopeError> {
+/// Decodes the value of the trigger's binding. Also returns the call that the bodies may be slices of.
+pub(super) fn decode(
+    data_type: Option<DataType>,
+    data: Data,
+    mut call: CallBody,
+) -> Result<(Vec<Bytes>, Bytes), EnvelopeError> {
     let binary = matches!(data_type, Some(DataType::Binary | DataType::Stream));
-    match (data, data_type) {
+    if let Data::Base64(mut places) = data {
+        // Where they stand: a second buffer would hold most of a large call once more.
+        for (index, place) in places.iter_mut().enumerate() {
+            let text = &mut call.bytes[place.clone()];
+            let length = decode_in_place(text).ok_or(EnvelopeError::NotBase64 { index })?;
+            place.end = place.start + length;
+        }
+        let call = call.into_shared();
+        let bodies = places.into_iter().map(|place| call.slice(place));
+        return Ok((bodies.collect(), call));
+    }
+    let call = call.into_shared();
+    let bodies = match (data, data_type) {
         (Data::One(text), _) if binary => {
             let mut body = Vec::new();
             append_base64(0, &text, &mut body)?;
-            Ok(vec![body.into()])
+            vec![body.into()]
         }
-        (Data::One(text), _) => Ok(vec![text.into_bytes().into()]),
-        (Data::Many(array), Some(DataType::String)) => joined(&array, |_, text, buffer| {
-            buffer.extend_from_slice(text.as_bytes());
-            Ok(())
-        }),
-        (Data::Many(array), Some(_)) => joined(&array, append_base64),
+        (Data::One(text), _) => vec![text.into_bytes().into()],
+        (Data::Many(array), Some(DataType::String)) => {
+            joined(&array.get(&call)?, |_, text, buffer| {
+                buffer.extend_from_slice(text.as_bytes());
+                Ok(())
+            })?
+        }
+        (Data::Many(array), Some(_)) => joined(&array.get(&call)?, append_base64)?,
         (Data::Many(array), None) => {
+            let array = array.get(&call)?;
             let elements: Vec<&RawValue> = parse(&array)?;
             let slice = |element: &RawValue| array.slice_ref(element.get().as_bytes());
-            Ok(elements.into_iter().map(slice).collect())
+            elements.into_iter().map(slice).collect()
         }
-    }
+        (Data::Base64(_), _) => Vec::new(),
+    };
+    Ok((bodies, call))
 }
 
 /// One buffer for all bodies: an allocation for each would cost more than its decoding.
@@ -69,6 +91,66 @@ fn append_base64(index: usize, text: &str, buffer: &mut Vec<u8>) -> Result<(), E
         .map_err(|_| EnvelopeError::NotBase64 { index })
 }
 
+/// Base64 decoded at a time: whole groups of four.
+const PIECE: usize = 1024;
+
+/// Decodes to the beginning of the same bytes, and returns the length; `None` where it is not base64.
+fn decode_in_place(text: &mut [u8]) -> Option<usize> {
+    // What is decoded would overlap with what is not yet, so it goes by way of the stack.
+    let mut decoded = [0; PIECE];
+    let (mut read, mut written) = (0, 0);
+    while read < text.len() {
+        let end = text.len().min(read + PIECE);
+        let length = BASE64.decode_slice(&text[read..end], &mut decoded).ok()?;
+        // Padding ends the text.
+        if end < text.len() && length < PIECE / 4 * 3 {
+            return None;
+        }
+        text[written..written + length].copy_from_slice(&decoded[..length]);
+        read = end;
+        written += length;
+    }
+    Some(written)
+}
+
 fn parse<'a, T: serde::Deserialize<'a>>(array: &'a Bytes) -> Result<Vec<T>, EnvelopeError> {
     serde_json::from_slice(array).map_err(|error| EnvelopeError::json("Data", &error))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn padding_in_the_middle_is_no_base64() {
+        let mut text = [b'A'; PIECE * 2];
+        assert_eq!(decode_in_place(&mut text), Some(PIECE / 2 * 3));
+        let mut text = [b'A'; PIECE * 2];
+        text[PIECE - 1] = b'=';
+        assert_eq!(decode_in_place(&mut text), None);
+    }
+
+    proptest! {
+        #[test]
+        fn decoding_in_place_is_decoding(
+            body in prop::collection::vec(any::<u8>(), 0..4 * PIECE), padded in any::<bool>(),
+            at in any::<prop::sample::Index>(), byte in prop::option::of(any::<u8>()),
+        ) {
+            let mut text = BASE64.encode(&body).into_bytes();
+            if !padded {
+                text.retain(|byte| *byte != b'=');
+            }
+            if let (Some(byte), false) = (byte, text.is_empty()) {
+                let at = at.index(text.len());
+                text[at] = byte;
+            }
+            let expected = BASE64.decode(&text).ok();
+            let length = decode_in_place(&mut text);
+            prop_assert_eq!(length.map(|length| &text[..length]), expected.as_deref());
+        }
+    }
 }

@@ -1,7 +1,8 @@
 //! The Event Hubs trigger: one batch of events of one partition a call.
 //!
-//! A batch can hold a thousand events, so this is where time goes. Bodies are decoded into one buffer
-//! and handed out as slices of it; the properties of an event stay the text that they came as.
+//! A batch can hold a thousand events, so this is where time and memory go. The call stays the one buffer that it
+//! was read into: bodies are decoded where they stand and handed out as slices, and the properties of an event stay
+//! the text that they came as until somebody asks for one.
 
 mod bodies;
 mod envelope;
@@ -15,7 +16,7 @@ use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
 use time::UtcDateTime;
 
-use crate::body;
+use crate::body::{self, CallBody};
 use crate::error::CallError;
 use crate::function_json::{Cardinality, DataType, FunctionConfig};
 
@@ -106,7 +107,11 @@ impl EventHubBatch {
     ///
     /// # Errors
     /// Where the body is not such a call; the message says which part, and never quotes it.
-    pub fn parse(function: &FunctionConfig, body: &Bytes) -> Result<Self, CallError> {
+    pub fn parse(function: &FunctionConfig, body: Vec<u8>) -> Result<Self, CallError> {
+        Self::read(function, CallBody::unaccounted(body))
+    }
+
+    fn read(function: &FunctionConfig, body: CallBody) -> Result<Self, CallError> {
         let trigger = &function.trigger;
         let format = Format {
             many: trigger.cardinality != Some(Cardinality::One),
@@ -123,12 +128,18 @@ struct Format {
     data_type: Option<DataType>,
 }
 
+impl Format {
+    fn is_binary(self) -> bool {
+        matches!(self.data_type, Some(DataType::Binary | DataType::Stream))
+    }
+}
+
 impl<S: Sync> FromRequest<S> for EventHubBatch {
     type Rejection = CallError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, CallError> {
         let (context, body) = body::read(request).await?;
-        let batch = Self::parse(&context.function, &body)?;
+        let batch = Self::read(&context.function, body)?;
         context
             .span
             .record("partition.id", batch.partition.partition_id.as_str());

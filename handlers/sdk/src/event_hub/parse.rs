@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use time::UtcDateTime;
 
-use super::envelope::{BatchEnvelope, Column, Columns};
+use super::envelope::{ArrayText, BatchEnvelope, Column, Columns};
 use super::{Event, EventHubBatch, Format, PartitionContext, Properties, RetryContext, bodies};
+use crate::body::CallBody;
 use crate::envelope::EnvelopeError;
 use crate::json::{Members, Text, scalar, string, unwrapped};
 use crate::timestamp::parse_utc;
@@ -16,14 +16,15 @@ use crate::timestamp::parse_utc;
 pub(super) fn batch(
     binding: &str,
     format: Format,
-    body: &Bytes,
+    call: CallBody,
 ) -> Result<EventHubBatch, EnvelopeError> {
-    let envelope = BatchEnvelope::parse(body, binding, format.many)?;
+    let envelope = BatchEnvelope::parse(&call, binding, format.many, format.is_binary())?;
     let data = envelope
         .data
         .ok_or_else(|| EnvelopeError::NoData(binding.to_owned()))?;
-    let bodies = bodies::decode(format.data_type, data)?;
+    let (bodies, call) = bodies::decode(format.data_type, data, call)?;
     let rows = Rows {
+        call: &call,
         columns: &envelope.columns,
         events: bodies.len(),
     };
@@ -69,45 +70,48 @@ pub(super) fn batch(
         )
         .collect();
     Ok(EventHubBatch {
-        partition: partition(envelope.trigger_partition.or(envelope.partition))?,
+        partition: partition(envelope.trigger_partition.or(envelope.partition).as_deref())?,
         events,
-        retry: envelope.retry.map(retry).transpose()?,
+        retry: envelope.retry.as_deref().map(retry).transpose()?,
     })
 }
 
 /// Columns of the metadata, as many elements each as there are events.
 struct Rows<'a> {
+    call: &'a Bytes,
     columns: &'a Columns,
     events: usize,
 }
 
-impl<'a> Rows<'a> {
+impl Rows<'_> {
     fn sequence_numbers(&self) -> Result<Option<Vec<i64>>, EnvelopeError> {
-        self.column(Column::SequenceNumber, "a whole number", Some, |element| {
+        let quick = |array: &[u8]| serde_json::from_slice(array).ok();
+        self.column(Column::SequenceNumber, "a whole number", quick, |element| {
             scalar(element).parse().ok()
         })
     }
 
     fn times(&self) -> Result<Option<Vec<UtcDateTime>>, EnvelopeError> {
-        self.column(
-            Column::EnqueuedTime,
-            "a time",
-            |Text(text)| parse_utc(&text),
-            |element| parse_utc(&scalar(element)),
-        )
+        let quick = |array: &[u8]| {
+            let texts: Vec<Text<'_>> = serde_json::from_slice(array).ok()?;
+            texts.iter().map(|Text(text)| parse_utc(text)).collect()
+        };
+        self.column(Column::EnqueuedTime, "a time", quick, |element| {
+            parse_utc(&scalar(element))
+        })
     }
 
     /// `OffsetStringArray` is the newer one, and holds offsets that are no numbers.
     fn offsets(&self) -> Result<Vec<Box<str>>, EnvelopeError> {
+        let quick = |array: &[u8]| {
+            let texts: Vec<Text<'_>> = serde_json::from_slice(array).ok()?;
+            Some(texts.into_iter().map(|Text(text)| text.into()).collect())
+        };
         for column in [Column::OffsetString, Column::Offset] {
-            let offsets = self.optional_column(
-                column,
-                |Text(text)| Some(text.into()),
-                |element| match element.get() {
-                    "null" => Some(Box::default()),
-                    _ => Some(scalar(element).into()),
-                },
-            )?;
+            let offsets = self.optional_column(column, quick, |element| match element.get() {
+                "null" => Some(Box::default()),
+                _ => Some(scalar(element).into()),
+            })?;
             if !offsets.is_empty() {
                 return Ok(offsets);
             }
@@ -116,25 +120,33 @@ impl<'a> Rows<'a> {
     }
 
     fn partition_keys(&self) -> Result<Vec<Option<Box<str>>>, EnvelopeError> {
-        self.optional_column(
-            Column::PartitionKey,
-            |key: Option<Text<'_>>| Some(key.map(|Text(text)| text.into())),
-            |element| match element.get() {
-                "null" => Some(None),
-                _ => Some(Some(scalar(element).into())),
-            },
-        )
+        let quick = |array: &[u8]| {
+            let keys: Vec<Option<Text<'_>>> = serde_json::from_slice(array).ok()?;
+            let owned = |key: Option<Text<'_>>| key.map(|Text(text)| text.into());
+            Some(keys.into_iter().map(owned).collect())
+        };
+        self.optional_column(Column::PartitionKey, quick, |element| match element.get() {
+            "null" => Some(None),
+            _ => Some(Some(scalar(element).into())),
+        })
     }
 
     /// One bag for each event; empty ones where the column is absent.
     fn properties(&self, column: Column) -> Result<Vec<Properties>, EnvelopeError> {
-        let Some(array) = self.columns.get(column) else {
+        let Some(text) = self.columns.get(column) else {
             return Ok(vec![Properties::default(); self.events]);
         };
-        if let Some(objects) = split_objects(array, self.events) {
+        // Most are never looked at, and stay as they came.
+        if let ArrayText::Escaped(range) = text
+            && let Some(objects) = split_objects(&self.call.slice(range.clone()), self.events)
+        {
+            return Ok(objects.into_iter().map(Properties::escaped).collect());
+        }
+        let array = text.get(self.call)?;
+        if let Some(objects) = split_objects(&array, self.events) {
             return Ok(objects.into_iter().map(Properties::new).collect());
         }
-        let elements: Vec<&RawValue> = elements(column, array)?;
+        let elements: Vec<&RawValue> = elements(column, &array)?;
         if elements.is_empty() {
             return Ok(vec![Properties::default(); self.events]);
         }
@@ -150,37 +162,37 @@ impl<'a> Rows<'a> {
     }
 
     /// A column that may be absent or empty.
-    fn optional_column<Q: Deserialize<'a>, T>(
+    fn optional_column<T>(
         &self,
         column: Column,
-        quick: impl Fn(Q) -> Option<T>,
+        quick: impl Fn(&[u8]) -> Option<Vec<T>>,
         thorough: impl Fn(&RawValue) -> Option<T>,
     ) -> Result<Vec<T>, EnvelopeError> {
-        match self.columns.get(column).map(|array| array.trim_ascii()) {
-            None | Some(b"[]") => Ok(Vec::new()),
-            Some(_) => Ok(self
-                .column(column, "a string", quick, thorough)?
-                .unwrap_or_default()),
+        let Some(text) = self.columns.get(column) else {
+            return Ok(Vec::new());
+        };
+        if text.get(self.call)?.trim_ascii() == b"[]" {
+            return Ok(Vec::new());
         }
+        let values = self.column(column, "a string", quick, thorough)?;
+        Ok(values.unwrap_or_default())
     }
 
     /// Reads a column as what the host writes today, and element by element only where that fails.
-    fn column<Q: Deserialize<'a>, T>(
+    fn column<T>(
         &self,
         column: Column,
         expected: &'static str,
-        quick: impl Fn(Q) -> Option<T>,
+        quick: impl Fn(&[u8]) -> Option<Vec<T>>,
         thorough: impl Fn(&RawValue) -> Option<T>,
     ) -> Result<Option<Vec<T>>, EnvelopeError> {
-        let Some(array) = self.columns.get(column) else {
+        let Some(text) = self.columns.get(column) else {
             return Ok(None);
         };
-        let values = serde_json::from_slice::<Vec<Q>>(array)
-            .ok()
-            .and_then(|all| all.into_iter().map(quick).collect::<Option<Vec<T>>>());
-        let values = match values {
+        let array = text.get(self.call)?;
+        let values = match quick(&array) {
             Some(values) => values,
-            None => elements(column, array)?
+            None => elements(column, &array)?
                 .into_iter()
                 .enumerate()
                 .map(|(index, element)| {
@@ -205,7 +217,8 @@ impl<'a> Rows<'a> {
         read: impl Fn(&str) -> Option<T>,
     ) -> Result<Vec<T>, EnvelopeError> {
         let value = |bag: &Properties| {
-            let members = Members::parse(bag.as_json()).ok()?;
+            let json = bag.as_json();
+            let members = Members::parse(&json).ok()?;
             read(&members.text(property)?)
         };
         system_properties
@@ -230,7 +243,8 @@ impl<'a> Rows<'a> {
 /// properties; `None` where there may be another number of elements, or another form.
 ///
 /// Every `},{` between two elements is found, and perhaps some inside of them. So where as many are found
-/// as the events need, they are the right ones; no parser has to walk through what nobody may ask for.
+/// as the events need, they are the right ones; no parser has to walk through what nobody may ask for. In the content of a string
+/// none of the three is written in another way.
 fn split_objects(array: &Bytes, events: usize) -> Option<Vec<Bytes>> {
     let inner_end = array.len().checked_sub(1)?;
     if !array.starts_with(b"[{") || !array.ends_with(b"}]") {

@@ -4,50 +4,65 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
+use memchr::memmem;
 use serde::Deserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
+use super::scan::{Unescaped, unescape};
 use crate::json::Text;
 
 /// A bag of properties: the text of a JSON object, parsed only on demand.
 ///
 /// Most properties of most events are never looked at, so finding one by name reads the text again
 /// each time, up to that name.
-#[derive(Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Properties {
-    /// Empty for no properties. UTF-8, because it is a part of a string.
-    json: Bytes,
+    /// Empty for no properties.
+    text: Bytes,
+    /// Whether it is still the content of a JSON string, in which the host sends the properties of a batch.
+    escaped: bool,
 }
 
 impl Properties {
-    /// `json` must be UTF-8; whether it is an object is found out when it is read.
+    /// Whether `json` is an object is found out when it is read.
     pub(super) fn new(json: Bytes) -> Self {
-        Self { json }
+        Self {
+            text: json,
+            escaped: false,
+        }
+    }
+
+    /// `text` is the content of a JSON string.
+    pub(super) fn escaped(text: Bytes) -> Self {
+        Self {
+            escaped: memchr::memchr(b'\\', &text).is_some(),
+            text,
+        }
     }
 
     /// The value of a property that is a string; names are case-sensitive.
     pub fn get_str(&self, name: &str) -> Option<Cow<'_, str>> {
-        let mut found = None;
-        let search = Search {
-            name,
-            found: &mut found,
-        };
-        // Stops in the middle of the object, which the parser then reports as an error; what it has
-        // found by then is good.
-        _ = serde_json::Deserializer::from_str(self.as_json()).deserialize_map(search);
-        found
+        if self.escaped
+            && let Some(found) = find_escaped(&self.text, name)
+        {
+            return found.map(Cow::Borrowed);
+        }
+        match self.as_json() {
+            Cow::Borrowed(json) => search(json, name),
+            Cow::Owned(json) => search(&json, name).map(|found| Cow::Owned(found.into_owned())),
+        }
     }
 
     /// All properties, in the order of the text.
     pub fn entries(&self) -> Vec<(String, Value)> {
         // With serde_json's default features a `Map` would sort them.
-        serde_json::from_str::<Entries>(self.as_json()).map_or_else(|_| Vec::new(), |all| all.0)
+        serde_json::from_str::<Entries>(&self.as_json()).map_or_else(|_| Vec::new(), |all| all.0)
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        let inner = self.json.trim_ascii();
+        let inner = self.text.trim_ascii();
         inner.is_empty()
             || inner
                 .strip_prefix(b"{")
@@ -55,18 +70,78 @@ impl Properties {
     }
 
     /// The text of the JSON object; `{}` for no properties.
-    pub fn as_json(&self) -> &str {
-        match std::str::from_utf8(&self.json) {
-            Ok("") | Err(_) => "{}",
-            Ok(json) => json,
+    pub fn as_json(&self) -> Cow<'_, str> {
+        if self.text.is_empty() {
+            return Cow::Borrowed("{}");
         }
+        if self.escaped
+            && let Unescaped::Whole(json) = unescape(&self.text)
+        {
+            let json = String::from_utf8(json);
+            return Cow::Owned(
+                json.unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+            );
+        }
+        // What cannot be unescaped is shown as it is: no JSON, but all there is.
+        String::from_utf8_lossy(&self.text)
     }
+}
+
+/// By what they say, not by how they came.
+impl PartialEq for Properties {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_json() == other.as_json()
+    }
+}
+
+impl Eq for Properties {}
+
+/// Looks for a string in an object that is still escaped; `None` where it takes a closer look.
+///
+/// In an object without inner objects and arrays, `\"name\":\"` is found at a property of that name and nowhere else:
+/// within a string each of the four quotes would have two more backslashes.
+fn find_escaped<'a>(object: &'a [u8], name: &str) -> Option<Option<&'a str>> {
+    let contains = |part: &[u8]| memmem::find(object, part).is_some();
+    // A name of these is written in one way, unless somebody writes letters as numbers.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if name.is_empty() || !name.bytes().all(plain) || contains(b"\\u") {
+        return None;
+    }
+    if contains(b"\":{") || contains(b"\":[") {
+        return None;
+    }
+    let before_value = format!("\\\"{name}\\\":\\\"");
+    let Some(found) = memmem::find(object, before_value.as_bytes()) else {
+        return (!contains(name.as_bytes())).then_some(None);
+    };
+    if !matches!(object.get(found.checked_sub(1)?), Some(b'{' | b',')) {
+        return None;
+    }
+    let value = &object[found + before_value.len()..];
+    let end = memchr::memchr(b'\\', value)?;
+    // Another escape than that of the quote at its end: the value itself has escapes.
+    if value.get(end + 1) != Some(&b'"') {
+        return None;
+    }
+    std::str::from_utf8(&value[..end]).ok().map(Some)
+}
+
+fn search<'de>(json: &'de str, name: &str) -> Option<Cow<'de, str>> {
+    let mut found = None;
+    let search = Search {
+        name,
+        found: &mut found,
+    };
+    // Stops in the middle of the object, which the parser then reports as an error; what it has
+    // found by then is good.
+    _ = serde_json::Deserializer::from_str(json).deserialize_map(search);
+    found
 }
 
 impl fmt::Debug for Properties {
     /// Without contents, which are not for logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Properties({} bytes)", self.json.len())
+        write!(f, "Properties({} bytes)", self.text.len())
     }
 }
 
@@ -163,9 +238,81 @@ mod tests {
         assert_eq!(Properties::default().as_json(), "{}");
     }
 
+    /// As the host writes a batch's: the content of a string.
+    fn as_sent(json: &str) -> Properties {
+        let string = serde_json::to_string(json).unwrap_or_default();
+        let content = string[1..string.len() - 1].to_owned();
+        Properties::escaped(content.into())
+    }
+
+    #[test]
+    fn bags_that_are_still_escaped_are_the_same_bags() {
+        for json in [
+            "{}",
+            r#"{"kind":"flight"}"#,
+            r#"{"n":1,"o":{"kind":"no"},"kind":"flight"}"#,
+            r#"{"o":["kind",{"kind":"no"}],"kind":"flight"}"#,
+            r#"{"text":"\"kind\":\"no\"","kind":"flight"}"#,
+            r#"{"text":",\"kind\":\"no\",","kind":"flight"}"#,
+            r#"{"text":"{\"a\":{\"kind\":\"no\"}}","kind":"flight"}"#,
+            r#"{"text":"\\","kind":"flight"}"#,
+            r#"{"kind":"fl\"ight"}"#,
+            r#"{"kind":"back\\"}"#,
+            r#"{"kind":"caf\u00e9 é"}"#,
+            r#"{"\u006bind":"flight"}"#,
+            r#"{ "kind" : "flight" }"#,
+            r#"{"kind":7,"kinds":"no"}"#,
+            r#"{"mankind":"no"}"#,
+            r#"{"kind":"","x":"y"}"#,
+            r#"{"kind":"first","kind":"second"}"#,
+            "[]",
+            "{",
+        ] {
+            let (sent, plain) = (as_sent(json), Properties::new(json.to_owned().into()));
+            assert_eq!(sent.as_json(), json);
+            assert_eq!(sent, plain);
+            assert_eq!(sent.entries(), plain.entries());
+            assert_eq!(sent.is_empty(), plain.is_empty());
+            for name in ["kind", "text", "x", "n", "no", "", "ki\"nd"] {
+                assert_eq!(sent.get_str(name), plain.get_str(name), "{name} in {json}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_unescaped_is_shown_as_it_is() {
+        let bag = Properties::escaped(Bytes::from_static(br#"{\"a\":\"\x\"}"#));
+        assert_eq!(bag.as_json(), r#"{\"a\":\"\x\"}"#);
+        assert!(bag.entries().is_empty());
+        let bag = Properties::escaped(Bytes::from_static(b"{\\\"a\\\":\\\"\xff\\\"}"));
+        assert_eq!(bag.as_json(), "{\"a\":\"\u{fffd}\"}");
+    }
+
     proptest! {
         #[test]
+        fn properties_are_found_escaped_as_they_are_otherwise(
+            values in prop::collection::vec(("[abé\"\\\\]{0,2}", "[a-c{}:,é\"\\\\\n\\[\\]]{0,12}"), 0..6),
+            nested in any::<bool>(),
+        ) {
+            let mut object = serde_json::Map::new();
+            for (name, value) in &values {
+                object.insert(name.clone(), json!(value));
+            }
+            if nested {
+                object.insert("o".to_owned(), json!({"a": "no", "b": ["no"]}));
+            }
+            let json = Value::from(object).to_string();
+            let (sent, plain) = (as_sent(&json), Properties::new(json.into()));
+            for name in values.iter().map(|(name, _)| name.as_str()).chain(["a", "b", "", "o"]) {
+                prop_assert_eq!(sent.get_str(name), plain.get_str(name));
+            }
+            prop_assert_eq!(sent, plain);
+        }
+
+        #[test]
         fn no_text_makes_them_panic(json in "\\PC*", name in "\\PC*") {
+            let escaped = Properties::escaped(Bytes::from(json.clone()));
+            _ = (escaped.get_str(&name), escaped.entries(), escaped.is_empty());
             let bag = Properties::new(Bytes::from(json));
             _ = (bag.get_str(&name), bag.entries(), bag.is_empty());
         }

@@ -1,28 +1,27 @@
 //! A scanner for the outer levels of a batch's envelope.
 //!
 //! A general JSON parser would go over a batch's arrays twice, once to find where they end and once to
-//! unescape them, and these arrays are nearly all of the call. Everything else is left to `serde_json`.
+//! unescape them, and these arrays are nearly all of the call. Here only their ends are found; an array is
+//! unescaped when somebody asks for it, and of the properties no more than is asked for. Everything else is left
+//! to `serde_json`.
 
-use bytes::Bytes;
+use std::ops::Range;
+
+use memchr::memmem;
 use serde_json::value::RawValue;
 
+use super::envelope::ArrayText;
 use crate::envelope::EnvelopeError;
 use crate::json::string;
 
-/// Where unescaping begins; grows with what is found.
-const FIRST_CAPACITY: usize = 4 * 1024;
-
 pub(super) struct Scanner<'a> {
-    body: &'a Bytes,
-    text: &'a str,
+    bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Scanner<'a> {
-    pub(super) fn new(body: &'a Bytes) -> Result<Self, EnvelopeError> {
-        let text =
-            std::str::from_utf8(body).map_err(|_| EnvelopeError::Other("the call is not UTF-8"))?;
-        Ok(Self { body, text, at: 0 })
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
     }
 
     /// Reads an object. `read` gets the name of each member, and must read its value.
@@ -47,8 +46,8 @@ impl<'a> Scanner<'a> {
 
     /// Any value, as its text.
     pub(super) fn value(&mut self) -> Result<&'a RawValue, EnvelopeError> {
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        let mut values = serde_json::Deserializer::from_str(rest).into_iter::<&'a RawValue>();
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<&'a RawValue>();
         match values.next() {
             Some(Ok(value)) => {
                 self.at += values.byte_offset();
@@ -58,14 +57,48 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The JSON text of an array that is encoded once or twice; `None` for null.
-    pub(super) fn unwrapped(&mut self) -> Result<Option<Bytes>, EnvelopeError> {
+    /// An array that is encoded once or twice; `None` for null.
+    pub(super) fn array(&mut self) -> Result<Option<ArrayText>, EnvelopeError> {
         if self.take(b'"') {
-            let text = self.unescaped()?;
-            return Ok((*text != *b"null").then_some(text));
+            let start = self.at;
+            let end = string_end(self.bytes, start).ok_or_else(|| self.wrong())?;
+            self.at = end + 1;
+            let text = &self.bytes[start..end];
+            return Ok(match text {
+                b"null" => None,
+                _ if memchr::memchr(b'\\', text).is_some() => Some(ArrayText::Escaped(start..end)),
+                _ => Some(ArrayText::Plain(start..end)),
+            });
         }
         let value = self.value()?.get();
-        Ok((value != "null").then(|| self.body.slice_ref(value.as_bytes())))
+        Ok((value != "null").then(|| ArrayText::Plain(self.at - value.len()..self.at)))
+    }
+
+    /// The places of the elements of an array of strings that is encoded twice, and whose strings hold nothing that
+    /// is escaped: base64, as the host writes it. `None`, and nothing is read, where it is anything else.
+    pub(super) fn escaped_strings(&mut self) -> Option<Vec<Range<usize>>> {
+        // Whatever stands before the value has been read, so it is here or after white space.
+        self.peek()?;
+        let array = self.bytes.get(self.at..)?.strip_prefix(b"\"[")?;
+        let mut at = self.at + 2;
+        let mut places = Vec::new();
+        if array.starts_with(b"]\"") {
+            self.at = at + 2;
+            return Some(places);
+        }
+        loop {
+            let rest = self.bytes.get(at..)?.strip_prefix(b"\\\"")?;
+            let length = memchr::memchr(b'\\', rest)?;
+            places.push(at + 2..at + 2 + length);
+            at += 2 + length + 2;
+            match rest.get(length..)? {
+                [b'\\', b'"', b',', ..] => at += 1,
+                [b'\\', b'"', b']', b'"', ..] => break,
+                _ => return None,
+            }
+        }
+        self.at = at + 2;
+        Some(places)
     }
 
     /// Nothing but white space may follow.
@@ -74,76 +107,6 @@ impl<'a> Scanner<'a> {
             None => Ok(()),
             Some(_) => Err(self.wrong()),
         }
-    }
-
-    /// The rest of a string whose opening quote has been read.
-    fn unescaped(&mut self) -> Result<Bytes, EnvelopeError> {
-        let start = self.at;
-        let bytes = self.text.as_bytes();
-        let first = find_special(bytes, start).ok_or_else(|| self.wrong())?;
-        self.at = first;
-        if bytes[first] == b'"' {
-            self.at += 1;
-            return Ok(self.body.slice(start..first));
-        }
-        let mut text = Vec::with_capacity(FIRST_CAPACITY.max(first - start));
-        text.extend_from_slice(&bytes[start..first]);
-        loop {
-            self.at += unescape_blocks(&bytes[self.at..], &mut text);
-            // At what the blocks have left: an end, a rarer escape, or the last bytes of the call.
-            match bytes.get(self.at) {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(text.into());
-                }
-                Some(b'\\') => self.at = self.escape(&mut text)?,
-                Some(_) => {
-                    let end = find_special(bytes, self.at).ok_or_else(|| self.wrong())?;
-                    text.extend_from_slice(&bytes[self.at..end]);
-                    self.at = end;
-                }
-                None => return Err(self.wrong()),
-            }
-        }
-    }
-
-    /// Writes what the escape at the current place stands for, and returns where it ends.
-    fn escape(&self, text: &mut Vec<u8>) -> Result<usize, EnvelopeError> {
-        let bytes = self.text.as_bytes();
-        let plain = match bytes.get(self.at + 1) {
-            Some(byte @ (b'"' | b'\\' | b'/')) => *byte,
-            Some(b'n') => b'\n',
-            Some(b'r') => b'\r',
-            Some(b't') => b'\t',
-            Some(b'b') => 8,
-            Some(b'f') => 12,
-            Some(b'u') => return self.unicode_escape(text),
-            _ => return Err(self.wrong()),
-        };
-        text.push(plain);
-        Ok(self.at + 2)
-    }
-
-    fn unicode_escape(&self, text: &mut Vec<u8>) -> Result<usize, EnvelopeError> {
-        let unit = |at: usize| {
-            let hex = self.text.get(at..)?.strip_prefix("\\u")?.get(..4)?;
-            let digits = hex.bytes().all(|byte| byte.is_ascii_hexdigit());
-            digits.then(|| u16::from_str_radix(hex, 16).ok()).flatten()
-        };
-        let first = unit(self.at).ok_or_else(|| self.wrong())?;
-        let second = matches!(first, 0xD800..0xDC00)
-            .then(|| unit(self.at + 6))
-            .flatten();
-        let units = [first, second.unwrap_or_default()];
-        let pair = char::decode_utf16(units).next().and_then(Result::ok);
-        let (character, length) = match pair {
-            Some(character) if character.len_utf16() == 2 => (character, 12),
-            Some(character) => (character, 6),
-            // Half a pair: .NET's strings can hold one, UTF-8 cannot. Refused, it would hold its partition.
-            None => (char::REPLACEMENT_CHARACTER, 6),
-        };
-        text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-        Ok(self.at + length)
     }
 
     fn expect(&mut self, byte: u8) -> Result<(), EnvelopeError> {
@@ -162,7 +125,7 @@ impl<'a> Scanner<'a> {
 
     /// The next byte that is not white space.
     fn peek(&mut self) -> Option<u8> {
-        let rest = self.text.as_bytes().get(self.at..)?;
+        let rest = self.bytes.get(self.at..)?;
         let skipped = rest
             .iter()
             .position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'))?;
@@ -175,11 +138,130 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// Where the string ends whose content begins at `start`: the place of its quote.
+fn string_end(bytes: &[u8], start: usize) -> Option<usize> {
+    // An array's last bracket and the quote behind it, if no quote before that ends the string.
+    if let Some(found) = memmem::find(&bytes[start..], b"]\"") {
+        let end = start + found + 1;
+        if quotes_are_escaped(bytes, start, end) {
+            return Some(end);
+        }
+    }
+    let mut at = start;
+    loop {
+        at += memchr::memchr2(b'"', b'\\', bytes.get(at..)?)?;
+        if bytes[at] == b'"' {
+            return Some(at);
+        }
+        at += 2;
+    }
+}
+
+/// Whether before each quote stand one backslash or three, and no more: in JSON within JSON the quotes of names and
+/// strings, and the quotes within strings. False also where it would take a closer look.
+///
+/// Quotes stand a few bytes apart, at distances that no branch predictor knows, so this looks at every byte and the
+/// four before it without a branch; compilers make vector instructions of that.
+fn quotes_are_escaped(bytes: &[u8], start: usize, end: usize) -> bool {
+    const BEFORE: usize = 4;
+    let Some(window) = start
+        .checked_sub(BEFORE)
+        .and_then(|from| bytes.get(from..end))
+    else {
+        return false;
+    };
+    let length = window.len() - BEFORE;
+    let before = |places: usize| &window[BEFORE - places..][..length];
+    let (quotes, first, second, third, fourth) =
+        (before(0), before(1), before(2), before(3), before(4));
+    let mut wrong = 0;
+    for at in 0..length {
+        let quote = u8::from(quotes[at] == b'"');
+        let first = u8::from(first[at] == b'\\');
+        let second = u8::from(second[at] == b'\\');
+        let third = u8::from(third[at] == b'\\');
+        let fourth = u8::from(fourth[at] == b'\\');
+        let one = first & (second ^ 1);
+        let three = first & second & third & (fourth ^ 1);
+        wrong |= quote & ((one | three) ^ 1);
+    }
+    wrong == 0
+}
+
+/// The content of a JSON string, or where it is not one.
+pub(super) enum Unescaped {
+    Whole(Vec<u8>),
+    WrongAt(usize),
+}
+
+/// Unescapes what stands between a string's quotes.
+pub(super) fn unescape(bytes: &[u8]) -> Unescaped {
+    let mut text = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    loop {
+        at += unescape_blocks(&bytes[at..], &mut text);
+        // At what the blocks have left: a rarer escape, a quote, or the last bytes.
+        match bytes.get(at) {
+            None => return Unescaped::Whole(text),
+            Some(b'\\') => match escape(bytes, at, &mut text) {
+                Some(end) => at = end,
+                None => return Unescaped::WrongAt(at),
+            },
+            Some(b'"') => return Unescaped::WrongAt(at),
+            Some(_) => {
+                let end = find_special(bytes, at).unwrap_or(bytes.len());
+                text.extend_from_slice(&bytes[at..end]);
+                at = end;
+            }
+        }
+    }
+}
+
+/// Writes what the escape at a place stands for, and returns where it ends.
+fn escape(bytes: &[u8], at: usize, text: &mut Vec<u8>) -> Option<usize> {
+    let plain = match *bytes.get(at + 1)? {
+        byte @ (b'"' | b'\\' | b'/') => byte,
+        b'n' => b'\n',
+        b'r' => b'\r',
+        b't' => b'\t',
+        b'b' => 8,
+        b'f' => 12,
+        b'u' => return unicode_escape(bytes, at, text),
+        _ => return None,
+    };
+    text.push(plain);
+    Some(at + 2)
+}
+
+fn unicode_escape(bytes: &[u8], at: usize, text: &mut Vec<u8>) -> Option<usize> {
+    let unit = |at: usize| {
+        let hex = bytes.get(at..)?.strip_prefix(b"\\u")?.get(..4)?;
+        hex.iter().try_fold(0, |unit: u16, digit| {
+            let value = char::from(*digit).to_digit(16)?;
+            Some(unit << 4 | value as u16)
+        })
+    };
+    let first = unit(at)?;
+    let second = matches!(first, 0xD800..0xDC00)
+        .then(|| unit(at + 6))
+        .flatten();
+    let units = [first, second.unwrap_or_default()];
+    let pair = char::decode_utf16(units).next().and_then(Result::ok);
+    let (character, length) = match pair {
+        Some(character) if character.len_utf16() == 2 => (character, 12),
+        Some(character) => (character, 6),
+        // Half a pair: .NET's strings can hold one, UTF-8 cannot. Refused, it would hold its partition.
+        None => (char::REPLACEMENT_CHARACTER, 6),
+    };
+    text.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+    Some(at + length)
+}
+
 /// Bytes examined at a time, and more than is ever copied at once beyond them.
 const BLOCK: usize = 64;
 const PIECE: usize = 16;
 
-/// Unescapes whole blocks up to an unescaped quote or a rarer escape, and returns how far it came.
+/// Unescapes whole blocks up to a quote that is not escaped or a rarer escape, and returns how far it came.
 ///
 /// Escaped quotes stand a few bytes apart in JSON within JSON, at distances that no branch predictor
 /// knows. So all places of a block are found at once, without branches, and pieces between them are
@@ -257,33 +339,38 @@ fn find_special(bytes: &[u8], mut at: usize) -> Option<usize> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;
 
-    fn unescape(json: &str) -> Result<Vec<u8>, EnvelopeError> {
-        let body = Bytes::from(json.to_owned());
-        let mut scanner = Scanner::new(&body)?;
-        let text = scanner.unwrapped()?.unwrap_or_default().to_vec();
+    /// A string's content, by way of where it ends.
+    fn content(json: &str) -> Result<Vec<u8>, EnvelopeError> {
+        let call = Bytes::from(json.to_owned());
+        let mut scanner = Scanner::new(&call);
+        let text = scanner.array()?;
         scanner.end()?;
-        Ok(text)
+        match text {
+            Some(text) => Ok(text.get(&call)?.to_vec()),
+            None => Ok(Vec::new()),
+        }
     }
 
     #[test]
     fn every_escape_is_read() {
         let json = r#""a\"\\\/\b\f\n\r\t\u00e9\uD83D\uDE81z""#;
         let expected: String = serde_json::from_str(json).unwrap();
-        assert_eq!(unescape(json).unwrap(), expected.as_bytes());
+        assert_eq!(content(json).unwrap(), expected.as_bytes());
     }
 
     #[test]
     fn half_a_surrogate_pair_is_replaced() {
-        assert_eq!(unescape(r#""\ud800""#).unwrap(), "\u{fffd}".as_bytes());
+        assert_eq!(content(r#""\ud800""#).unwrap(), "\u{fffd}".as_bytes());
         assert_eq!(
-            unescape(r#""\ud800\u0041""#).unwrap(),
+            content(r#""\ud800\u0041""#).unwrap(),
             "\u{fffd}A".as_bytes()
         );
-        assert_eq!(unescape(r#""\udc00x""#).unwrap(), "\u{fffd}x".as_bytes());
+        assert_eq!(content(r#""\udc00x""#).unwrap(), "\u{fffd}x".as_bytes());
     }
 
     #[test]
@@ -297,7 +384,68 @@ mod tests {
             r#""\u+123""#,
             r#""a"b"#,
         ] {
-            assert!(unescape(json).is_err(), "{json}");
+            assert!(content(json).is_err(), "{json}");
+        }
+    }
+
+    /// The host ends an array with its bracket; whoever does not must not be given what comes after it.
+    #[test]
+    fn a_string_ends_at_its_own_quote() {
+        for text in [
+            "[1] ",
+            "",
+            "]",
+            "[",
+            "null ",
+            r#"["a"] "#,
+            r#"["\\"]"#,
+            r#"["\\\""]"#,
+            r#"["a\\\\"]x"#,
+            r"[\",
+        ] {
+            let name = serde_json::to_string(text).unwrap();
+            let call = Bytes::from(format!(r#"{{"Array":{name},"Other":"[\"x\"]","n":[""]}}"#));
+            let mut found = Vec::new();
+            let mut scanner = Scanner::new(&call);
+            scanner
+                .members(|scanner, _| {
+                    let text = scanner.array()?.unwrap();
+                    found.push(text.get(&call)?);
+                    Ok(())
+                })
+                .unwrap();
+            assert_eq!(found, [text.as_bytes(), br#"["x"]"#, br#"[""]"#]);
+        }
+    }
+
+    fn strings(json: &str) -> Option<Vec<&str>> {
+        let mut scanner = Scanner::new(json.as_bytes());
+        let found = scanner.escaped_strings();
+        match &found {
+            Some(_) => scanner.end().unwrap(),
+            None => assert!(scanner.value().is_ok(), "nothing was read"),
+        }
+        Some(found?.into_iter().map(|place| &json[place]).collect())
+    }
+
+    #[test]
+    fn strings_are_found_where_they_stand_and_otherwise_nothing_is_read() {
+        assert_eq!(strings(r#""[]""#), Some(vec![]));
+        assert_eq!(strings(r#" "[\"\"]" "#), Some(vec![""]));
+        assert_eq!(strings(r#""[\"ab=\",\"c/+\"]""#), Some(vec!["ab=", "c/+"]));
+        for other in [
+            r#"["a"]"#,
+            "null",
+            r#""null""#,
+            r#""[1]""#,
+            r#""[\"a\", \"b\"]""#,
+            r#""[\"a\/b\"]""#,
+            r#""[\"a\"""#.trim_end_matches('"'),
+            r#""[\"a\"] ""#,
+        ] {
+            if serde_json::from_str::<&RawValue>(other).is_ok() {
+                assert_eq!(strings(other), None, "{other}");
+            }
         }
     }
 
@@ -308,15 +456,29 @@ mod tests {
         ) {
             prop_assume!(text != "null");
             let json = serde_json::to_string(&text).unwrap();
-            prop_assert_eq!(unescape(&json).unwrap(), text.as_bytes());
+            prop_assert_eq!(content(&json).unwrap(), text.as_bytes());
+        }
+
+        /// What is sure of itself is right.
+        #[test]
+        fn an_end_is_found_where_the_general_parser_finds_it(
+            text in "(\\[|\\]|\\\\{1,5}|\"|[a-c]){0,40}", after in "(\"|\\]|,|\\\\){0,8}",
+        ) {
+            let json = serde_json::to_string(&text).unwrap();
+            let call = format!("    {json}{after}");
+            prop_assert_eq!(string_end(call.as_bytes(), 5), Some(3 + json.len()));
         }
 
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let body = Bytes::from(bytes);
-            if let Ok(mut scanner) = Scanner::new(&body) {
-                _ = scanner.members(|scanner, _| scanner.unwrapped().map(|_| ()));
-            }
+            let call = Bytes::from(bytes);
+            let mut scanner = Scanner::new(&call);
+            _ = scanner.members(|scanner, _| {
+                if scanner.escaped_strings().is_none() {
+                    _ = scanner.array()?.map(|text| text.get(&call));
+                }
+                Ok(())
+            });
         }
     }
 }

@@ -9,7 +9,6 @@ use axum::extract::State;
 use azure_functions_sdk::{
     EventHubBatch, EventHubEvent, FunctionDefinition, HostConfig, PartitionContext, RetryContext,
 };
-use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use time::macros::utc_datetime;
@@ -356,8 +355,8 @@ async fn an_empty_batch_is_a_batch() {
 
 #[test]
 fn bodies_and_properties_are_not_shown() {
-    let body = Bytes::from_static(fixture!("event_hub_many_string").as_bytes());
-    let batch = EventHubBatch::parse(&STRING.config().unwrap(), &body).unwrap();
+    let body = fixture!("event_hub_many_string").as_bytes().to_vec();
+    let batch = EventHubBatch::parse(&STRING.config().unwrap(), body).unwrap();
     let shown = format!("{batch:?}");
     assert!(shown.contains("4294970632"), "{shown}");
     assert!(
@@ -373,9 +372,8 @@ fn definitions() -> [FunctionDefinition; 6] {
 proptest! {
     #[test]
     fn no_bytes_make_the_parser_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-        let body = Bytes::from(bytes);
         for definition in definitions() {
-            _ = EventHubBatch::parse(&definition.config().unwrap(), &body);
+            _ = EventHubBatch::parse(&definition.config().unwrap(), bytes.clone());
         }
     }
 
@@ -391,9 +389,8 @@ proptest! {
         if cut {
             call.truncate(at);
         }
-        let body = Bytes::from(call);
         for definition in definitions() {
-            let batch = EventHubBatch::parse(&definition.config().unwrap(), &body);
+            let batch = EventHubBatch::parse(&definition.config().unwrap(), call.clone());
             for event in batch.iter().flat_map(|batch| &batch.events) {
                 _ = (event.properties.entries(), event.system_properties.get_str("SequenceNumber"));
             }
@@ -413,8 +410,8 @@ proptest! {
                 "EnqueuedTimeUtcArray": json!(vec!["2024-05-01T12:00:00"; count]).to_string(),
             },
         });
-        let body = Bytes::from(call.to_string());
-        let batch = EventHubBatch::parse(&BINARY.config().unwrap(), &body).unwrap();
+        let body = call.to_string().into_bytes();
+        let batch = EventHubBatch::parse(&BINARY.config().unwrap(), body).unwrap();
         let received: Vec<Vec<u8>> = batch.events.iter().map(|event| event.body.to_vec()).collect();
         prop_assert_eq!(received, bodies);
     }
