@@ -90,6 +90,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
         webhook,
         drones: Arc::new(LatestState::new(Arc::clone(&drones))),
         fleet,
+        drone_lists: Arc::default(),
+        alert_lists: Arc::default(),
         episodes: Arc::new(Episodes::new(rules, snapshots, Arc::clone(&alerts))),
         silence: Arc::new(silence),
         backlog,

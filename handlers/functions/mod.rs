@@ -19,16 +19,19 @@ use std::sync::Arc;
 
 use axum::handler::Handler;
 use azure_functions_sdk::{Event, EventHubBatch, FunctionApp, HostConfig, PartitionContext};
+use bytes::Bytes;
 use time::UtcDateTime;
 use tower_http::compression::CompressionLayer;
 
+use self::list_drones::query::ListQuery;
 use crate::domain::{FIRST_ENQUEUED_AT, ReceivedEvent, first_enqueued_at};
 use crate::services::latest_state::LatestState;
+use crate::services::shared_reads::SharedReads;
 use crate::stores::backlog::{Backlog, Span};
 use crate::stores::episodes::Episodes;
 use crate::stores::fleet::FleetReader;
 use crate::stores::silence::SilenceWatch;
-use crate::stores::{AlertStore, BlobStore};
+use crate::stores::{AlertFilter, AlertStore, BlobStore};
 use crate::webhook::Webhook;
 
 /// The device that IoT Hub authenticated; absent where drones send to Event Hubs directly.
@@ -47,6 +50,10 @@ pub struct AppState {
     pub silence: Arc<SilenceWatch>,
     /// Where UpdateDroneState says how far it is behind.
     pub backlog: Arc<Backlog>,
+    /// Pages of drones that several readers share.
+    pub drone_lists: Arc<SharedReads<(&'static str, ListQuery), Bytes>>,
+    /// Lists of alerts that several readers share.
+    pub alert_lists: Arc<SharedReads<(AlertFilter, u16), Bytes>>,
     /// The alerts, for those who ask.
     pub alerts: Arc<dyn AlertStore>,
     /// The container of the raw archive.

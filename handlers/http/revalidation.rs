@@ -1,6 +1,7 @@
 //! Answers that a caller who has them already need not get again.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -28,6 +29,29 @@ pub fn answer(request: &HeaderMap, content_type: &'static str, body: impl Into<B
         headers.insert(header::ETAG, etag);
     }
     response
+}
+
+/// How old an answer the caller accepts: the request's `Cache-Control: max-age`, in seconds; zero where it does
+/// not say.
+pub fn accepted_age(request: &HeaderMap) -> Duration {
+    request
+        .get_all(header::CACHE_CONTROL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|directive| directive.trim().strip_prefix("max-age="))
+        .find_map(|seconds| seconds.parse().ok())
+        .map_or(Duration::ZERO, Duration::from_secs)
+}
+
+/// Says how old an answer is, in whole seconds, where it was not made for this caller.
+pub fn with_age(mut answer: Response, age: Duration) -> Response {
+    if !age.is_zero() {
+        answer
+            .headers_mut()
+            .insert(header::AGE, HeaderValue::from(age.as_secs()));
+    }
+    answer
 }
 
 fn etag(content_type: &str, body: &[u8]) -> String {
@@ -58,6 +82,21 @@ mod tests {
             headers.insert(header::IF_NONE_MATCH, tags.parse().unwrap());
         }
         answer(&headers, "text/plain", body)
+    }
+
+    #[test]
+    fn the_age_that_a_caller_accepts_is_read_and_none_by_default() {
+        let accepted = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CACHE_CONTROL, text.parse().unwrap());
+            accepted_age(&headers).as_secs()
+        };
+        assert_eq!(accepted("max-age=5"), 5);
+        assert_eq!(accepted("no-transform, max-age=7"), 7);
+        for none in ["no-cache", "max-age=0", "max-age=-1", "max-age=soon", ""] {
+            assert_eq!(accepted(none), 0, "{none}");
+        }
+        assert_eq!(accepted_age(&HeaderMap::new()), Duration::ZERO);
     }
 
     #[test]

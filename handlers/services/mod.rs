@@ -4,5 +4,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`latest_state`] | merges a batch's changes into the drones' latest states |
+//! | [`shared_reads`] | lets readers who accept an answer of some age share it |
 
 pub mod latest_state;
+pub mod shared_reads;

@@ -90,6 +90,8 @@ fn router() -> Router {
     );
     let state = AppState {
         drones: Arc::new(LatestState::new(Arc::clone(&drones) as _)),
+        drone_lists: Arc::default(),
+        alert_lists: Arc::default(),
         fleet: Arc::clone(&drones) as _,
         episodes: Arc::new(episodes),
         silence: Arc::new(silence),

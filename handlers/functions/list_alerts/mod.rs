@@ -1,7 +1,9 @@
 //! ListAlerts: `GET /api/alerts?active=&deviceId=&rule=&since=&limit=`, the newest alerts first.
 
-use axum::Json;
+use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
 use azure_functions_sdk::FunctionDefinition;
 use serde::Serialize;
 use tracing::info;
@@ -11,6 +13,7 @@ use crate::domain::alerts::AlertDocument;
 use crate::error::Problem;
 use crate::http::access::StatusReader;
 use crate::http::parameters::{ParameterError, Parameters};
+use crate::http::revalidation;
 use crate::stores::alerts::AlertFilter;
 
 /// The parameters, as the OpenAPI document lists them.
@@ -41,16 +44,29 @@ pub async fn handle(
     State(state): State<AppState>,
     _: StatusReader,
     RawQuery(query): RawQuery,
-) -> Result<Json<AlertList>, Problem> {
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let (filter, limit) = parse(query.as_deref())?;
-    let read = state.alerts.list(&filter, limit).await?;
+    let shared = state.alert_lists.get(
+        (filter.clone(), limit),
+        revalidation::accepted_age(&headers),
+        list(&state, &filter, limit),
+    );
+    let (body, age) = shared.await?;
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    Ok(revalidation::with_age((kind, body).into_response(), age))
+}
+
+async fn list(state: &AppState, filter: &AlertFilter, limit: u16) -> Result<Bytes, Problem> {
+    let read = state.alerts.list(filter, limit).await?;
     info!(
         alerts = read.value.len(),
         cosmos.request_charge = read.request_charge,
         "alerts listed"
     );
     let alerts = read.value.iter().map(AlertDocument::from).collect();
-    Ok(Json(AlertList { alerts }))
+    let body = serde_json::to_vec(&AlertList { alerts });
+    body.map(Bytes::from).map_err(Problem::internal)
 }
 
 fn parse(query: Option<&str>) -> Result<(AlertFilter, u16), ParameterError> {

@@ -8,6 +8,7 @@
 pub mod forms;
 pub mod query;
 
+use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
@@ -60,8 +61,21 @@ pub async fn handle(
         MOST_DRONES
     };
     let query = ListQuery::parse(query.as_deref(), most)?;
+    let read = page(&state, form, &query);
+    let shared = state.drone_lists.get(
+        (form, query.clone()),
+        revalidation::accepted_age(&headers),
+        read,
+    );
+    let (body, age) = shared.await?;
+    let answer = revalidation::answer(&headers, form, body);
+    Ok(revalidation::with_age(answer, age))
+}
+
+/// The page as its form shows it.
+async fn page(state: &AppState, form: &'static str, query: &ListQuery) -> Result<Bytes, Problem> {
     let read = match &query.device {
-        Some(device) => one(&state, device, &query.filter).await?,
+        Some(device) => one(state, device, &query.filter).await?,
         None => {
             let fleet = &state.fleet;
             let from = query.from.as_ref();
@@ -79,8 +93,7 @@ pub async fn handle(
         COLUMNS => forms::columns(&page),
         _ => forms::json(&page),
     };
-    let body = body.map_err(Problem::internal)?;
-    Ok(revalidation::answer(&headers, form, body))
+    body.map(Bytes::from).map_err(Problem::internal)
 }
 
 /// A page of the one drone that was asked for, if it is like the others that were: read by its id, at the cost of one document.

@@ -2,6 +2,10 @@
 
 const COLUMNS = "application/vnd.fabrikam.drone-columns+json";
 const KEY = "functionKey";
+const STEP = 5_000;
+
+/** Seconds that an answer may be old: as long as this page waits before it asks again. */
+const SHARED_FOR = 5;
 
 /** Longer than an answer takes; an answer that has not come by then will not. */
 const PATIENCE = 20_000;
@@ -28,7 +32,8 @@ export function takeKey() {
 export const setKey = (key) => sessionStorage.setItem(KEY, key);
 
 async function get(path, accept = "application/json") {
-  const headers = { accept };
+  // Several screens may share one answer.
+  const headers = { accept, "cache-control": `max-age=${SHARED_FOR}` };
   const key = sessionStorage.getItem(KEY);
   if (key) headers["x-functions-key"] = key;
   const response = await fetch(new URL(path, document.baseURI), {
@@ -42,12 +47,15 @@ async function get(path, accept = "application/json") {
   return response.json();
 }
 
-/** Every page of the drones that reported since then, or of all drones; one after the other. */
+/**
+ * Every page of the drones that reported since then, or of all drones; one after the other. The time is cut to
+ * whole steps, so that screens which ask at about the same time ask for the same.
+ */
 export async function* drones(seenSince) {
   let continuation = null;
   do {
     const query = new URLSearchParams({ limit: "10000" });
-    if (seenSince) query.set("seenSince", seenSince);
+    if (seenSince !== null) query.set("seenSince", new Date(seenSince - (seenSince % STEP)).toISOString());
     if (continuation) query.set("continuation", continuation);
     const page = await get(`drones?${query}`, COLUMNS);
     yield page;

@@ -171,7 +171,7 @@ async function askDrones() {
   const empty = fleet.drones.size === 0;
   let reported = 0;
   let until = asked.since;
-  for await (const page of api.drones(everything ? null : new Date(asked.since - OVERLAP).toISOString())) {
+  for await (const page of api.drones(everything ? null : asked.since - OVERLAP)) {
     // A hidden page draws nothing, and what it missed it must not fly through.
     reported += fleet.update(page, performance.now(), !still.matches && !document.hidden);
     const seen = Date.parse(page.seenUntil ?? 0);
