@@ -25,7 +25,7 @@ use serde_json::json;
 
 use crate::support::storage;
 
-fn state(device: &str, second: u32, velocity: f64) -> DroneState {
+pub fn state(device: &str, second: u32, velocity: f64) -> DroneState {
     let document: DroneDocument = serde_json::from_value(json!({
         "id": device,
         "deviceId": device,
@@ -52,7 +52,7 @@ fn state(device: &str, second: u32, velocity: f64) -> DroneState {
     DroneState::try_from(document).unwrap()
 }
 
-async fn cosmos() -> (CosmosEmulator, Arc<CosmosDrones>) {
+pub async fn cosmos() -> (CosmosEmulator, Arc<CosmosDrones>) {
     let (emulator, database) = cosmos_database(DRONES).await;
     (emulator, Arc::new(CosmosDrones::new(&database)))
 }

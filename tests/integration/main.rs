@@ -20,6 +20,7 @@ mod contract;
 mod delivery;
 mod faults;
 mod hostile;
+mod latest_state;
 mod listing;
 mod malformed;
 mod map;

@@ -210,3 +210,39 @@ async fn with_authentication_on_a_read_needs_the_app_role() {
         }
     }
 }
+
+/// Ten screens of a control room ask every few seconds, each on a connection of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_maps_cost_cosmos_db_what_one_does() {
+    let fleet = Fleet::start().await;
+    for number in 0..20 {
+        let name = format!("drone-{number}");
+        fleet.send(&name, crate::support::flight(&name, 1, 10.0));
+    }
+    fleet.settled().await;
+    let url = format!("{}/drones?limit=10000", fleet.system.api_url());
+    let ask = async |max_age: u32| {
+        let request = reqwest::Client::new()
+            .get(&url)
+            .header("accept", "application/vnd.fabrikam.drone-columns+json")
+            .header("cache-control", format!("max-age={max_age}"));
+        let answer = request.send().await.unwrap().error_for_status().unwrap();
+        answer.bytes().await.unwrap()
+    };
+    let units = || fleet.system.cosmos.request_units();
+    let before = units();
+    let alone = ask(0).await;
+    let one = units() - before;
+    assert!(one > 0.0);
+
+    let before = units();
+    let together = futures_util::future::join_all((0..10).map(|_| ask(10))).await;
+    assert!(together.iter().all(|answer| *answer == alone));
+    assert_eq!(ask(10).await, alone);
+    assert!((units() - before - one).abs() < 0.01, "{one} RU each");
+    ask(0).await;
+    assert!(
+        (units() - before - 2.0 * one).abs() < 0.01,
+        "whoever does not say reads"
+    );
+}

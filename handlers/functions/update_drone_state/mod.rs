@@ -27,7 +27,12 @@ pub const FUNCTION: FunctionDefinition = FunctionDefinition::new(
     "eventHubTrigger",
     include_str!("function.json"),
 )
-.with_outputs(&[DEAD_LETTERS]);
+.with_outputs(&[DEAD_LETTERS])
+.with_concurrent_calls(AT_ONCE);
+
+/// Every partition of a hub may have a batch under way: a call has let go of its events when it waits for Cosmos DB, and
+/// what several calls want of one bucket is written together. Their bodies are bounded by bytes, with those of all functions.
+const AT_ONCE: usize = 32;
 
 /// Applies one batch.
 ///
