@@ -16,7 +16,7 @@ use time::UtcDateTime;
 use tracing::{info, warn};
 
 use super::{AppState, Taken, pieces, received};
-use crate::domain::{Changes, DeadLetter, DeviceId, DroneState, Reason, fold};
+use crate::domain::{DeadLetter, DeviceId, DroneState, Reason, fold};
 use crate::services::latest_state::Applied;
 use crate::stores::{BlobStore, StoreError};
 

@@ -74,7 +74,11 @@ fn check_batch(call: &Bytes, batch: &EventHubBatch, one: bool) {
     // Two bytes for each event whose properties are absent and shown as `{}`, twice. What is no UTF-8 is shown as a
     // replacement, of three bytes.
     let held: usize = batch.events.iter().map(size).sum();
-    let growth = if std::str::from_utf8(call).is_ok() { 1 } else { 3 };
+    let growth = if std::str::from_utf8(call).is_ok() {
+        1
+    } else {
+        3
+    };
     assert!(
         held <= call.len() * growth + 4 * batch.events.len(),
         "{held} bytes out of {}",
