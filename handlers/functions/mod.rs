@@ -15,6 +15,7 @@ pub mod open_api;
 pub mod raise_alerts;
 pub mod update_drone_state;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use axum::handler::Handler;
@@ -136,6 +137,28 @@ impl Taken {
     }
 }
 
+/// What the bodies of one [piece](pieces) of a batch are together, in bytes; one event may be more.
+const PIECE: usize = 8 * 1024 * 1024;
+
+/// A batch of usual size is one piece. One of the largest messages, a hundred megabytes and more, is worked on piece
+/// by piece, so that what is made of it is never all in memory beside it.
+fn pieces(events: &[Event]) -> Vec<Range<usize>> {
+    let mut pieces: Vec<Range<usize>> = Vec::new();
+    let mut room = 0;
+    for (index, event) in events.iter().enumerate() {
+        let size = event.body.len();
+        match pieces.last_mut() {
+            Some(piece) if size <= room => piece.end = index + 1,
+            _ => {
+                pieces.push(index..index + 1);
+                room = PIECE;
+            }
+        }
+        room = room.saturating_sub(size);
+    }
+    pieces
+}
+
 fn received(event: &Event) -> ReceivedEvent<'_> {
     ReceivedEvent {
         body: &event.body,
@@ -153,4 +176,56 @@ fn received(event: &Event) -> ReceivedEvent<'_> {
 /// For answers that can be large. The host passes on what is compressed as it is.
 fn gzip() -> CompressionLayer {
     CompressionLayer::new()
+}
+
+/// What the tests of several functions are made of.
+#[cfg(test)]
+mod batches {
+    use azure_functions_sdk::{Event, EventHubBatch, PartitionContext, Properties};
+    use bytes::Bytes;
+    use time::macros::utc_datetime;
+
+    /// A batch of partition 3 of `telemetry`, from event 41 on.
+    pub(super) fn batch(bodies: impl IntoIterator<Item = Bytes>) -> EventHubBatch {
+        let event = |(sequence_number, body)| Event {
+            body,
+            sequence_number,
+            offset: Box::default(),
+            enqueued_at: utc_datetime!(2024-05-01 12:00:00),
+            partition_key: None,
+            properties: Properties::default(),
+            system_properties: Properties::default(),
+        };
+        EventHubBatch {
+            partition: PartitionContext {
+                event_hub_name: "telemetry".to_owned(),
+                partition_id: "3".to_owned(),
+                ..PartitionContext::default()
+            },
+            events: (41..).zip(bodies).map(event).collect(),
+            retry: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn large_events_share_a_piece_while_they_fit() {
+        let of = |sizes: &[usize]| -> Vec<(usize, usize)> {
+            let bodies = sizes.iter().map(|size| Bytes::from(vec![0; *size]));
+            let pieces = pieces(&batches::batch(bodies).events).into_iter();
+            pieces.map(|range| (range.start, range.end)).collect()
+        };
+        assert_eq!(of(&[]), []);
+        assert_eq!(of(&[0, 1, 0]), [(0, 3)]);
+        assert_eq!(of(&[PIECE, 0, 1]), [(0, 2), (2, 3)]);
+        assert_eq!(of(&[1, PIECE, 1]), [(0, 1), (1, 2), (2, 3)]);
+        assert_eq!(of(&[PIECE * 2, 1, 1]), [(0, 1), (1, 3)]);
+        assert_eq!(of(&[PIECE / 8 * 3; 5]), [(0, 2), (2, 4), (4, 5)]);
+    }
 }

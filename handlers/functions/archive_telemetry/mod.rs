@@ -10,7 +10,7 @@ use axum::extract::State;
 use azure_functions_sdk::{CallError, Event, EventHubBatch, FunctionDefinition, Outputs};
 use tracing::info;
 
-use super::{AppState, Taken};
+use super::{AppState, Taken, pieces};
 use crate::capture::{self, CapturedEvent};
 use crate::stores::BlobStore;
 
@@ -20,11 +20,6 @@ pub const FUNCTION: FunctionDefinition = FunctionDefinition::new(
     "eventHubTrigger",
     include_str!("function.json"),
 );
-
-/// What the bodies of one file may be together, in bytes. Batches of usual size stay far below it; one of the largest
-/// messages would make a file of a hundred megabytes, which is held in memory beside the batch, and which the store
-/// would have to take in one request before its time is over.
-const LARGEST_FILE: usize = 8 * 1024 * 1024;
 
 /// Archives one batch.
 ///
@@ -53,15 +48,15 @@ struct Archived {
     bytes: usize,
 }
 
-/// One file after the other, so that only one is in memory. The batch is let go before the last is sent, which is
-/// nearly always the only one.
+/// A file for each piece, one after the other, so that only one is in memory, and none is more than a store takes in
+/// one request. The batch is let go before the last is sent, which is nearly always the only one.
 async fn archive(
     store: &dyn BlobStore,
     batch: EventHubBatch,
 ) -> Result<(Taken, Archived), CallError> {
     let mut archived = Archived::default();
     let mut last = None;
-    for range in files(batch.events.iter().map(|event| event.body.len())) {
+    for range in pieces(&batch.events) {
         if let Some((name, file)) = last.take() {
             put(store, name, file, &mut archived).await?;
         }
@@ -83,23 +78,6 @@ async fn put(
     archived.files += 1;
     archived.bytes += file.len();
     Ok(store.put(&name, file.into()).await?)
-}
-
-/// Which events share a file, by the sizes of their bodies: as many as fit, and at least one.
-fn files(sizes: impl Iterator<Item = usize>) -> Vec<Range<usize>> {
-    let mut files: Vec<Range<usize>> = Vec::new();
-    let mut room = 0;
-    for (index, size) in sizes.enumerate() {
-        match files.last_mut() {
-            Some(file) if size <= room => file.end = index + 1,
-            _ => {
-                files.push(index..index + 1);
-                room = LARGEST_FILE;
-            }
-        }
-        room = room.saturating_sub(size);
-    }
-    files
 }
 
 /// The name and the content of a file; `None` for no events.
@@ -137,49 +115,13 @@ fn captured(event: &Event) -> CapturedEvent<'_> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use azure_functions_sdk::{PartitionContext, Properties};
     use bytes::Bytes;
-    use time::macros::utc_datetime;
 
+    use super::super::batches::batch;
     use super::*;
     use crate::stores::memory::MemoryBlobs;
 
     const MIB: usize = 1024 * 1024;
-
-    fn batch(bodies: impl IntoIterator<Item = Bytes>) -> EventHubBatch {
-        let event = |(sequence_number, body)| Event {
-            body,
-            sequence_number,
-            offset: Box::default(),
-            enqueued_at: utc_datetime!(2024-05-01 12:00:00),
-            partition_key: None,
-            properties: Properties::default(),
-            system_properties: Properties::default(),
-        };
-        EventHubBatch {
-            partition: PartitionContext {
-                event_hub_name: "telemetry".to_owned(),
-                partition_id: "3".to_owned(),
-                ..PartitionContext::default()
-            },
-            events: (41..).zip(bodies).map(event).collect(),
-            retry: None,
-        }
-    }
-
-    #[test]
-    fn large_events_share_a_file_while_they_fit() {
-        let of = |sizes: &[usize]| -> Vec<(usize, usize)> {
-            let files = files(sizes.iter().copied()).into_iter();
-            files.map(|range| (range.start, range.end)).collect()
-        };
-        assert_eq!(of(&[]), []);
-        assert_eq!(of(&[0, 1, 0]), [(0, 3)]);
-        assert_eq!(of(&[LARGEST_FILE, 0, 1]), [(0, 2), (2, 3)]);
-        assert_eq!(of(&[1, LARGEST_FILE, 1]), [(0, 1), (1, 2), (2, 3)]);
-        assert_eq!(of(&[LARGEST_FILE * 2, 1, 1]), [(0, 1), (1, 3)]);
-        assert_eq!(of(&[3 * MIB; 5]), [(0, 2), (2, 4), (4, 5)]);
-    }
 
     #[tokio::test]
     async fn a_batch_of_usual_size_is_one_file_and_a_large_one_several() {

@@ -11,7 +11,7 @@ use proptest::sample::Index;
 type Check = fn(&[u8]);
 
 const CHECKS: [(&str, Check, &[&str]); 3] = [
-    ("archive", properties::archive::check, &[]),
+    ("archive", properties::archive::check, &["archive"]),
     ("envelope", properties::envelope::check, &["host"]),
     ("telemetry", properties::telemetry::check, &["telemetry"]),
 ];

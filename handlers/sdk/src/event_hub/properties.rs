@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use memchr::memmem;
 use serde::Deserializer;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
@@ -96,34 +95,52 @@ impl PartialEq for Properties {
 
 impl Eq for Properties {}
 
-/// Looks for a string in an object that is still escaped; `None` where it takes a closer look.
-///
-/// In an object without inner objects and arrays, `\"name\":\"` is found at a property of that name and nowhere else:
-/// within a string each of the four quotes would have two more backslashes.
+/// Walks an object that is still escaped up to a property, and returns its value if that is a string; `None` where
+/// it takes a closer look: inner objects and arrays, white space, names and values with escapes of their own.
 fn find_escaped<'a>(object: &'a [u8], name: &str) -> Option<Option<&'a str>> {
-    let contains = |part: &[u8]| memmem::find(object, part).is_some();
-    // A name of these is written in one way, unless somebody writes letters as numbers.
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if name.is_empty() || !name.bytes().all(plain) || contains(b"\\u") {
-        return None;
+    let mut rest = object.strip_prefix(b"{")?;
+    loop {
+        let (found, after) = escaped_string(rest)?;
+        let value = after.strip_prefix(b":")?;
+        if found.contains(&b'\\') {
+            return None;
+        }
+        let is_wanted = found == name.as_bytes();
+        rest = match value.first()? {
+            b'\\' => {
+                let (text, after) = escaped_string(value)?;
+                if is_wanted {
+                    let plain = !text.contains(&b'\\');
+                    return std::str::from_utf8(text).ok().filter(|_| plain).map(Some);
+                }
+                after
+            }
+            b'{' | b'[' => return None,
+            _ if is_wanted => return Some(None),
+            _ => &value[memchr::memchr2(b',', b'}', value)?..],
+        };
+        rest = match rest {
+            [b',', more @ ..] => more,
+            b"}" => return Some(None),
+            _ => return None,
+        };
     }
-    if contains(b"\":{") || contains(b"\":[") {
-        return None;
+}
+
+/// What stands between the quotes of a string, each of which has a backslash here, and what comes after it.
+fn escaped_string(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let content = text.strip_prefix(b"\\\"")?;
+    let mut at = 0;
+    loop {
+        at += memchr::memchr(b'\\', content.get(at..)?)?;
+        at += match content.get(at + 1..)? {
+            [b'"', after @ ..] => return Some((&content[..at], after)),
+            // An escape of the string's own: a backslash, and the character it belongs to.
+            [b'\\', b'\\', b'"' | b'\\', ..] => 4,
+            [b'\\', other, ..] if *other != b'\\' => 3,
+            _ => return None,
+        };
     }
-    let before_value = format!("\\\"{name}\\\":\\\"");
-    let Some(found) = memmem::find(object, before_value.as_bytes()) else {
-        return (!contains(name.as_bytes())).then_some(None);
-    };
-    if !matches!(object.get(found.checked_sub(1)?), Some(b'{' | b',')) {
-        return None;
-    }
-    let value = &object[found + before_value.len()..];
-    let end = memchr::memchr(b'\\', value)?;
-    // Another escape than that of the quote at its end: the value itself has escapes.
-    if value.get(end + 1) != Some(&b'"') {
-        return None;
-    }
-    std::str::from_utf8(&value[..end]).ok().map(Some)
 }
 
 fn search<'de>(json: &'de str, name: &str) -> Option<Cow<'de, str>> {
@@ -265,6 +282,8 @@ mod tests {
             r#"{"mankind":"no"}"#,
             r#"{"kind":"","x":"y"}"#,
             r#"{"kind":"first","kind":"second"}"#,
+            r#"{"kind":null,"kind":"second"}"#,
+            r#"{"t":true,"n":-1.5e3,"kind":"flight"}"#,
             "[]",
             "{",
         ] {
