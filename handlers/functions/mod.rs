@@ -154,3 +154,40 @@ fn received(event: &Event) -> ReceivedEvent<'_> {
 fn gzip() -> CompressionLayer {
     CompressionLayer::new()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use azure_functions_sdk::HostConfig;
+
+    use crate::{FUNCTIONS, HOST_JSON};
+
+    /// The start refuses what does not fit; this says so before anything is deployed.
+    #[test]
+    fn what_functions_declare_fits_host_json_and_what_infra_makes_of_it() {
+        let host = HostConfig::parse(HOST_JSON).unwrap();
+        let timeout = host.function_timeout.unwrap();
+        for function in FUNCTIONS {
+            let name = function.name;
+            assert!(
+                function.deadline.is_none_or(|deadline| deadline < timeout),
+                "{name}"
+            );
+            if function.trigger == "queueTrigger" {
+                assert!(
+                    function.concurrent_calls >= Some(host.queue_calls()),
+                    "{name}"
+                );
+            }
+        }
+        // Of these two the deployment leaves alone what host.json says.
+        let infra = include_str!("../../infra/modules/function-app.bicep");
+        for part in ["functionTimeout", "extensions__queues"] {
+            assert!(
+                !infra.contains(&format!("AzureFunctionsJobHost__{part}")),
+                "{part}"
+            );
+        }
+    }
+}

@@ -180,7 +180,7 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
             return Err(StartError::Definitions(errors));
         }
         let health = routing::get(async || "The handler is running.\n");
-        let prefix = self.host.route_prefix.clone();
+        let prefix = self.host.route_prefix;
         let unknown = async move |method: Method, uri: Uri| unknown(&prefix, &method, &uri);
         let mut router = Router::new().route("/", health).fallback(unknown);
         let known = route::Paths::new(forwarded.iter().map(String::as_str));
