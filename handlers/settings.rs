@@ -33,7 +33,7 @@ pub struct Settings {
     pub alerts: Rules,
     /// `FleetMapTiles` and `FleetMapTilesAttribution`: a background for the map; without it, its own.
     pub map_tiles: Option<TileLayer>,
-    /// `WEBSITE_AUTH_ENABLED`, set by App Service where its authentication is on.
+    /// `WEBSITE_AUTH_ENABLED`: whether App Service Authentication is on. Set by the templates, and by App Service itself on some plans.
     pub authentication: bool,
 }
 

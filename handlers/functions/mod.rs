@@ -210,9 +210,13 @@ mod batches {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use azure_functions_sdk::HostConfig;
     use bytes::Bytes;
 
     use super::*;
+    use crate::{FUNCTIONS, HOST_JSON};
 
     #[test]
     fn large_events_share_a_piece_while_they_fit() {
@@ -227,5 +231,33 @@ mod tests {
         assert_eq!(of(&[1, PIECE, 1]), [(0, 1), (1, 2), (2, 3)]);
         assert_eq!(of(&[PIECE * 2, 1, 1]), [(0, 1), (1, 3)]);
         assert_eq!(of(&[PIECE / 8 * 3; 5]), [(0, 2), (2, 4), (4, 5)]);
+    }
+
+    /// The start refuses what does not fit; this says so before anything is deployed.
+    #[test]
+    fn what_functions_declare_fits_host_json_and_what_infra_makes_of_it() {
+        let host = HostConfig::parse(HOST_JSON).unwrap();
+        let timeout = host.function_timeout.unwrap();
+        for function in FUNCTIONS {
+            let name = function.name;
+            assert!(
+                function.deadline.is_none_or(|deadline| deadline < timeout),
+                "{name}"
+            );
+            if function.trigger == "queueTrigger" {
+                assert!(
+                    function.concurrent_calls >= Some(host.queue_calls()),
+                    "{name}"
+                );
+            }
+        }
+        // Of these two the deployment leaves alone what host.json says.
+        let infra = include_str!("../../infra/modules/function-app.bicep");
+        for part in ["functionTimeout", "extensions__queues"] {
+            assert!(
+                !infra.contains(&format!("AzureFunctionsJobHost__{part}")),
+                "{part}"
+            );
+        }
     }
 }

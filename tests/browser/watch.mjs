@@ -174,11 +174,13 @@ await withPage({}, async (page, faults) => {
   for (const size of [{ width: 390, height: 844 }, { width: 360, height: 640 }, { width: 844, height: 390 }]) {
     await page.setViewportSize(size);
     await page.keyboard.press("Escape");
-    await row(id(2)).click();
+    await page.fill("#search", id(2));
+    await page.press("#search", "Enter");
     await becomes("#selected-name", id(2));
     await inSight("#selected-name");
     await page.locator("#temperature-line").scrollIntoViewIfNeeded();
     await inSight("#selected-name");
+    await page.fill("#search", "");
   }
   await page.keyboard.press("Escape");
   await page.setViewportSize({ width: 1280, height: 800 });

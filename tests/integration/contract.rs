@@ -15,12 +15,14 @@ use drone_delivery::stores::cosmos::alerts::CosmosAlerts;
 use drone_delivery::stores::cosmos::drones::CosmosDrones;
 use drone_delivery::stores::fleet::{FleetReader, ListError, Position};
 use drone_delivery::stores::memory::{MemoryAlerts, MemoryBlobs, MemoryDrones, MemorySnapshots};
+use drone_delivery::stores::queue::StorageQueue;
+use drone_delivery::stores::silence::MessageQueue;
 use drone_delivery::stores::{
     AlertFilter, AlertStore, BatchError, BlobStore, DroneStore, DroneWrite, PutError, Version,
 };
 use local::cosmos::CosmosEmulator;
 use local::fault::Fault;
-use local::system::{ARCHIVE, COSMOS_CONTAINERS, DATABASE, DRONES};
+use local::system::{ALERTS, ARCHIVE, COSMOS_CONTAINERS, DATABASE, DRONES};
 use serde_json::json;
 
 use crate::support::storage;
@@ -531,12 +533,40 @@ async fn blob_storage_keeps_the_contract() {
         .unwrap()
         .container("no-such-container")
         .unwrap();
-    assert!(
-        missing.load("telemetry/0.snapshot").await.is_err(),
-        "no container is not the same as no snapshot"
-    );
-    let error = missing.check().await.unwrap_err();
-    assert!(!error.transient, "waiting makes no container: {error}");
+    // No container is not the same as no snapshot.
+    let Err(unread) = missing.load("telemetry/0.snapshot").await else {
+        panic!("there is no such container");
+    };
+    let queue = StorageQueue::connect(&connection, "no-such-queue").unwrap();
+    for (error, what) in [
+        (unread, "the container no-such-container"),
+        (
+            missing.check().await.unwrap_err(),
+            "the container no-such-container",
+        ),
+        (
+            queue.send("x").await.unwrap_err(),
+            "the queue no-such-queue",
+        ),
+    ] {
+        assert!(!error.transient, "waiting makes no container: {error}");
+        let expected = format!("{what} does not exist: `cargo local prepare` makes it");
+        assert_eq!(error.message, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cosmos_db_lacks_is_named_with_what_makes_it() {
+    let (_emulator, database) = cosmos_database(ALERTS).await;
+    let error = CosmosDrones::new(&database).check().await.unwrap_err();
+    assert!(!error.transient, "{error}");
+    for part in [
+        "the container drones of the database",
+        "cargo local prepare",
+        "infra/",
+    ] {
+        assert!(error.message.contains(part), "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -140,7 +140,6 @@ const BAD_LISTS_OF_ALERTS: &[(&str, &str)] = &[
     ("deviceId=%20", "deviceId"),
     ("deviceId=%F0%9F%9A%81", "deviceId"),
     ("deviceId=%22%20OR%201=1", "deviceId"),
-    ("deviceId=a&deviceId=b", "deviceId"),
     ("rule=", "rule"),
     ("rule=Battery", "rule"),
     ("rule=battery_low", "rule"),

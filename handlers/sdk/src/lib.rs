@@ -120,6 +120,7 @@ mod definition;
 mod envelope;
 mod error;
 mod event_hub;
+mod forwarded;
 mod function_json;
 mod host_json;
 mod http_output;
@@ -137,7 +138,7 @@ mod timer;
 mod timespan;
 mod timestamp;
 
-pub use app::{FunctionApp, SentUri};
+pub use app::FunctionApp;
 pub use blob::BlobTrigger;
 pub use call_log::CallLogLayer;
 pub use definition::{DefinitionError, DefinitionProblem, FunctionDefinition};
@@ -145,6 +146,7 @@ pub use error::{CallError, StartError};
 pub use event_hub::{
     Event, EventHubBatch, EventHubEvent, PartitionContext, Properties, RetryContext,
 };
+pub use forwarded::SentUri;
 pub use function_json::{
     Binding, Cardinality, DataType, Direction, FunctionConfig, RetryPolicy, RetryStrategy,
 };

@@ -151,13 +151,25 @@ impl Container {
                     .await
             };
             in_time(OPERATION, async {
-                opening
-                    .await
-                    .map_err(|error| store_error(OPERATION, &error))
+                opening.await.map_err(|error| {
+                    let mut failed = store_error(OPERATION, &error);
+                    if error.status().is_not_found() {
+                        failed.message = self.missing();
+                    }
+                    failed
+                })
             })
             .await
         };
         self.client.get_or_try_init(open).await
+    }
+
+    fn missing(&self) -> String {
+        format!(
+            "the container {} of the database {} does not exist: `cargo local prepare` makes it on this machine, and a deployment \
+             of infra/ in Azure",
+            self.name, self.database.name
+        )
     }
 }
 

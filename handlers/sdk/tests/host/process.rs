@@ -60,6 +60,45 @@ fn errors_go_to_stderr_and_the_rest_to_stdout() {
     assert!(output.status.success());
 }
 
+/// A scanner that asks for thousands of paths must not fill the log with errors, at which alert rules look.
+#[tokio::test]
+async fn who_asks_for_what_is_not_there_leaves_no_error_in_the_log() {
+    use axum::body::Body;
+    use axum::http::{Request, StatusCode};
+    use tower::ServiceExt;
+
+    if std::env::var_os(CHILD).is_some() {
+        observability::init("info");
+        let host = azure_functions_sdk::HostConfig::default();
+        let router = azure_functions_sdk::FunctionApp::new((), host)
+            .into_router()
+            .unwrap();
+        for request in [
+            Request::get("/api/map/"),
+            Request::head("/wp-login.php"),
+            Request::post("/api/x"),
+        ] {
+            let answer = router.clone().oneshot(request.body(Body::empty()).unwrap());
+            assert_eq!(answer.await.unwrap().status(), StatusCode::NOT_FOUND);
+        }
+        // A call of the host for a function that is not there is another matter.
+        let call = Request::post("/Nobody").body(Body::empty()).unwrap();
+        router.oneshot(call).await.unwrap();
+        return;
+    }
+    let output = run_again("process::who_asks_for_what_is_not_there_leaves_no_error_in_the_log");
+    assert!(output.status.success(), "{output:?}");
+    let errors: Vec<_> = [output.stdout, output.stderr]
+        .iter()
+        .flat_map(|bytes| json_lines(bytes))
+        .filter(|line| line["level"] == "ERROR")
+        .collect();
+    assert!(
+        matches!(&errors[..], [one] if one.to_string().contains("Nobody")),
+        "{errors:#?}"
+    );
+}
+
 #[tokio::test]
 async fn without_the_host_the_start_says_what_to_do() {
     if std::env::var_os(CHILD).is_some() {

@@ -38,7 +38,7 @@ pub(crate) struct BadPath;
 
 /// The path as routes see it: decoded, but for `%2F` and for what is not UTF-8, and without segments of dots.
 pub(crate) fn routed_path(path: &str) -> Result<String, BadPath> {
-    let decoded = decoded_once(path);
+    let decoded = decoded_once(path, Some(b'/'));
     if decoded.contains('\0') {
         return Err(BadPath);
     }
@@ -69,7 +69,7 @@ pub(crate) fn joined(query: &str) -> Vec<(String, String)> {
     let mut pairs: Vec<(String, String)> = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let decoded = |text: &str| decoded_once(&text.replace('+', " ")).replace("%2F", "/");
+        let decoded = |text: &str| decoded_once(&text.replace('+', " "), None);
         let (name, value) = (decoded(name), decoded(value));
         match pairs
             .iter_mut()
@@ -86,15 +86,15 @@ pub(crate) fn joined(query: &str) -> Vec<(String, String)> {
     pairs
 }
 
-/// Every `%XX` as its character, but for `%2F` and for bytes that are no UTF-8, which stay as they were sent.
-fn decoded_once(text: &str) -> String {
+/// Every `%XX` as its character, but for one that is left alone and for bytes that are no UTF-8, which stay as they were sent.
+fn decoded_once(text: &str, but: Option<u8>) -> String {
     let mut decoded = String::with_capacity(text.len());
     let mut bytes = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
         bytes.clear();
         let mut encoded = 0;
-        while let Some(byte) = hex_at(&rest[encoded..]).filter(|byte| *byte != b'/') {
+        while let Some(byte) = hex_at(&rest[encoded..]).filter(|byte| Some(*byte) != but) {
             bytes.push(byte);
             encoded += 3;
         }
@@ -203,8 +203,8 @@ mod tests {
 
     #[test]
     fn a_parameter_that_comes_twice_is_one_with_a_comma() {
-        let pairs = joined("a=1&B=x%2Fy&A=2&&c=%zz");
-        let expected = [("A", "1,2"), ("B", "x/y"), ("c", "%zz")];
+        let pairs = joined("a=1&B=x%2Fy&A=2&&c=%zz&d=x%252Fy");
+        let expected = [("A", "1,2"), ("B", "x/y"), ("c", "%zz"), ("d", "x%2Fy")];
         let pairs: Vec<_> = pairs
             .iter()
             .map(|(name, value)| (&**name, &**value))
