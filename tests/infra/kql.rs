@@ -46,14 +46,14 @@ pub type Queries = BTreeMap<String, (String, u32)>;
 /// Rows by table.
 pub type Tables = BTreeMap<&'static str, Vec<Value>>;
 
+/// Rows by case and query.
+pub type Answers = BTreeMap<String, BTreeMap<String, Vec<Value>>>;
+
 /// What each query answers in each case.
 ///
 /// # Errors
 /// What the language service finds wrong with the queries.
-pub fn run(
-    queries: &Queries,
-    cases: &BTreeMap<&str, Tables>,
-) -> Result<BTreeMap<String, BTreeMap<String, Vec<Value>>>, Vec<String>> {
+pub fn run(queries: &Queries, cases: &BTreeMap<&str, Tables>) -> Result<Answers, Vec<String>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -11,8 +11,10 @@
 )]
 
 mod access;
+mod alert_cases;
 mod alert_rules;
 mod bicep;
+mod bindings;
 mod costs;
 mod demands;
 mod expression;

@@ -50,7 +50,7 @@ impl Size {
     }
 
     /// The same with one parameter set to something else.
-    pub fn with(&self, name: &str, value: impl ToString) -> Self {
+    pub fn with(&self, name: &str, value: &str) -> Self {
         let mut other = self.clone();
         assert!(
             other
@@ -154,7 +154,7 @@ fn a_size_is_the_defaults_and_what_its_file_says() {
     assert!((fleet.seconds("batchWait") - 10.0).abs() < 1e-9);
     assert!((fleet.always_ready() - 4.0).abs() < 1e-9);
     assert!(Size::read("try").always_ready() < 0.5);
-    assert_eq!(fleet.with("partitions", 4).int("partitions"), 4);
+    assert_eq!(fleet.with("partitions", "4").int("partitions"), 4);
 }
 
 /// Cosmos DB takes autoscale maxima in thousands, from 1,000.
