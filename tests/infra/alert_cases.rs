@@ -268,6 +268,19 @@ pub fn cases() -> BTreeMap<&'static str, (Tables, &'static [Fired])> {
     }
     cases.insert("hosts start and work", (tables, &[][..]));
 
+    let mut tables = well();
+    let detail = "OverQuota: daily quota reached, collection stops until the next reset";
+    tables.entry("_LogOperation").or_default().extend([
+        json!({"TimeGenerated": at("11:50"), "Category": "Ingestion", "Operation": "Data collection stopped",
+               "Detail": detail}),
+        json!({"TimeGenerated": at("11:51"), "Category": "Workspace", "Operation": "Data collection",
+               "Detail": "resumed"}),
+    ]);
+    cases.insert(
+        "the cap of the logs is reached",
+        (tables, &[("log-cap", "Data collection stopped")][..]),
+    );
+
     cases.insert(
         "no metric has a row",
         (Tables::new(), &[("silence", "telemetry")][..]),

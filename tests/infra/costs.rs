@@ -236,7 +236,7 @@ fn standing(size: &Size) -> f64 {
 
 /// The part of a storage SKU by which it is priced.
 fn redundancy(size: &Size) -> String {
-    let sku = size.text("storageSku");
+    let sku = size.text("redundantSku");
     sku.trim_start_matches("Standard_").to_owned()
 }
 
@@ -251,7 +251,9 @@ fn rules() -> (f64, f64) {
         .map(|name| sources::read(&format!("infra/modules/{name}.bicep")))
         .concat();
     let over_logs = text.matches("query: loadTextContent(").count();
-    let over_metrics = text.matches("'Microsoft.Insights/metricAlerts@").count();
+    // Those of the IoT hub are made in one loop.
+    let over_metrics = text.matches("'Microsoft.Insights/metricAlerts@").count() - 1
+        + text.matches("    metric: '").count();
     (over_logs as f64, over_metrics as f64)
 }
 
@@ -322,6 +324,20 @@ fn the_readme_says_what_a_month_of_the_fleet_costs() {
 }
 
 #[test]
+fn the_readme_says_what_availability_zones_cost() {
+    let total = |size: &Size| -> f64 {
+        let load = Load {
+            size,
+            drones: 10_000.0,
+        };
+        month(&load).iter().map(|row| row.usd).sum()
+    };
+    let size = Size::read("fleet");
+    let more = total(&size.with("zoneRedundant", "true")) - total(&size);
+    assert_in_readme(&format!("{} a month more for the fleet", whole(more)));
+}
+
+#[test]
 fn the_readme_says_what_an_hour_of_a_few_drones_costs() {
     let size = Size::read("try");
     assert_in_readme(&try_table(&size));
@@ -347,6 +363,7 @@ fn a_changed_parameter_changes_the_costs() {
         ("largestEventKb", "50"),
         ("partitions", "16"),
         ("availabilityTestMinutes", "15"),
+        ("zoneRedundant", "true"),
     ] {
         assert_ne!(
             fleet_table(&size.with(name, value)),

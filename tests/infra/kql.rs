@@ -17,7 +17,7 @@ const PACKAGES: Packages = Packages {
 };
 
 /// The columns that are asked for, of the tables of Log Analytics.
-const SCHEMAS: [(&str, &str); 4] = [
+const SCHEMAS: [(&str, &str); 5] = [
     (
         "AppTraces",
         "(TimeGenerated: datetime, Message: string, ItemCount: int)",
@@ -30,6 +30,10 @@ const SCHEMAS: [(&str, &str); 4] = [
     (
         "StorageQueueLogs",
         "(TimeGenerated: datetime, OperationName: string, StatusText: string, Uri: string)",
+    ),
+    (
+        "_LogOperation",
+        "(TimeGenerated: datetime, Category: string, Operation: string, Detail: string)",
     ),
     (
         "AzureMetrics",

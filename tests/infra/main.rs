@@ -19,6 +19,7 @@ mod costs;
 mod demands;
 mod expression;
 mod flex;
+mod hardening;
 mod kql;
 mod limits;
 mod load;

@@ -26,14 +26,14 @@ impl Size {
             (parameter.module == "main").then(|| (parameter.name.clone(), source(default)))
         });
         names.extend(parameters);
-        for ((module, name), value) in &template.variables {
-            if module == "main" {
-                names.insert(name.clone(), source(value));
-            }
-        }
+        let main = sources::read("infra/main.bicep");
+        let variables = main
+            .lines()
+            .filter_map(|line| line.strip_prefix("var ")?.split_once(" = "));
+        names.extend(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let file = format!("infra/{name}.bicepparam");
         names.extend(parameters_of(&sources::read(&file)));
-        let functions = sources::read("infra/main.bicep")
+        let functions = main
             .lines()
             .filter_map(|line| {
                 let (name, rest) = line.strip_prefix("func ")?.split_once('(')?;
@@ -93,7 +93,12 @@ impl Size {
             .skip(1)
             .map(|rest| {
                 let count = rest.trim().split(|letter: char| !letter.is_ascii_digit());
-                count.clone().next().unwrap().parse::<f64>().unwrap()
+                let count: f64 = count.clone().next().unwrap().parse().unwrap();
+                // As function-app.bicep has it: one instance is in one zone.
+                match self.name("zoneRedundant").flag() {
+                    true => count.max(2.0),
+                    false => count,
+                }
             })
             .sum()
     }
