@@ -64,9 +64,9 @@ param alertsMaximumThroughput int = 1000
 @allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GZRS'])
 param storageSku string = 'Standard_LRS'
 
-@description('Days until an archived file is moved to the cool tier.')
-@minValue(1)
-param archiveCoolAfterDays int = 30
+@description('Days until an archived file is moved to the cool tier; 0 for never. Each file moved costs an operation: below some 200 KB a file that is more than a year in the cool tier saves.')
+@minValue(0)
+param archiveCoolAfterDays int = 0
 
 @description('Days until an archived file is deleted.')
 @minValue(2)

@@ -105,10 +105,12 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-01
           definition: {
             filters: { blobTypes: ['blockBlob'], prefixMatch: ['telemetry-archive/'] }
             actions: {
-              baseBlob: {
-                tierToCool: { daysAfterModificationGreaterThan: archiveCoolAfterDays }
-                delete: { daysAfterModificationGreaterThan: archiveDeleteAfterDays }
-              }
+              baseBlob: union(
+                { delete: { daysAfterModificationGreaterThan: archiveDeleteAfterDays } },
+                archiveCoolAfterDays > 0
+                  ? { tierToCool: { daysAfterModificationGreaterThan: archiveCoolAfterDays } }
+                  : {}
+              )
             }
           }
         }
