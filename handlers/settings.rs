@@ -70,10 +70,7 @@ impl Settings {
                 "set it to the name of the Cosmos DB database with the container `drones`",
             ))?,
             storage: Connection::from_env("FleetStorage")?,
-            state: match Connection::from_env("StateStorage") {
-                Err(ConnectionError::Missing(_)) => Connection::from_env("FleetStorage")?,
-                set => set?,
-            },
+            state: state_storage(Connection::from_env)?,
             webhook: plain(WEBHOOK_URL)
                 .map(|text| WebhookUrl::parse(&text))
                 .transpose()
@@ -89,6 +86,16 @@ impl Settings {
             authentication: plain("WEBSITE_AUTH_ENABLED")
                 .is_some_and(|value| value.eq_ignore_ascii_case("true")),
         })
+    }
+}
+
+/// `StateStorage`, or `FleetStorage` where no setting belongs to it; one that is wrong is never passed over.
+fn state_storage(
+    resolve: impl Fn(&str) -> Result<Connection, ConnectionError>,
+) -> Result<Connection, ConnectionError> {
+    match resolve("StateStorage") {
+        Err(ConnectionError::Missing(_)) => resolve("FleetStorage"),
+        set => set,
     }
 }
 
@@ -116,4 +123,39 @@ fn text_variables() -> impl Iterator<Item = (String, String)> {
 
 fn plain(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    fn state_of(settings: &[(&str, &str)]) -> Result<String, ConnectionError> {
+        let lookup = |name: &str| {
+            let found = settings.iter().find(|(set, _)| *set == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        state_storage(|name| Connection::resolve(name, lookup))
+            .map(|connection| format!("{connection:?}"))
+    }
+
+    #[test]
+    fn state_lies_in_its_own_account_where_one_is_set() {
+        let fleet = ("FleetStorage", "AccountName=fleet;AccountKey=bG9jYWw=");
+        let state = (
+            "StateStorage",
+            "AccountName=state;AccountKey=bG9jYWw=;BlobEndpoint=http://state",
+        );
+        let (own, shared) = (state_of(&[fleet, state]), state_of(&[fleet]));
+        assert_ne!(own.unwrap(), shared.unwrap());
+        assert_eq!(
+            state_of(&[fleet, ("StateStorage", "AccountName")]).unwrap_err(),
+            ConnectionError::Malformed("StateStorage".to_owned())
+        );
+        assert_eq!(
+            state_of(&[]).unwrap_err(),
+            ConnectionError::Missing("FleetStorage".to_owned())
+        );
+    }
 }

@@ -64,9 +64,9 @@ param alertsMaximumThroughput int = 1000
 @allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GZRS'])
 param storageSku string = 'Standard_LRS'
 
-@description('Days until an archived file is moved to the cool tier.')
-@minValue(1)
-param archiveCoolAfterDays int = 30
+@description('Days until an archived file is moved to the cool tier; 0 for never. Each file moved costs an operation: below some 200 KB a file that is more than a year in the cool tier saves.')
+@minValue(0)
+param archiveCoolAfterDays int = 0
 
 @description('Days until an archived file is deleted.')
 @minValue(2)
@@ -100,6 +100,10 @@ param eventsPerInstance int = 5000
 @secure()
 param alertWebhookUrl string = ''
 
+@description('Instead: where a Key Vault keeps that address, as `https://VAULT.vault.azure.net/secrets/NAME`. The app needs the role Key Vault Secrets User there.')
+@secure()
+param alertWebhookSecretUri string = ''
+
 @description('How long one post to the webhook may take.')
 @minValue(1)
 @maxValue(120)
@@ -132,8 +136,21 @@ param alertEmail string = ''
 @description('Action groups that exist already, beside or instead of the e-mail address.')
 param actionGroupIds string[] = []
 
+@description('What the group may cost a month, in the currency of the bill, before somebody is told; 0 for no budget. Needs alertEmail.')
+@minValue(0)
+param monthlyBudget int = 0
+
+@description('The first day of the month that the budget begins with. It cannot be changed later.')
+param budgetStart string = '2026-12-01'
+
 @description('Whether silence is worth an alert: a fleet that never sleeps.')
 param alertOnSilence bool = false
+
+@description('The app registration (its client id) by which people sign in; then reading needs its app role GetStatus. Empty: no sign-in, function keys only.')
+param signInClientId string = ''
+
+@description('Spread the app, Cosmos DB and storage over availability zones. Not to be changed in place. Event Hubs does so by itself.')
+param zoneRedundant bool = false
 
 @description('Ask the app from outside every so many minutes whether it answers; 0 for never. Each request costs a little.')
 @allowed([0, 5, 10, 15])
@@ -156,9 +173,15 @@ param dailyLogCapGb int = 1
 var prefix = toLower(replace(name, '-', ''))
 var suffix = uniqueString(resourceGroup().id, prefix)
 var allTags = union(tags, empty(environmentName) ? {} : { 'azd-env-name': environmentName })
+// Known before anything is deployed, so that a comparison sees into what is made of it.
+var namespaceName = 'evhns-${prefix}-${suffix}'
 var hubName = 'telemetry'
 var databaseName = 'drone-delivery'
+var redundantSku = zoneRedundant && storageSku == 'Standard_LRS' ? 'Standard_ZRS' : storageSku
 var usesIotHub = ingress == 'iotHub'
+
+// Messages a day and unit.
+var iotHubDailyMessages = { S1: 400000, S2: 6000000, S3: 300000000 }
 
 // Cosmos DB takes autoscale maxima in thousands only.
 func wholeThousands(throughput int) int => ((throughput + 999) / 1000) * 1000
@@ -181,7 +204,6 @@ resource appIdentity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-3
 }
 
 module monitoring 'modules/monitoring.bicep' = {
-  name: 'monitoring'
   params: {
     name: prefix
     suffix: suffix
@@ -194,7 +216,6 @@ module monitoring 'modules/monitoring.bicep' = {
 }
 
 module network 'modules/network.bicep' = if (privateNetworking) {
-  name: 'network'
   params: {
     name: prefix
     suffix: suffix
@@ -205,12 +226,10 @@ module network 'modules/network.bicep' = if (privateNetworking) {
 }
 
 module eventHubs 'modules/event-hubs.bicep' = {
-  name: 'event-hubs'
   params: {
-    name: prefix
-    suffix: suffix
     location: location
     tags: allTags
+    namespaceName: namespaceName
     hubName: hubName
     partitions: partitions
     retentionHours: retentionHours
@@ -225,7 +244,6 @@ module eventHubs 'modules/event-hubs.bicep' = {
 }
 
 module iotHub 'modules/iot-hub.bicep' = if (usesIotHub) {
-  name: 'iot-hub'
   params: {
     name: prefix
     suffix: suffix
@@ -234,16 +252,16 @@ module iotHub 'modules/iot-hub.bicep' = if (usesIotHub) {
     sku: iotHubSku
     units: iotHubSku == 'S3' && iotHubUnits > 10 ? fail('iotHubUnits: an S3 hub has at most 10 units') : iotHubUnits
     simulatedDrones: simulatedDrones
-    namespaceName: eventHubs.outputs.namespaceName
+    namespaceName: namespaceName
     hubName: hubName
     operatorPrincipalId: operatorPrincipalId
     operatorPrincipalType: operatorPrincipalType
     workspaceId: monitoring.outputs.workspaceId
   }
+  dependsOn: [eventHubs]
 }
 
 module cosmos 'modules/cosmos.bicep' = {
-  name: 'cosmos'
   params: {
     name: prefix
     suffix: suffix
@@ -252,6 +270,7 @@ module cosmos 'modules/cosmos.bicep' = {
     databaseName: databaseName
     dronesMaximumThroughput: wholeThousands(dronesMaximumThroughput)
     alertsMaximumThroughput: wholeThousands(alertsMaximumThroughput)
+    zoneRedundant: zoneRedundant
     isPublic: !privateNetworking
     appPrincipalId: appIdentity.properties.principalId
     operatorPrincipalId: operatorPrincipalId
@@ -260,13 +279,12 @@ module cosmos 'modules/cosmos.bicep' = {
 }
 
 module dataStorage 'modules/data-storage.bicep' = {
-  name: 'data-storage'
   params: {
     name: prefix
     suffix: suffix
     location: location
     tags: allTags
-    sku: storageSku
+    sku: redundantSku
     archiveCoolAfterDays: archiveCoolAfterDays
     archiveDeleteAfterDays: archiveDeleteAfterDays
     isPublic: !privateNetworking
@@ -278,20 +296,19 @@ module dataStorage 'modules/data-storage.bicep' = {
 }
 
 module runtimeStorage 'modules/runtime-storage.bicep' = {
-  name: 'runtime-storage'
   params: {
     name: prefix
     suffix: suffix
     location: location
     tags: allTags
-    sku: storageSku
+    sku: redundantSku
     isPublic: !privateNetworking
     appPrincipalId: appIdentity.properties.principalId
+    workspaceId: monitoring.outputs.workspaceId
   }
 }
 
 module privateEndpoints 'modules/private-endpoints.bicep' = if (privateNetworking) {
-  name: 'private-endpoints'
   params: {
     name: prefix
     location: location
@@ -310,7 +327,6 @@ module privateEndpoints 'modules/private-endpoints.bicep' = if (privateNetworkin
 }
 
 module functionApp 'modules/function-app.bicep' = {
-  name: 'function-app'
   params: {
     name: prefix
     suffix: suffix
@@ -334,6 +350,9 @@ module functionApp 'modules/function-app.bicep' = {
     batchSize: batchSize
     eventsPerInstance: eventsPerInstance
     alertWebhookUrl: alertWebhookUrl
+    alertWebhookSecretUri: alertWebhookSecretUri
+    signInClientId: signInClientId
+    zoneRedundant: zoneRedundant
     alertWebhookTimeoutSeconds: alertWebhookTimeoutSeconds
     alertThresholds: alertThresholds
     fleetMapTiles: fleetMapTiles
@@ -346,7 +365,6 @@ module functionApp 'modules/function-app.bicep' = {
 }
 
 module workbook 'modules/workbook.bicep' = {
-  name: 'workbook'
   params: {
     name: prefix
     location: location
@@ -358,7 +376,6 @@ module workbook 'modules/workbook.bicep' = {
 }
 
 module alertRules 'modules/alert-rules.bicep' = {
-  name: 'alert-rules'
   params: {
     name: prefix
     location: location
@@ -368,12 +385,13 @@ module alertRules 'modules/alert-rules.bicep' = {
     eventHubsNamespaceId: eventHubs.outputs.namespaceId
     alertEmail: alertEmail
     actionGroupIds: actionGroupIds
+    iotHubId: usesIotHub ? iotHub!.outputs.hubId : ''
+    iotHubDailyMessages: iotHubDailyMessages[iotHubSku] * iotHubUnits
     alertOnSilence: alertOnSilence
   }
 }
 
 module availability 'modules/availability.bicep' = if (availabilityTestMinutes > 0) {
-  name: 'availability'
   params: {
     name: prefix
     suffix: suffix
@@ -386,8 +404,19 @@ module availability 'modules/availability.bicep' = if (availabilityTestMinutes >
   }
 }
 
+module budget 'modules/budget.bicep' = if (monthlyBudget > 0 && !empty(alertEmail)) {
+  params: {
+    name: prefix
+    amount: monthlyBudget
+    start: budgetStart
+    alertEmail: alertEmail
+  }
+}
+
 @description('For `func azure functionapp publish` and `az functionapp deployment`.')
 output functionAppName string = functionApp.outputs.appName
+@description('The app\'s identity, for roles beyond this group.')
+output appPrincipalId string = appIdentity.properties.principalId
 output apiUrl string = 'https://${functionApp.outputs.host}/api'
 @description('Empty where drones send straight to Event Hubs.')
 output iotHubHost string = usesIotHub ? iotHub!.outputs.host : ''

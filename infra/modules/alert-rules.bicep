@@ -8,6 +8,9 @@ param cosmosAccountId string
 param eventHubsNamespaceId string
 param alertEmail string
 param actionGroupIds string[]
+@description('Empty without an IoT hub.')
+param iotHubId string
+param iotHubDailyMessages int
 param alertOnSilence bool
 
 resource byEmail 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(alertEmail)) {
@@ -99,6 +102,16 @@ var queries = [
     enabled: true
   }
   {
+    name: 'log-cap'
+    title: 'No more logs are taken today: raise dailyLogCapGb, or log less'
+    severity: 2
+    query: loadTextContent('../queries/alert-log-cap.kql')
+    window: 'PT30M'
+    above: 0
+    aggregation: 'Total'
+    enabled: true
+  }
+  {
     name: 'silence'
     title: 'Nothing has arrived for 20 minutes'
     severity: 1
@@ -110,38 +123,40 @@ var queries = [
   }
 ]
 
-resource logAlerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [for rule in queries: {
-  name: '${name}-${rule.name}'
-  location: location
-  tags: tags
-  kind: 'LogAlert'
-  properties: {
-    displayName: rule.title
-    severity: rule.severity
-    // A rule is paid for by the month, so none is on that would tell nobody.
-    enabled: rule.enabled && isTold
-    scopes: [workspaceId]
-    evaluationFrequency: 'PT5M'
-    windowSize: rule.window
-    // The tables appear with their first line.
-    skipQueryValidation: true
-    criteria: {
-      allOf: [
-        {
-          query: rule.query
-          timeAggregation: rule.aggregation
-          metricMeasureColumn: 'value'
-          dimensions: [{ name: 'subject', operator: 'Include', values: ['*'] }]
-          operator: 'GreaterThan'
-          threshold: rule.above
-          failingPeriods: { numberOfEvaluationPeriods: 1, minFailingPeriodsToAlert: 1 }
-        }
-      ]
+resource logAlerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
+  for rule in queries: {
+    name: '${name}-${rule.name}'
+    location: location
+    tags: tags
+    kind: 'LogAlert'
+    properties: {
+      displayName: rule.title
+      severity: rule.severity
+      // A rule is paid for by the month, so none is on that would tell nobody.
+      enabled: rule.enabled && isTold
+      scopes: [workspaceId]
+      evaluationFrequency: 'PT5M'
+      windowSize: rule.window
+      // The tables appear with their first line.
+      skipQueryValidation: true
+      criteria: {
+        allOf: [
+          {
+            query: rule.query
+            timeAggregation: rule.aggregation
+            metricMeasureColumn: 'value'
+            dimensions: [{ name: 'subject', operator: 'Include', values: ['*'] }]
+            operator: 'GreaterThan'
+            threshold: rule.above
+            failingPeriods: { numberOfEvaluationPeriods: 1, minFailingPeriodsToAlert: 1 }
+          }
+        ]
+      }
+      actions: { actionGroups: actionGroups }
+      autoMitigate: true
     }
-    actions: { actionGroups: actionGroups }
-    autoMitigate: true
   }
-}]
+]
 
 resource throttledWrites 'Microsoft.Insights/metricAlerts@2018-03-01' = {
   name: '${name}-cosmos-429'
@@ -169,7 +184,9 @@ resource throttledWrites 'Microsoft.Insights/metricAlerts@2018-03-01' = {
         }
       ]
     }
-    actions: [for id in actionGroups: { actionGroupId: id }]
+    actions: [
+      for id in actionGroups: { actionGroupId: id }
+    ]
     autoMitigate: true
   }
 }
@@ -199,9 +216,77 @@ resource throttledDrones 'Microsoft.Insights/metricAlerts@2018-03-01' = {
         }
       ]
     }
-    actions: [for id in actionGroups: { actionGroupId: id }]
+    actions: [
+      for id in actionGroups: { actionGroupId: id }
+    ]
     autoMitigate: true
   }
 }
+
+// Each of these is an event that a drone sent and the hub did not get.
+var iotHubRules = [
+  {
+    name: 'dropped'
+    metric: 'd2c.telemetry.egress.dropped'
+    description: 'IoT Hub drops events: the route to the Event Hub fails'
+    above: 0
+    aggregation: 'Total'
+  }
+  {
+    name: 'orphaned'
+    metric: 'd2c.telemetry.egress.orphaned'
+    description: 'Events match no route of the IoT hub'
+    above: 0
+    aggregation: 'Total'
+  }
+  {
+    name: 'throttled'
+    metric: 'd2c.telemetry.ingress.sendThrottle'
+    description: 'IoT Hub throttles drones: add units'
+    above: 0
+    aggregation: 'Total'
+  }
+  {
+    name: 'quota'
+    metric: 'dailyMessageQuotaUsed'
+    description: 'Nine tenths of the messages that the IoT hub takes a day are used; beyond it drones are turned away'
+    above: iotHubDailyMessages / 10 * 9
+    aggregation: 'Maximum'
+  }
+]
+
+resource iotHubAlerts 'Microsoft.Insights/metricAlerts@2018-03-01' = [
+  for rule in iotHubRules: if (!empty(iotHubId)) {
+    name: '${name}-iot-hub-${rule.name}'
+    location: 'global'
+    tags: tags
+    properties: {
+      description: rule.description
+      severity: 1
+      enabled: isTold
+      scopes: [iotHubId]
+      evaluationFrequency: 'PT5M'
+      windowSize: 'PT15M'
+      criteria: {
+        'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+        allOf: [
+          {
+            criterionType: 'StaticThresholdCriterion'
+            name: rule.name
+            metricNamespace: 'Microsoft.Devices/IotHubs'
+            metricName: rule.metric
+            timeAggregation: rule.aggregation
+            operator: 'GreaterThan'
+            threshold: rule.above
+          }
+        ]
+      }
+      actions: [
+        for id in actionGroups: { actionGroupId: id }
+      ]
+      autoMitigate: true
+    }
+  }
+]
 
 output actionGroups string[] = actionGroups

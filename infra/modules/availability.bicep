@@ -63,7 +63,9 @@ resource unavailable 'Microsoft.Insights/metricAlerts@2018-03-01' = {
       // One place alone may have trouble of its own.
       failedLocationCount: 2
     }
-    actions: [for id in actionGroups: { actionGroupId: id }]
+    actions: [
+      for id in actionGroups: { actionGroupId: id }
+    ]
     autoMitigate: true
   }
 }

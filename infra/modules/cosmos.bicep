@@ -8,6 +8,7 @@ param databaseName string
 @description('0 for a serverless account.')
 param dronesMaximumThroughput int
 param alertsMaximumThroughput int
+param zoneRedundant bool
 param isPublic bool
 param appPrincipalId string
 param operatorPrincipalId string
@@ -23,7 +24,7 @@ resource account 'Microsoft.DocumentDB/databaseAccounts@2025-04-15' = {
   properties: {
     databaseAccountOfferType: 'Standard'
     capabilities: isServerless ? [{ name: 'EnableServerless' }] : []
-    locations: [{ locationName: location, failoverPriority: 0 }]
+    locations: [{ locationName: location, failoverPriority: 0, isZoneRedundant: zoneRedundant }]
     // Reads after a write in the same session, which is all that the ETag-guarded merge asks for.
     consistencyPolicy: { defaultConsistencyLevel: 'Session' }
     backupPolicy: {

@@ -105,10 +105,12 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-01
           definition: {
             filters: { blobTypes: ['blockBlob'], prefixMatch: ['telemetry-archive/'] }
             actions: {
-              baseBlob: {
-                tierToCool: { daysAfterModificationGreaterThan: archiveCoolAfterDays }
-                delete: { daysAfterModificationGreaterThan: archiveDeleteAfterDays }
-              }
+              baseBlob: union(
+                { delete: { daysAfterModificationGreaterThan: archiveDeleteAfterDays } },
+                archiveCoolAfterDays > 0
+                  ? { tierToCool: { daysAfterModificationGreaterThan: archiveCoolAfterDays } }
+                  : {}
+              )
             }
           }
         }
@@ -221,6 +223,16 @@ resource queueDiagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-prev
   properties: {
     workspaceId: workspaceId
     logs: [{ category: 'StorageWrite', enabled: true }]
+  }
+}
+
+// Who deletes from the archive. Not what is written: a line a file would cost more than the file.
+resource blobDiagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'to-workspace'
+  scope: blobs
+  properties: {
+    workspaceId: workspaceId
+    logs: [{ category: 'StorageDelete', enabled: true }]
   }
 }
 

@@ -1,7 +1,6 @@
 // The hub that every event goes through, with one consumer group for each function that reads it.
 
-param name string
-param suffix string
+param namespaceName string
 param location string
 param tags { *: string }
 param hubName string
@@ -25,7 +24,7 @@ var dataSender = subscriptionResourceId(
 )
 
 resource namespace 'Microsoft.EventHub/namespaces@2024-01-01' = {
-  name: 'evhns-${name}-${suffix}'
+  name: namespaceName
   location: location
   tags: tags
   // Basic has a single consumer group, and there are three readers.
@@ -117,5 +116,4 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
 }
 
 output namespaceId string = namespace.id
-output namespaceName string = namespace.name
 output host string = split(replace(namespace.properties.serviceBusEndpoint, 'https://', ''), ':')[0]

@@ -24,12 +24,17 @@ param batchSize int
 param eventsPerInstance int
 @secure()
 param alertWebhookUrl string
+@secure()
+param alertWebhookSecretUri string
 param alertWebhookTimeoutSeconds int
 param alertThresholds { *: string }
 param fleetMapTiles string
 param fleetMapTilesAttribution string
 param logLevel string
 param extraSettings { *: string }
+@description('Empty for no sign-in.')
+param signInClientId string
+param zoneRedundant bool
 
 var storageHost = environment().suffixes.storage
 
@@ -86,19 +91,34 @@ var tuning = [
   { name: 'FleetMapTilesAttribution', value: fleetMapTilesAttribution }
 ]
 
-var alertSettings = empty(alertWebhookUrl)
+var webhook = empty(alertWebhookSecretUri)
+  ? alertWebhookUrl
+  : '@Microsoft.KeyVault(SecretUri=${alertWebhookSecretUri})'
+var alertSettings = empty(alertWebhookUrl) && empty(alertWebhookSecretUri)
   ? [{ name: 'AzureWebJobs.NotifyAlert.Disabled', value: 'true' }]
-  : [{ name: 'AlertWebhookUrl', value: alertWebhookUrl }]
+  : [{ name: 'AlertWebhookUrl', value: webhook }]
 
-var thresholdSettings = [for threshold in items(alertThresholds): {
-  name: 'Alerts__${threshold.key}'
-  value: threshold.value
-}]
+var thresholdSettings = [
+  for threshold in items(alertThresholds): {
+    name: 'Alerts__${threshold.key}'
+    value: threshold.value
+  }
+]
 
-var extraSettingsList = [for setting in items(extraSettings): {
-  name: setting.key
-  value: setting.value
-}]
+var extraSettingsList = [
+  for setting in items(extraSettings): {
+    name: setting.key
+    value: setting.value
+  }
+]
+
+// One instance is in one zone.
+var readyInstances = [
+  for group in alwaysReady: {
+    name: group.name
+    instanceCount: zoneRedundant ? max(2, group.instanceCount) : group.instanceCount
+  }
+]
 
 resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
   name: 'plan-${name}-${suffix}'
@@ -106,7 +126,7 @@ resource plan 'Microsoft.Web/serverfarms@2024-11-01' = {
   tags: tags
   kind: 'functionapp'
   sku: { tier: 'FlexConsumption', name: 'FC1' }
-  properties: { reserved: true }
+  properties: { reserved: true, zoneRedundant: zoneRedundant }
 }
 
 resource app 'Microsoft.Web/sites@2024-11-01' = {
@@ -122,6 +142,7 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
   properties: {
     serverFarmId: plan.id
     httpsOnly: true
+    keyVaultReferenceIdentity: identityId
     virtualNetworkSubnetId: empty(subnetId) ? null : subnetId
     functionAppConfig: {
       runtime: { name: 'custom', version: '1.0' }
@@ -138,12 +159,37 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
       scaleAndConcurrency: {
         instanceMemoryMB: instanceMemoryMB
         maximumInstanceCount: maximumInstances
-        alwaysReady: alwaysReady
+        alwaysReady: readyInstances
       }
     }
     siteConfig: {
       minTlsVersion: '1.2'
       appSettings: concat(runtimeSettings, connections, tuning, alertSettings, thresholdSettings, extraSettingsList)
+    }
+  }
+
+  // Who signs in is known by their token, and reads only with the app role GetStatus. What anybody may see stays open: health,
+  // the map's page and files, which ask for data themselves, and the description of the API.
+  resource signIn 'config' = if (!empty(signInClientId)) {
+    name: 'authsettingsV2'
+    properties: {
+      platform: { enabled: true }
+      globalValidation: {
+        requireAuthentication: true
+        unauthenticatedClientAction: 'Return401'
+        excludedPaths: ['/api/health', '/api/map', '/api/map/*', '/api/openapi.json']
+      }
+      identityProviders: {
+        azureActiveDirectory: {
+          enabled: true
+          registration: {
+            clientId: signInClientId
+            openIdIssuer: '${environment().authentication.loginEndpoint}${tenant().tenantId}/v2.0'
+          }
+          validation: { allowedAudiences: [signInClientId, 'api://${signInClientId}'] }
+        }
+      }
+      httpSettings: { requireHttps: true }
     }
   }
 

@@ -19,51 +19,59 @@ var zones = [
 ]
 var groups = map(zones, zone => zone.group)
 
-resource dnsZones 'Microsoft.Network/privateDnsZones@2024-06-01' = [for zone in zones: {
-  name: zone.zone
-  location: 'global'
-  tags: tags
-}]
-
-resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = [for (zone, i) in zones: {
-  parent: dnsZones[i]
-  name: 'to-${name}'
-  location: 'global'
-  tags: tags
-  properties: {
-    virtualNetwork: { id: networkId }
-    registrationEnabled: false
+resource dnsZones 'Microsoft.Network/privateDnsZones@2024-06-01' = [
+  for zone in zones: {
+    name: zone.zone
+    location: 'global'
+    tags: tags
   }
-}]
+]
 
-resource endpoints 'Microsoft.Network/privateEndpoints@2024-05-01' = [for service in services: {
-  name: 'pep-${name}-${service.name}'
-  location: location
-  tags: tags
-  properties: {
-    subnet: { id: subnetId }
-    privateLinkServiceConnections: [
-      {
-        name: service.name
-        properties: {
-          privateLinkServiceId: service.id
-          groupIds: [service.group]
+resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = [
+  for (zone, i) in zones: {
+    parent: dnsZones[i]
+    name: 'to-${name}'
+    location: 'global'
+    tags: tags
+    properties: {
+      virtualNetwork: { id: networkId }
+      registrationEnabled: false
+    }
+  }
+]
+
+resource endpoints 'Microsoft.Network/privateEndpoints@2024-05-01' = [
+  for service in services: {
+    name: 'pep-${name}-${service.name}'
+    location: location
+    tags: tags
+    properties: {
+      subnet: { id: subnetId }
+      privateLinkServiceConnections: [
+        {
+          name: service.name
+          properties: {
+            privateLinkServiceId: service.id
+            groupIds: [service.group]
+          }
         }
-      }
-    ]
+      ]
+    }
   }
-}]
+]
 
-resource names 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2024-05-01' = [for (service, i) in services: {
-  parent: endpoints[i]
-  name: 'default'
-  properties: {
-    privateDnsZoneConfigs: [
-      {
-        name: toLower(service.group)
-        properties: { privateDnsZoneId: dnsZones[indexOf(groups, service.group)].id }
-      }
-    ]
+resource names 'Microsoft.Network/privateEndpoints/privateDnsZoneGroups@2024-05-01' = [
+  for (service, i) in services: {
+    parent: endpoints[i]
+    name: 'default'
+    properties: {
+      privateDnsZoneConfigs: [
+        {
+          name: toLower(service.group)
+          properties: { privateDnsZoneId: dnsZones[indexOf(groups, service.group)].id }
+        }
+      ]
+    }
+    dependsOn: [links]
   }
-  dependsOn: [links]
-}]
+]

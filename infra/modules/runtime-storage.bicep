@@ -9,6 +9,7 @@ param tags { *: string }
 param sku string
 param isPublic bool
 param appPrincipalId string
+param workspaceId string
 
 // Owner of the whole account, because the host makes containers, takes leases and keeps its keys there. The app's own
 // snapshots come under it.
@@ -76,6 +77,16 @@ resource hostWritesTables 'Microsoft.Authorization/roleAssignments@2022-04-01' =
     principalId: appPrincipalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: tableDataContributor
+  }
+}
+
+// Not what is written or read: checkpoints and leases are most of all operations.
+resource blobDiagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'to-workspace'
+  scope: blobs
+  properties: {
+    workspaceId: workspaceId
+    logs: [{ category: 'StorageDelete', enabled: true }]
   }
 }
 

@@ -85,48 +85,52 @@ var timeRange = {
   }
 }
 
-var logItems = [for item in logs: {
-  type: 3
-  name: item.title
-  customWidth: '50'
-  content: {
-    version: 'KqlItem/1.0'
-    title: item.title
-    query: item.query
-    size: 0
-    timeContextFromParameter: 'TimeRange'
-    queryType: 0
-    resourceType: 'microsoft.operationalinsights/workspaces'
-    crossComponentResources: [workspaceId]
-    visualization: item.as
+var logItems = [
+  for item in logs: {
+    type: 3
+    name: item.title
+    customWidth: '50'
+    content: {
+      version: 'KqlItem/1.0'
+      title: item.title
+      query: item.query
+      size: 0
+      timeContextFromParameter: 'TimeRange'
+      queryType: 0
+      resourceType: 'microsoft.operationalinsights/workspaces'
+      crossComponentResources: [workspaceId]
+      visualization: item.as
+    }
   }
-}]
+]
 
-var metricItems = [for item in metrics: {
-  type: 10
-  name: item.title
-  customWidth: '50'
-  content: {
-    chartId: guid(item.resourceId, item.metric)
-    version: 'MetricsItem/2.0'
-    title: item.title
-    size: 0
-    chartType: 2
-    resourceType: item.type
-    metricScope: 0
-    resourceIds: [item.resourceId]
-    timeContextFromParameter: 'TimeRange'
-    timeContext: { durationMs: 3600000 }
-    metrics: [
-      {
-        namespace: item.type
-        metric: item.metric
-        aggregation: item.aggregation
-        splitBy: item.splitBy
-      }
-    ]
+var metricItems = [
+  for item in metrics: {
+    type: 10
+    name: item.title
+    customWidth: '50'
+    content: {
+      chartId: guid(item.resourceId, item.metric)
+      version: 'MetricsItem/2.0'
+      title: item.title
+      size: 0
+      chartType: 2
+      resourceType: item.type
+      metricScope: 0
+      resourceIds: [item.resourceId]
+      timeContextFromParameter: 'TimeRange'
+      timeContext: { durationMs: 3600000 }
+      metrics: [
+        {
+          namespace: item.type
+          metric: item.metric
+          aggregation: item.aggregation
+          splitBy: item.splitBy
+        }
+      ]
+    }
   }
-}]
+]
 
 resource workbook 'Microsoft.Insights/workbooks@2023-06-01' = {
   name: guid(resourceGroup().id, name, 'fleet-at-a-glance')

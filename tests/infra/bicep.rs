@@ -234,13 +234,16 @@ impl Template {
             None => kind,
         };
         let last = parts[parts.len() - 1];
-        let (condition, body) = match last.kind() {
+        let each = match last.kind() {
+            "for_statement" => last.child_by_field_name("body").unwrap(),
+            _ => last,
+        };
+        let (condition, body) = match each.kind() {
             "if_statement" => {
-                let inner = children(last);
+                let inner = children(each);
                 (Some(reader.source(inner[0]).to_owned()), inner[1])
             }
-            "for_statement" => (None, last.child_by_field_name("body").unwrap()),
-            _ => (None, last),
+            _ => (None, each),
         };
         for property in children(body) {
             let inner = children(property);

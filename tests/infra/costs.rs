@@ -125,24 +125,28 @@ fn month(load: &Load<'_>) -> Vec<Row> {
         ),
     ));
     let archived = events * assumed("archivedBytes") / 1e9;
+    let a_month = archived * storage("hot.gbMonth");
+    let kept = size.number("archiveDeleteAfterDays") / 365.0 * 12.0;
     rows.push(row(
         "Storage, a month of archive",
-        archived * storage("hot.gbMonth"),
+        a_month,
         format!(
-            "{} GB at {} bytes an event",
+            "{} GB at {} bytes an event; {} a month once {kept:.0} of them are kept",
             whole(archived),
-            assumed("archivedBytes")
+            assumed("archivedBytes"),
+            whole(a_month * kept)
         ),
     ));
-    rows.push(row(
-        "Storage, to the cool tier",
-        files / 1e4 * storage("cool10k"),
-        format!(
-            "each file once; there a month of archive costs {} instead of {} each month",
-            whole(archived * storage("cool.gbMonth")),
-            whole(archived * storage("hot.gbMonth"))
-        ),
-    ));
+    if size.number("archiveCoolAfterDays") > 0.5 {
+        rows.push(row(
+            "Storage, to the cool tier",
+            files / 1e4 * storage("cool10k"),
+            format!(
+                "each file once; there a month of archive costs {}",
+                whole(archived * storage("cool.gbMonth"))
+            ),
+        ));
+    }
 
     let per_call = calls * assumed("logBytesPerCall");
     let idle = load.instances() * HOURS_A_MONTH * 60.0 * assumed("idleLogBytesPerMinute");
@@ -236,7 +240,7 @@ fn standing(size: &Size) -> f64 {
 
 /// The part of a storage SKU by which it is priced.
 fn redundancy(size: &Size) -> String {
-    let sku = size.text("storageSku");
+    let sku = size.text("redundantSku");
     sku.trim_start_matches("Standard_").to_owned()
 }
 
@@ -251,7 +255,9 @@ fn rules() -> (f64, f64) {
         .map(|name| sources::read(&format!("infra/modules/{name}.bicep")))
         .concat();
     let over_logs = text.matches("query: loadTextContent(").count();
-    let over_metrics = text.matches("'Microsoft.Insights/metricAlerts@").count();
+    // Those of the IoT hub are made in one loop.
+    let over_metrics = text.matches("'Microsoft.Insights/metricAlerts@").count() - 1
+        + text.matches("    metric: '").count();
     (over_logs as f64, over_metrics as f64)
 }
 
@@ -322,6 +328,20 @@ fn the_readme_says_what_a_month_of_the_fleet_costs() {
 }
 
 #[test]
+fn the_readme_says_what_availability_zones_cost() {
+    let total = |size: &Size| -> f64 {
+        let load = Load {
+            size,
+            drones: 10_000.0,
+        };
+        month(&load).iter().map(|row| row.usd).sum()
+    };
+    let size = Size::read("fleet");
+    let more = total(&size.with("zoneRedundant", "true")) - total(&size);
+    assert_in_readme(&format!("{} a month more for the fleet", whole(more)));
+}
+
+#[test]
 fn the_readme_says_what_an_hour_of_a_few_drones_costs() {
     let size = Size::read("try");
     assert_in_readme(&try_table(&size));
@@ -347,6 +367,9 @@ fn a_changed_parameter_changes_the_costs() {
         ("largestEventKb", "50"),
         ("partitions", "16"),
         ("availabilityTestMinutes", "15"),
+        ("zoneRedundant", "true"),
+        ("archiveCoolAfterDays", "30"),
+        ("archiveDeleteAfterDays", "30"),
     ] {
         assert_ne!(
             fleet_table(&size.with(name, value)),
@@ -354,6 +377,22 @@ fn a_changed_parameter_changes_the_costs() {
             "{name} changes nothing"
         );
     }
+}
+
+/// Moving a file costs an operation, and the files are small: over the whole time that one is kept it has to save more.
+#[test]
+fn files_are_moved_to_the_cool_tier_only_where_that_saves() {
+    let size = Size::read("fleet");
+    let load = Load {
+        size: &size,
+        drones: 10_000.0,
+    };
+    let file = load.events() / load.files() * assumed("archivedBytes") / 1e9;
+    let months = size.number("archiveDeleteAfterDays") / 365.0 * 12.0 - 1.0;
+    let saved = file * months * (price("blob.ZRS.hot.gbMonth") - price("blob.ZRS.cool.gbMonth"));
+    // What is in the cool tier costs more to read, too.
+    let pays = saved > 1.5 * price("blob.ZRS.cool10k") / 1e4;
+    assert_eq!(pays, size.number("archiveCoolAfterDays") > 0.5);
 }
 
 /// Every price says where it is from, and what nobody could look up says so.

@@ -25,7 +25,7 @@ impl Known {
         }
     }
 
-    fn flag(&self) -> bool {
+    pub fn flag(&self) -> bool {
         match self {
             Self::Flag(value) => *value,
             other => panic!("{other:?} is no condition"),
@@ -79,7 +79,7 @@ impl Reader<'_> {
     }
 
     fn ternary(&mut self) -> Known {
-        let condition = self.comparison();
+        let condition = self.both();
         if !self.take("?") {
             return condition;
         }
@@ -87,6 +87,15 @@ impl Reader<'_> {
         assert!(self.take(":"));
         let no = self.ternary();
         if condition.flag() { yes } else { no }
+    }
+
+    fn both(&mut self) -> Known {
+        let mut value = self.comparison();
+        while self.take("&&") {
+            let other = self.comparison();
+            value = Known::Flag(value.flag() && other.flag());
+        }
+        value
     }
 
     fn comparison(&mut self) -> Known {
@@ -200,6 +209,7 @@ fn expressions_come_to_what_bicep_makes_of_them() {
         ),
         ("7 / 2 + twice(3)", 9),
         ("memory > 512 ? 1 : 2", 1),
+        ("memory > 512 && memory < 1024 ? 1 : 2", 2),
         ("int(readEnvironmentVariable('SIZE', '4'))", 4),
     ] {
         assert_eq!(value(source, &Names), Known::Int(expected), "{source}");

@@ -17,7 +17,7 @@ const PACKAGES: Packages = Packages {
 };
 
 /// The columns that are asked for, of the tables of Log Analytics.
-const SCHEMAS: [(&str, &str); 4] = [
+const SCHEMAS: [(&str, &str); 5] = [
     (
         "AppTraces",
         "(TimeGenerated: datetime, Message: string, ItemCount: int)",
@@ -30,6 +30,10 @@ const SCHEMAS: [(&str, &str); 4] = [
     (
         "StorageQueueLogs",
         "(TimeGenerated: datetime, OperationName: string, StatusText: string, Uri: string)",
+    ),
+    (
+        "_LogOperation",
+        "(TimeGenerated: datetime, Category: string, Operation: string, Detail: string)",
     ),
     (
         "AzureMetrics",
@@ -46,14 +50,14 @@ pub type Queries = BTreeMap<String, (String, u32)>;
 /// Rows by table.
 pub type Tables = BTreeMap<&'static str, Vec<Value>>;
 
+/// Rows by case and query.
+pub type Answers = BTreeMap<String, BTreeMap<String, Vec<Value>>>;
+
 /// What each query answers in each case.
 ///
 /// # Errors
 /// What the language service finds wrong with the queries.
-pub fn run(
-    queries: &Queries,
-    cases: &BTreeMap<&str, Tables>,
-) -> Result<BTreeMap<String, BTreeMap<String, Vec<Value>>>, Vec<String>> {
+pub fn run(queries: &Queries, cases: &BTreeMap<&str, Tables>) -> Result<Answers, Vec<String>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -23,7 +23,7 @@ fn every_resource_is_named_after_its_system() {
         let name = resource.body.get("name").unwrap();
         let name = name.text().or_else(|| name.code()).unwrap();
         assert!(
-            ["${name}", "${prefix}", ", name,"]
+            ["${name}", "${prefix}", ", name,", "namespaceName"]
                 .iter()
                 .any(|part| name.contains(part)),
             "{module}.bicep: {symbol} is called {name} in every system"

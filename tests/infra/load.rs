@@ -208,9 +208,13 @@ fn minimum_maximum_and_prefetch_of_a_batch_are_set_as_one() {
 fn the_batch_is_what_the_memory_of_an_instance_was_seen_to_hold() {
     // Four partitions of three functions.
     let measured = fleet()
-        .with("partitions", 12)
-        .with("instanceMemoryMB", 2_048);
-    let holds = |kilobytes: i64| measured.with("largestEventKb", kilobytes).int("batchSize");
+        .with("partitions", "12")
+        .with("instanceMemoryMB", "2048");
+    let holds = |kilobytes: i64| {
+        measured
+            .with("largestEventKb", &kilobytes.to_string())
+            .int("batchSize")
+    };
     for (kilobytes, held, died) in [(10, 1_000, i64::MAX), (50, 200, 1_000), (250, 20, 1_000)] {
         let batch = holds(kilobytes);
         assert!(
@@ -219,10 +223,10 @@ fn the_batch_is_what_the_memory_of_an_instance_was_seen_to_hold() {
         );
     }
     // 20 of 250 KB did not pass in 784 MB.
-    let smaller = measured.with("instanceMemoryMB", 784);
-    assert!(smaller.with("largestEventKb", 250).int("batchSize") < 20);
+    let smaller = measured.with("instanceMemoryMB", "784");
+    assert!(smaller.with("largestEventKb", "250").int("batchSize") < 20);
     // However large, one event has to pass.
-    let smallest = Size::read("try").with("largestEventKb", 1_024);
+    let smallest = Size::read("try").with("largestEventKb", "1024");
     assert_eq!(smallest.int("batchSize"), 1);
 }
 
@@ -232,7 +236,7 @@ fn the_readme_says_what_larger_events_do() {
     let rows: String = [4, 10, 50, 250]
         .into_iter()
         .map(|kilobytes| {
-            let size = fleet().with("largestEventKb", kilobytes);
+            let size = fleet().with("largestEventKb", &kilobytes.to_string());
             let load = Load {
                 size: &size,
                 drones: 10_000.0,

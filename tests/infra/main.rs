@@ -11,12 +11,15 @@
 )]
 
 mod access;
+mod alert_cases;
 mod alert_rules;
 mod bicep;
+mod bindings;
 mod costs;
 mod demands;
 mod expression;
 mod flex;
+mod hardening;
 mod kql;
 mod limits;
 mod load;

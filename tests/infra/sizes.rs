@@ -26,14 +26,14 @@ impl Size {
             (parameter.module == "main").then(|| (parameter.name.clone(), source(default)))
         });
         names.extend(parameters);
-        for ((module, name), value) in &template.variables {
-            if module == "main" {
-                names.insert(name.clone(), source(value));
-            }
-        }
+        let main = sources::read("infra/main.bicep");
+        let variables = main
+            .lines()
+            .filter_map(|line| line.strip_prefix("var ")?.split_once(" = "));
+        names.extend(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let file = format!("infra/{name}.bicepparam");
         names.extend(parameters_of(&sources::read(&file)));
-        let functions = sources::read("infra/main.bicep")
+        let functions = main
             .lines()
             .filter_map(|line| {
                 let (name, rest) = line.strip_prefix("func ")?.split_once('(')?;
@@ -50,7 +50,7 @@ impl Size {
     }
 
     /// The same with one parameter set to something else.
-    pub fn with(&self, name: &str, value: impl ToString) -> Self {
+    pub fn with(&self, name: &str, value: &str) -> Self {
         let mut other = self.clone();
         assert!(
             other
@@ -93,7 +93,12 @@ impl Size {
             .skip(1)
             .map(|rest| {
                 let count = rest.trim().split(|letter: char| !letter.is_ascii_digit());
-                count.clone().next().unwrap().parse::<f64>().unwrap()
+                let count: f64 = count.clone().next().unwrap().parse().unwrap();
+                // As function-app.bicep has it: one instance is in one zone.
+                match self.name("zoneRedundant").flag() {
+                    true => count.max(2.0),
+                    false => count,
+                }
             })
             .sum()
     }
@@ -154,7 +159,7 @@ fn a_size_is_the_defaults_and_what_its_file_says() {
     assert!((fleet.seconds("batchWait") - 10.0).abs() < 1e-9);
     assert!((fleet.always_ready() - 4.0).abs() < 1e-9);
     assert!(Size::read("try").always_ready() < 0.5);
-    assert_eq!(fleet.with("partitions", 4).int("partitions"), 4);
+    assert_eq!(fleet.with("partitions", "4").int("partitions"), 4);
 }
 
 /// Cosmos DB takes autoscale maxima in thousands, from 1,000.

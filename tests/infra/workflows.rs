@@ -39,6 +39,9 @@ struct Job {
     #[allow(dead_code, reason = "only its form matters")]
     condition: Option<String>,
     #[serde(default)]
+    #[allow(dead_code, reason = "only its form matters")]
+    continue_on_error: bool,
+    #[serde(default)]
     environment: Option<String>,
     #[serde(default)]
     permissions: BTreeMap<String, String>,

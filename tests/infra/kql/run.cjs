@@ -41,6 +41,8 @@ const OPERATORS = {
     if (a instanceof Time) return b instanceof Time ? new Span(a - b) : new Time(a - b);
     return a - b;
   },
+  EqualTildeExpression: (a, b) => a.toLowerCase() === b.toLowerCase(),
+  ContainsExpression: (a, b) => a.toLowerCase().includes(b.toLowerCase()),
   StartsWithExpression: (a, b) => a.toLowerCase().startsWith(b.toLowerCase()),
   EndsWithExpression: (a, b) => a.toLowerCase().endsWith(b.toLowerCase()),
 };

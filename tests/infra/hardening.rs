@@ -1,0 +1,134 @@
+//! Sign-in, networks, logs of what is deleted, and zones: what is off by default and has to be right where it is on.
+
+use drone_delivery::FUNCTIONS;
+
+use crate::bicep::Value;
+use crate::sources;
+
+/// What anybody may see stays open where people sign in; everything else asks who it is.
+#[test]
+fn sign_in_leaves_open_what_is_anonymous_and_nothing_else() {
+    let template = sources::template();
+    let sign_in = template.of("Microsoft.Web/sites/config").next().unwrap();
+    assert_eq!(
+        sign_in.condition.as_deref(),
+        Some("(!empty(signInClientId))"),
+        "off by default"
+    );
+    let validation = sign_in.body.at("properties.globalValidation").unwrap();
+    let asks = validation.get("requireAuthentication").unwrap();
+    assert_eq!(asks.code(), Some("true"));
+    let open: Vec<_> = validation
+        .get("excludedPaths")
+        .unwrap()
+        .list()
+        .iter()
+        .map(|path| path.text().unwrap())
+        .collect();
+    for function in FUNCTIONS {
+        let trigger = function.config().unwrap().trigger;
+        let Some(route) = trigger.get("route") else {
+            continue;
+        };
+        let path = format!("/api/{}", route.split("/{*").next().unwrap());
+        let anonymous = trigger.get("authLevel") == Some("anonymous");
+        assert_eq!(
+            open.contains(&path.as_str()),
+            anonymous,
+            "{}: {path}",
+            function.name
+        );
+    }
+}
+
+/// A secret in a vault is read by the app's own identity, which has to be named where it is not the system's.
+#[test]
+fn a_webhook_address_can_come_from_a_vault() {
+    let template = sources::template();
+    let app = template.of("Microsoft.Web/sites").next().unwrap();
+    let identity = app.body.at("properties.keyVaultReferenceIdentity").unwrap();
+    assert_eq!(identity.code(), Some("identityId"));
+    let text = sources::read("infra/modules/function-app.bicep");
+    assert!(text.contains("@Microsoft.KeyVault(SecretUri=${alertWebhookSecretUri})"));
+}
+
+#[test]
+fn every_subnet_has_rules() {
+    let template = sources::template();
+    let network = template
+        .of("Microsoft.Network/virtualNetworks")
+        .next()
+        .unwrap();
+    let subnets = network.body.at("properties.subnets").unwrap().list();
+    assert_eq!(subnets.len(), 2);
+    for subnet in subnets {
+        let rules = subnet.at("properties.networkSecurityGroup.id");
+        assert!(rules.is_some(), "{:?}", subnet.get("name"));
+    }
+}
+
+/// Who deleted it is the first question after something is gone.
+#[test]
+fn deletions_of_blobs_are_logged_in_every_account() {
+    let template = sources::template();
+    for service in template.of("Microsoft.Storage/storageAccounts/blobServices") {
+        let logged = template
+            .of("Microsoft.Insights/diagnosticSettings")
+            .any(|setting| {
+                let scope = setting.body.get("scope").and_then(Value::code);
+                let logs = setting.body.at("properties.logs").map(Value::list);
+                setting.module == service.module
+                    && scope == Some(&service.symbol)
+                    && logs.is_some_and(|logs| {
+                        logs.iter().any(|log| {
+                            log.get("category").and_then(Value::text) == Some("StorageDelete")
+                        })
+                    })
+            });
+        assert!(logged, "{}.bicep", service.module);
+    }
+}
+
+/// One parameter for all of it: a zone that takes one service down takes the system down.
+#[test]
+fn zone_redundancy_is_everywhere_or_nowhere() {
+    let template = sources::template();
+    let plan = template.of("Microsoft.Web/serverfarms").next().unwrap();
+    let zones = plan.body.at("properties.zoneRedundant").unwrap();
+    assert_eq!(zones.code(), Some("zoneRedundant"));
+    let account = template
+        .of("Microsoft.DocumentDB/databaseAccounts")
+        .next()
+        .unwrap();
+    let place = &account.body.at("properties.locations").unwrap().list()[0];
+    let zones = place.get("isZoneRedundant").unwrap();
+    assert_eq!(zones.code(), Some("zoneRedundant"));
+    for module in ["data-storage", "runtime-storage"] {
+        let sku = &template.passed[&(module.to_owned(), "sku".to_owned())];
+        assert_eq!(sku.code(), Some("redundantSku"), "{module}");
+    }
+    let app = template.of("Microsoft.Web/sites").next().unwrap();
+    let ready = app
+        .body
+        .at("properties.functionAppConfig.scaleAndConcurrency.alwaysReady")
+        .unwrap();
+    let ready = template.items(&app.module, ready);
+    let count = ready[0].get("instanceCount").unwrap();
+    let count = count.code().unwrap();
+    assert!(count.starts_with("zoneRedundant ? max(2,"), "{count}");
+}
+
+/// A comparison before a deployment sees into what a module makes of a name only where the name is known before.
+#[test]
+fn names_of_what_is_referred_to_are_known_before_the_deployment() {
+    let template = sources::template();
+    for ((module, parameter), value) in &template.passed {
+        if parameter == "namespaceName" {
+            assert_eq!(
+                value,
+                &Value::Code("namespaceName".into()),
+                "{module}.bicep"
+            );
+        }
+    }
+}
