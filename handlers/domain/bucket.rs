@@ -84,7 +84,14 @@ mod tests {
             // The greatest power of two in both.
             let common = 1_usize << partitions.trailing_zeros();
             for buckets in buckets_of_partitions(partitions) {
-                assert_eq!(buckets.len(), 128 / common, "{partitions} partitions");
+                let share = 128 / common;
+                // Of many partitions one may have no drone in a bucket that it could meet.
+                let few = share - share / 10..=share;
+                assert!(
+                    few.contains(&buckets.len()),
+                    "{partitions} partitions: {}",
+                    buckets.len()
+                );
             }
         }
     }

@@ -6,8 +6,9 @@
 //! know is dropped, and a rule that is new begins anew.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::alert::{Alert, Cleared, Kind, Saved, Transition};
 use super::drone::DroneAlerts;
@@ -21,6 +22,9 @@ use crate::domain::telemetry::Position;
 
 const VERSION: u8 = 1;
 
+/// Bytes that a drone usually takes.
+const USUAL_DRONE: usize = 512;
+
 /// Why bytes are not a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotError {
@@ -32,7 +36,8 @@ pub enum SnapshotError {
     Damaged(String),
 }
 
-#[derive(Serialize, Deserialize)]
+/// What is read.
+#[derive(Deserialize)]
 struct Snapshot<'a> {
     #[serde(borrow)]
     rules: Vec<Cow<'a, str>>,
@@ -40,7 +45,7 @@ struct Snapshot<'a> {
     outbox: Vec<SavedTold<'a>>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct SavedDrone {
     device_id: DeviceId,
     newest: Moment,
@@ -55,6 +60,41 @@ struct SavedRegister {
     breached_at: Option<Moment>,
     clear: Option<(Moment, f64)>,
     open: Option<Saved>,
+}
+
+/// What is written: [`Snapshot`], of things that stay where they are. It is written with every batch.
+#[derive(Serialize)]
+struct Written<'a> {
+    rules: Vec<&'a str>,
+    drones: WrittenDrones<'a>,
+    outbox: Vec<SavedTold<'a>>,
+}
+
+struct WrittenDrones<'a>(&'a HashMap<DeviceId, DroneAlerts>);
+
+impl Serialize for WrittenDrones<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(WrittenDrone::from))
+    }
+}
+
+/// [`SavedDrone`].
+#[derive(Serialize)]
+struct WrittenDrone<'a> {
+    device_id: &'a DeviceId,
+    newest: Moment,
+    last_seen_at: Moment,
+    position: Option<(Moment, [f64; 3])>,
+    windows: &'a Windows,
+    registers: WrittenRegisters<'a>,
+}
+
+struct WrittenRegisters<'a>(&'a [Register]);
+
+impl Serialize for WrittenRegisters<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(SavedRegister::from))
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -76,12 +116,14 @@ impl PartitionAlerts {
     /// # Errors
     /// None that is known of: memory takes what is written.
     pub fn encode(&self, rules: &Rules) -> Result<Vec<u8>, SnapshotError> {
-        let snapshot = Snapshot {
-            rules: rules.iter().map(|rule| Cow::Borrowed(rule.name)).collect(),
-            drones: self.drones.iter().map(SavedDrone::from).collect(),
+        let snapshot = Written {
+            rules: rules.iter().map(|rule| rule.name).collect(),
+            drones: WrittenDrones(&self.drones),
             outbox: self.outbox.iter().map(SavedTold::from).collect(),
         };
-        postcard::to_extend(&snapshot, vec![VERSION])
+        let mut bytes = Vec::with_capacity(self.drones.len() * USUAL_DRONE);
+        bytes.push(VERSION);
+        postcard::to_extend(&snapshot, bytes)
             .map_err(|error| SnapshotError::Damaged(error.to_string()))
     }
 
@@ -122,18 +164,18 @@ impl PartitionAlerts {
     }
 }
 
-impl From<(&DeviceId, &DroneAlerts)> for SavedDrone {
-    fn from((device_id, drone): (&DeviceId, &DroneAlerts)) -> Self {
+impl<'a> From<(&'a DeviceId, &'a DroneAlerts)> for WrittenDrone<'a> {
+    fn from((device_id, drone): (&'a DeviceId, &'a DroneAlerts)) -> Self {
         Self {
-            device_id: device_id.clone(),
+            device_id,
             newest: drone.newest.into(),
             last_seen_at: drone.last_seen_at.into(),
             position: drone.position.map(|(at, position)| {
                 let place = [position.latitude, position.longitude, position.altitude];
                 (at.into(), place)
             }),
-            windows: drone.windows.clone(),
-            registers: drone.registers.iter().map(SavedRegister::from).collect(),
+            windows: &drone.windows,
+            registers: WrittenRegisters(&drone.registers),
         }
     }
 }
