@@ -2,12 +2,22 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use super::batch::Batch;
 use super::ticket::Ticket;
 use super::{Writer, failure};
 use crate::domain::{Bucket, DroneState};
 use crate::stores::{OPERATION_TIMEOUT, StoreError};
+
+/// So many changes are worth a request of their own at once.
+const ENOUGH: usize = 32;
+
+/// How long fewer wait for others to travel with, which other calls may bring: little beside the seconds that the host
+/// has waited for a batch of events.
+const LINGER: Duration = Duration::from_millis(25);
 
 /// The queue of a bucket.
 pub(super) struct BucketQueue {
@@ -139,6 +149,9 @@ impl Task {
     async fn until_empty(self) {
         let queue = self.queue();
         while !queue.is_done() {
+            if queue.lock().changes.len() < ENOUGH {
+                sleep(LINGER).await;
+            }
             // The batch is made when its turn has come, and not before: meanwhile it grows.
             match self.writer.limit.turn(OPERATION_TIMEOUT).await {
                 Some(turn) => queue.next().store(&self.writer, turn).await,
