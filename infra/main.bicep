@@ -196,7 +196,8 @@ var largestBatch = 1000
 var heldKb = (instanceMemoryMB - hostMemoryMB) * 1024
 var batchSize = max(1, min(largestBatch, heldKb / (partitions * copiesOfAnEvent * largestEventKb)))
 
-// The identity of the app. One, user-assigned: its rights are there before the app is.
+// The identity of the app. One, user-assigned: its rights are there before the app is. What it costs: its principal id is not
+// known before it is made, so a comparison (`what-if`) does not see into the role assignments that are named after it.
 resource appIdentity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' = {
   name: 'id-${prefix}-app-${suffix}'
   location: location
