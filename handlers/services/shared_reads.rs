@@ -114,7 +114,11 @@ mod tests {
         assert_eq!(answers, [(1, SECOND); 10]);
         advance(4 * SECOND).await;
         assert_eq!(source.ask("fleet", 5 * SECOND).await, (1, 5 * SECOND));
-        assert_eq!(source.ask("fleet", 4 * SECOND).await.0, 2, "too old for this one");
+        assert_eq!(
+            source.ask("fleet", 4 * SECOND).await.0,
+            2,
+            "too old for this one"
+        );
         assert_eq!(source.ask("alerts", 5 * SECOND).await.0, 3);
         advance(SECOND).await;
         assert_eq!(source.ask("fleet", 5 * SECOND).await.0, 2);
@@ -146,7 +150,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn after_an_error_or_a_reader_who_left_the_next_one_reads() {
         let shared: SharedReads<(), u32> = SharedReads::default();
-        let left = tokio::time::timeout(SECOND, shared.get((), SECOND * 5, std::future::pending::<Result<u32, ()>>()));
+        let left = tokio::time::timeout(
+            SECOND,
+            shared.get((), SECOND * 5, std::future::pending::<Result<u32, ()>>()),
+        );
         let failed = shared.get((), SECOND * 5, async { Err(()) });
         let (left, failed) = tokio::join!(left, failed);
         assert!(left.is_err());
