@@ -13,7 +13,8 @@ use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use azure_core::http::{Etag, StatusCode};
+use azure_core::error::ErrorKind;
+use azure_core::http::Etag;
 use azure_core::time::OffsetDateTime;
 use azure_functions_sdk::connection::{Connection, ConnectionError};
 use azure_storage_blob::BlobClient;
@@ -221,8 +222,20 @@ pub async fn skip(
     let mut metadata = skipped.metadata_before.clone();
     metadata.insert("offset".to_owned(), NO_OFFSET.to_owned());
     metadata.insert("sequencenumber".to_owned(), options.to_after.to_string());
-    put(&container, &blob, before.map(|(_, etag)| etag), metadata).await?;
-    Ok(skipped)
+    let moved = put(&container, &blob, before.map(|(_, etag)| etag), metadata).await;
+    if moved.is_err() {
+        // Nothing was passed over. If the file stays, the next try says so.
+        _ = std::fs::remove_file(record);
+    }
+    moved.map(|()| skipped)
+}
+
+/// A missing container is another matter: then this is not the storage account of the host.
+fn is_no_such_blob(error: &azure_core::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::HttpResponse { error_code: Some(code), .. } if code == "BlobNotFound"
+    )
 }
 
 async fn refuse_if_held(
@@ -233,7 +246,7 @@ async fn refuse_if_held(
     let blob = container.client().blob_client(name);
     let found = match blob.get_properties(None).await {
         Ok(found) => found,
-        Err(error) if error.http_status() == Some(StatusCode::NotFound) => return Ok(()),
+        Err(error) if is_no_such_blob(&error) => return Ok(()),
         Err(error) => return Err(failed(container, "read who holds the partition", &error)),
     };
     let owner = found.metadata().unwrap_or_default();
@@ -260,7 +273,7 @@ async fn metadata(
             found.metadata().unwrap_or_default(),
             found.etag().ok().flatten(),
         ))),
-        Err(error) if error.http_status() == Some(StatusCode::NotFound) => Ok(None),
+        Err(error) if is_no_such_blob(&error) => Ok(None),
         Err(error) => Err(failed(container, operation, &error)),
     }
 }

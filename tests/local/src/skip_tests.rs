@@ -51,6 +51,7 @@ async fn a_checkpoint_goes_past_the_event_once_nobody_holds_the_partition() {
     // A storage account that is not the host's.
     let error = skip(&options(41), &storage, &record).await.unwrap_err();
     assert!(error.to_string().contains("does not exist"), "{error}");
+    assert!(!record.exists());
 
     account.create_container(CONTAINER).await.unwrap();
     let container = BlobService::connect(&storage)
