@@ -23,6 +23,7 @@ mod hostile;
 mod latest_state;
 mod listing;
 mod malformed;
+mod memory;
 mod map;
 mod monitoring;
 mod notify;
