@@ -1,7 +1,6 @@
 //! For the static executable, the functions that move memory in place of musl's: see `handlers/musl/memory.c`.
 
 use std::env;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 const SOURCE: &str = "handlers/musl/memory.c";
@@ -12,20 +11,16 @@ fn main() -> ExitCode {
     if !is("CARGO_CFG_TARGET_ENV", "musl") || !is("CARGO_CFG_TARGET_ARCH", "x86_64") {
         return ExitCode::SUCCESS;
     }
-    let objects = cc::Build::new()
+    let compiled = cc::Build::new()
         .file(SOURCE)
         .opt_level(2)
         .flags(["-ffreestanding", "-fno-tree-loop-distribute-patterns"])
         .warnings_into_errors(true)
-        .try_compile_intermediates();
-    match objects {
-        Ok(objects) => {
-            // An object stands before every library, so that musl's own are never asked for.
-            for object in objects.iter().map(PathBuf::as_path) {
-                println!("cargo::rustc-link-arg-bins={}", object.display());
-            }
-            ExitCode::SUCCESS
-        }
+        // It goes with this crate, which is linked before the C library: that one's own are never asked for.
+        .link_lib_modifier("+whole-archive")
+        .try_compile("drone_memory");
+    match compiled {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("cargo::error={SOURCE} cannot be compiled: {error}");
             ExitCode::FAILURE

@@ -8,6 +8,7 @@ use azure_storage_blob::models::{BlobClientUploadOptions, BlobContainerClientLis
 use azure_storage_blob::{BlobContainerClient, BlobContainerClientOptions};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use std::num::NonZero;
 use tracing::warn;
 
 use super::alerts::{Snapshot, SnapshotStore};
@@ -61,13 +62,22 @@ impl BlobContainer {
     }
 }
 
+/// One transfer at a time. Left to itself the client asks the operating system for its processors at each upload, which
+/// reads half a dozen files.
+fn upload_options<'a>() -> BlobClientUploadOptions<'a> {
+    BlobClientUploadOptions {
+        parallel: Some(NonZero::<usize>::MIN),
+        ..BlobClientUploadOptions::default()
+    }
+}
+
 #[async_trait]
 impl BlobStore for BlobContainer {
     async fn put(&self, name: &str, body: Bytes) -> Result<(), StoreError> {
         const OPERATION: &str = "write blob";
         in_time(OPERATION, async {
             let blob = self.client.blob_client(name);
-            match blob.upload(body.into(), None).await {
+            match blob.upload(body.into(), Some(upload_options())).await {
                 Ok(_) => Ok(()),
                 Err(error) => Err(self.failed(OPERATION, &error)),
             }
@@ -103,9 +113,9 @@ impl SnapshotStore for BlobContainer {
         let options = match expected {
             Some(Version(etag)) => BlobClientUploadOptions {
                 if_match: Some(Etag::from(etag.to_string())),
-                ..Default::default()
+                ..upload_options()
             },
-            None => BlobClientUploadOptions::default().if_not_exists(),
+            None => upload_options().if_not_exists(),
         };
         let blob = self.client.blob_client(name);
         let saving = blob.upload(body.into(), Some(options));

@@ -10,7 +10,11 @@ fn memory_is_moved_whole_whatever_its_size_place_and_overlap() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("memory");
     let compiled = Command::new("gcc")
-        .args(["-O2", "-ffreestanding", "-fno-tree-loop-distribute-patterns"])
+        .args([
+            "-O2",
+            "-ffreestanding",
+            "-fno-tree-loop-distribute-patterns",
+        ])
         .args(["-Wall", "-Wextra", "-Werror", "-o"])
         .arg(&program)
         .arg(repository().join("tests/integration/memory.c"))

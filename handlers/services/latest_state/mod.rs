@@ -12,8 +12,8 @@
 //!
 //! A call puts each drone's change into the queue of its [`Bucket`] and waits until all are stored. Each bucket
 //! has one batch under way at most, and what comes meanwhile, from whichever call, travels with the next one
-//! ([`BucketQueue`]): the busier the store, the larger the batches. How many are under way over all buckets
-//! follows what the store answers ([`Limit`]).
+//! (`bucket_queue`): the busier the store, the larger the batches. How many are under way over all buckets
+//! follows what the store answers (`limit`).
 
 mod batch;
 mod bucket_queue;
