@@ -14,7 +14,9 @@ fn main() -> ExitCode {
     let compiled = cc::Build::new()
         .file(SOURCE)
         .opt_level(2)
-        .flags(["-ffreestanding", "-fno-tree-loop-distribute-patterns"])
+        .flag("-ffreestanding")
+        // GCC's; others do not make calls of loops in a freestanding program.
+        .flag_if_supported("-fno-tree-loop-distribute-patterns")
         .warnings_into_errors(true)
         // It goes with this crate, which is linked before the C library: that one's own are never asked for.
         .link_lib_modifier("+whole-archive")

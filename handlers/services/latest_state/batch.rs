@@ -21,6 +21,9 @@ const STALE_ROUNDS: usize = 5;
 /// Before a throttled batch is sent again, where the store does not say when; twice as long each time.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 
+/// The least, whatever the store says.
+const SHORTEST_WAIT: Duration = Duration::from_millis(10);
+
 /// Drones of one bucket that are written together.
 pub(super) struct Batch {
     bucket: Bucket,
@@ -82,6 +85,9 @@ impl Batch {
         let mut stale = 0;
         let mut wait = FIRST_WAIT;
         while !self.drones.is_empty() {
+            if Instant::now() > latest {
+                return self.failed(&failure("it took too long".to_owned()));
+            }
             match self.attempt(writer).await {
                 Ok(()) => return turn.good(),
                 Err(BatchError::Stale) => {
@@ -95,8 +101,12 @@ impl Batch {
                 }
                 Err(BatchError::Throttled { retry_after }) => {
                     turn.too_much();
-                    let pause = retry_after.unwrap_or_else(|| self.spread(wait));
-                    wait *= 2;
+                    // The service may say 0, and all who were refused together would come back together.
+                    let pause = match retry_after {
+                        Some(told) => told.max(self.spread(SHORTEST_WAIT)),
+                        None => self.spread(wait),
+                    };
+                    wait = wait.saturating_mul(2);
                     if Instant::now() + pause > latest {
                         return self
                             .failed(&failure("Cosmos DB takes no more for now (429)".to_owned()));

@@ -172,9 +172,11 @@ impl Drop for Task {
     /// After a panic the queue would wait for ever for a task that is gone.
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let queue = self.queue();
-            queue.fail(&failure("the task that writes it has ended".to_owned()));
-            queue.lock().running = false;
+            let queue = std::mem::take(&mut *self.queue().lock());
+            let error = failure("the task that writes it has ended".to_owned());
+            for change in queue.changes {
+                change.failed(&error);
+            }
         }
     }
 }

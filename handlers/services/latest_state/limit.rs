@@ -110,7 +110,9 @@ impl Turn<'_> {
             return;
         }
         let allowed = (state.allowed / 2).max(FEWEST);
-        state.owed += state.allowed - allowed;
+        // Those that are free go at once; the others when they come back.
+        let fewer = state.owed + state.allowed - allowed;
+        state.owed = fewer - self.limit.permits.forget_permits(fewer);
         state.allowed = allowed;
         state.good = 0;
         state.halved += 1;
@@ -189,6 +191,20 @@ mod tests {
             refuse(turns);
         }
         assert_eq!(take(&limit).await.len(), FEWEST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn permits_that_are_free_when_it_is_halved_are_not_handed_out() {
+        let limit = Limit::default();
+        let mut turn = limit.turn(SOON).await.unwrap();
+        turn.too_much();
+        assert_eq!(
+            take(&limit).await.len(),
+            FIRST / 2 - 1,
+            "beside the one that is out"
+        );
+        drop(turn);
+        assert_eq!(take(&limit).await.len(), FIRST / 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -200,6 +200,11 @@ fn store_error(operation: &'static str, error: &CosmosError) -> StoreError {
             (None, false) => format!("the client gave up with {}", u16::from(code)),
         },
         transient: status.is_transient()
+            // A partition that moves, a region that fails over.
+            || status.is_gone()
+            || status.is_read_session_not_available()
+            || status.is_write_forbidden()
+            || status.is_database_account_not_found()
             || matches!(
                 code,
                 StatusCode::TooManyRequests | StatusCode::RequestTimeout
