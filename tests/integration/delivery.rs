@@ -28,6 +28,7 @@ async fn the_articles_samples_become_state_and_archive() {
         flight,
         json!({
             "id": "Simulated.drone-01.35",
+            "bucket": "11",
             "deviceId": "Simulated.drone-01.35",
             "deliveryId": "d71df1a7-29eb-41e0-8232-030cc511ce87",
             "flight": {
@@ -141,9 +142,12 @@ async fn ids_that_cosmos_db_refuses_are_stored_and_found() {
     let document = fleet.document(device).await.unwrap();
     assert_eq!(document["deviceId"], device);
     assert_eq!(document["flight"]["velocity"], 5.0);
-    let encoded = "drone%231%3F(*)%2541,%3D@;$'!:%2B";
-    let (status, _, body) = fleet.get(&format!("/drones/{encoded}")).await;
-    assert_eq!((status, &body["deviceId"]), (200, &json!(device)));
+    let encoded = "drone%231%3F(*)%2541,%3D@%3B$'!:%2B";
+    let (status, _, body) = fleet.get(&format!("/drones?deviceId={encoded}")).await;
+    assert_eq!(
+        (status, &body["drones"][0]["deviceId"]),
+        (200, &json!(device))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

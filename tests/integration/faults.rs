@@ -123,7 +123,12 @@ async fn an_outage_is_retried_until_it_ends() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cosmos_db_that_hangs_never_makes_the_host_kill_the_handler() {
     // The host kills at functionTimeout; one operation alone would take longer.
-    let limits = [("AzureFunctionsJobHost__functionTimeout", "00:00:06")];
+    let limits = [
+        ("AzureFunctionsJobHost__functionTimeout", "00:00:06"),
+        // Those that say themselves how long they take would not start.
+        ("AzureWebJobs.DetectSilentDrones.Disabled", "true"),
+        ("AzureWebJobs.NotifyAlert.Disabled", "true"),
+    ];
     let fleet = Fleet::with_settings(&limits).await;
     fleet.system.cosmos.set_fault(Some(Fault::Hang));
     fly(&fleet, 5, 9, |_| {}).await;

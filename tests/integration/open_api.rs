@@ -111,10 +111,12 @@ fn the_parameters_of_the_lists_are_those_that_the_code_knows() {
 #[test]
 fn a_schema_refuses_what_is_not_in_it() {
     let drone = validator(&json!({"$ref": "#/components/schemas/Drone"}));
-    let good = json!({"id": "a", "deviceId": "a", "lastSeenAt": "2024-05-01T12:00:00Z"});
+    let good =
+        json!({"id": "a", "bucket": "7", "deviceId": "a", "lastSeenAt": "2024-05-01T12:00:00Z"});
     assert!(drone.is_valid(&good));
     for (name, value) in [
         ("deviceId", json!("a/b")),
+        ("bucket", json!("128")),
         ("_etag", json!("x")),
         ("flight", json!({})),
     ] {

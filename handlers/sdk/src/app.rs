@@ -261,12 +261,22 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
     }
 }
 
+/// Whether the host is told to leave a function alone: `AzureWebJobs.<name>.Disabled`, or with underscores, where names of
+/// settings may hold no dots.
+fn is_switched_off(function: &str) -> bool {
+    [".", "_", "__"].iter().any(|dot| {
+        std::env::var(format!("AzureWebJobs{dot}{function}{dot}Disabled"))
+            .is_ok_and(|value| matches!(value.to_ascii_lowercase().as_str(), "true" | "1"))
+    })
+}
+
 impl Registered {
     /// What is declared, else what the app has for all; held against what the host is told.
     fn limits(&self, host: &HostConfig, defaults: &Limits) -> Result<Limits, DefinitionProblem> {
         let deadline = self.deadline.unwrap_or(defaults.deadline);
         if let Some(function_timeout) = host.function_timeout
             && deadline >= function_timeout
+            && !is_switched_off(&self.config.name)
         {
             return Err(DefinitionProblem::Deadline {
                 deadline,

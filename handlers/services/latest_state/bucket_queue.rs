@@ -17,7 +17,7 @@ const ENOUGH: usize = 32;
 
 /// How long fewer wait for others to travel with, which other calls may bring: little beside the seconds that the host
 /// has waited for a batch of events.
-const LINGER: Duration = Duration::from_millis(25);
+const LINGER: Duration = Duration::from_millis(100);
 
 /// The queue of a bucket.
 pub(super) struct BucketQueue {

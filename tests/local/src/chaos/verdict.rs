@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use drone_delivery::capture;
-use drone_delivery::domain::DeviceId;
+use drone_delivery::domain::{Bucket, DeviceId};
 use futures_util::{StreamExt, stream};
 use serde_json::{Map, Value};
 use time::UtcDateTime;
@@ -274,9 +274,12 @@ fn difference(device: &str, drone: &ExpectedDrone, stored: Value) -> Option<Stri
     if seen.ok() != Some(drone.last_seen_at) {
         return Some(format!("{device} (lastSeenAt)"));
     }
-    let id = device.parse::<DeviceId>().map(|id| id.item_id());
+    let Ok(id) = device.parse::<DeviceId>() else {
+        return Some(format!("{device} (deviceId)"));
+    };
     let mut expected = serde_json::json!({
-        "id": id.unwrap_or_default(),
+        "id": id.item_id(),
+        "bucket": Bucket::of(&id).key(),
         "deviceId": device,
         "deliveryId": drone.delivery(),
         "lastSeenAt": null,
