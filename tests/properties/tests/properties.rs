@@ -12,7 +12,7 @@ type Check = fn(&[u8]);
 
 const CHECKS: [(&str, Check, &[&str]); 3] = [
     ("archive", properties::archive::check, &["archive"]),
-    ("envelope", properties::envelope::check, &["host"]),
+    ("envelope", properties::envelope::check, &["host", "host/real"]),
     ("telemetry", properties::telemetry::check, &["telemetry"]),
 ];
 
@@ -33,6 +33,10 @@ fn seeds(target: &str) -> Vec<(PathBuf, Vec<u8>)> {
             .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
         {
             let path = entry.unwrap().path();
+            // A folder of fixtures is named by itself.
+            if path.is_dir() {
+                continue;
+            }
             seeds.push((path.clone(), std::fs::read(path).unwrap()));
         }
     }
