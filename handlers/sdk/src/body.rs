@@ -77,6 +77,12 @@ impl fmt::Debug for CallBody {
 /// What is read of a body of unknown length before it first grows.
 const FIRST_CAPACITY: usize = 16 * 1024;
 
+/// From here on a body of unknown length is given [`ROOM`].
+const LARGE: usize = 4 * 1024 * 1024;
+
+/// More than a batch of the largest messages has: 400 of 1 MB. Addresses, not memory: what is not written to is not there.
+const ROOM: usize = 512 * 1024 * 1024;
+
 /// The context of a call and its whole body.
 ///
 /// # Errors
@@ -113,6 +119,7 @@ async fn collect(
     let mut admission = budget.admit(announced.unwrap_or(0)).await;
     // Memory that nothing is written to costs nothing, so an announcement that is not kept does no harm.
     let mut bytes = Vec::with_capacity(announced.unwrap_or(FIRST_CAPACITY.min(limit)));
+    let mut admitted = bytes.capacity();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(CallError::from_error)?;
         let Some(chunk) = frame.data_ref() else {
@@ -122,10 +129,15 @@ async fn collect(
             return Err(too_long(limit));
         }
         let length = bytes.len() + chunk.len();
+        if length > admitted {
+            admitted = length.max(admitted * 2).min(limit);
+            admission.grow(admitted).await;
+        }
         if length > bytes.capacity() {
-            // While it moves, the old half is there too: together no more than what is admitted.
-            let capacity = length.max(bytes.capacity() * 2).min(limit);
-            admission.grow(capacity).await;
+            // A small body moves to twice the room each time. A large one moves once: while it moves, both places
+            // are there, and not every allocator moves pages instead of bytes.
+            let room = if length > LARGE { ROOM } else { admitted };
+            let capacity = length.max(room).min(limit);
             bytes.reserve_exact(capacity - bytes.len());
         }
         bytes.extend_from_slice(chunk);

@@ -12,7 +12,11 @@ type Check = fn(&[u8]);
 
 const CHECKS: [(&str, Check, &[&str]); 3] = [
     ("archive", properties::archive::check, &["archive"]),
-    ("envelope", properties::envelope::check, &["host", "host/real"]),
+    (
+        "envelope",
+        properties::envelope::check,
+        &["host", "host/real"],
+    ),
     ("telemetry", properties::telemetry::check, &["telemetry"]),
 ];
 
