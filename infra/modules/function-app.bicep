@@ -98,6 +98,9 @@ var alertSettings = empty(alertWebhookUrl) && empty(alertWebhookSecretUri)
   ? [{ name: 'AzureWebJobs.NotifyAlert.Disabled', value: 'true' }]
   : [{ name: 'AlertWebhookUrl', value: webhook }]
 
+// The handler asks for the app role only where it is told that somebody has signed people in.
+var signInSettings = empty(signInClientId) ? [] : [{ name: 'WEBSITE_AUTH_ENABLED', value: 'true' }]
+
 var thresholdSettings = [
   for threshold in items(alertThresholds): {
     name: 'Alerts__${threshold.key}'
@@ -164,7 +167,7 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
     }
     siteConfig: {
       minTlsVersion: '1.2'
-      appSettings: concat(runtimeSettings, connections, tuning, alertSettings, thresholdSettings, extraSettingsList)
+      appSettings: concat(runtimeSettings, connections, tuning, alertSettings, signInSettings, thresholdSettings, extraSettingsList)
     }
   }
 

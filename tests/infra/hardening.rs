@@ -41,6 +41,18 @@ fn sign_in_leaves_open_what_is_anonymous_and_nothing_else() {
     }
 }
 
+/// Otherwise whoever can sign in reads everything: the handler holds the role against nobody.
+#[test]
+fn where_people_sign_in_the_handler_is_told_to_ask_for_the_role() {
+    let module = include_str!("../../infra/modules/function-app.bicep");
+    let told = "var signInSettings = empty(signInClientId) ? [] : [{ name: 'WEBSITE_AUTH_ENABLED', value: 'true' }]";
+    assert!(module.contains(told));
+    let settings = module
+        .lines()
+        .find(|line| line.contains("appSettings: concat("));
+    assert!(settings.is_some_and(|line| line.contains("signInSettings")));
+}
+
 /// A secret in a vault is read by the app's own identity, which has to be named where it is not the system's.
 #[test]
 fn a_webhook_address_can_come_from_a_vault() {
