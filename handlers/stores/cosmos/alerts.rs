@@ -8,6 +8,9 @@ use azure_data_cosmos::Query;
 use azure_data_cosmos::feed::FeedScope;
 use azure_data_cosmos::options::{ItemWriteOptions, Precondition};
 use futures_util::TryStreamExt;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use tracing::warn;
 
 use super::{Container, CosmosDatabase, at_once, store_error, version};
 use crate::domain::alerts::{Alert, AlertDocument};
@@ -59,10 +62,13 @@ impl CosmosAlerts {
             Err(error) => return Err(store_error(READ, &error)),
         };
         let etag = version(found.headers().etag(), READ)?;
-        let stored: AlertDocument = found
+        let stored: Box<RawValue> = found
             .into_model()
             .map_err(|error| store_error(READ, &error))?;
-        if Alert::from(stored).progress() >= alert.progress() {
+        // One that cannot be read is replaced: what this program knows of the alert is all that can be shown.
+        let further_on = readable::<AlertDocument>(&stored)
+            .is_some_and(|stored| Alert::from(stored).progress() >= alert.progress());
+        if further_on {
             return Ok(true);
         }
         let unchanged = Precondition::if_match(Etag::from(etag.0.into_string()));
@@ -112,7 +118,7 @@ impl AlertStore for CosmosAlerts {
             .container
             .client()
             .await?
-            .query_items::<AlertDocument>(query, scope, Some(at_once(limit)))
+            .query_items::<Box<RawValue>>(query, scope, Some(at_once(limit)))
             .await
             .map_err(failed)?
             .into_pages();
@@ -123,7 +129,9 @@ impl AlertStore for CosmosAlerts {
                 .headers()
                 .request_charge()
                 .map_or(0.0, |charge| charge.value());
-            alerts.extend(page.into_items().into_iter().map(Alert::from));
+            let items = page.into_items();
+            let readable = items.iter().filter_map(|item| readable(item));
+            alerts.extend(readable.map(|document: AlertDocument| Alert::from(document)));
             if alerts.len() >= limit {
                 break;
             }
@@ -134,6 +142,17 @@ impl AlertStore for CosmosAlerts {
             request_charge,
         })
     }
+}
+
+/// A stored item as what it should be. One that cannot be read, a newer version's or an edit by hand, is said, and
+/// stops nobody: it is passed over where alerts are listed, and replaced where its alert is written.
+pub(super) fn readable<T: DeserializeOwned>(item: &RawValue) -> Option<T> {
+    let read = serde_json::from_str(item.get());
+    read.inspect_err(|error| {
+        let (error, column) = (format!("{:?}", error.classify()), error.column());
+        warn!(error, column, "a stored alert cannot be read");
+    })
+    .ok()
 }
 
 fn key(alert: &Alert) -> String {

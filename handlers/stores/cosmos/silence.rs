@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use time::UtcDateTime;
 
+use super::alerts::readable;
 use super::drones::{CosmosDrones, drone_state};
 use super::{Container, CosmosDatabase, store_error, version};
 use crate::domain::alerts::AlertDocument;
@@ -79,7 +80,7 @@ impl EpisodeStore for CosmosEpisodes {
     async fn unfinished(&self, rule: &str) -> Result<Vec<VersionedEpisode>, StoreError> {
         let failed = |error| store_error("find open alerts in Cosmos DB", &error);
         let query = unfinished_query(rule).map_err(failed)?;
-        let documents: Vec<EpisodeDocument> = self
+        let items: Vec<Box<RawValue>> = self
             .container
             .client()
             .await?
@@ -89,9 +90,10 @@ impl EpisodeStore for CosmosEpisodes {
             .try_collect()
             .await
             .map_err(failed)?;
-        Ok(documents
-            .into_iter()
-            .map(|document| VersionedEpisode {
+        Ok(items
+            .iter()
+            .filter_map(|item| readable(item))
+            .map(|document: EpisodeDocument| VersionedEpisode {
                 episode: Episode {
                     alert: document.alert.into(),
                     untold: document.untold,
