@@ -501,6 +501,25 @@ async fn cosmos_db_keeps_the_alerts_contract() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_alert_that_cannot_be_read_stops_neither_its_writer_nor_a_list() {
+    let (emulator, database) = cosmos_database("alerts").await;
+    let store = CosmosAlerts::new(&database);
+    let (good, odd) = (alert("drone-1", 1, "raised"), alert("drone-2", 2, "raised"));
+    store.record(&good).await.unwrap();
+    let of_newer_version = json!({
+        "id": odd.id, "deviceId": "drone-2", "rule": "battery-low", "severity": "fatal",
+        "raisedAt": "2024-05-01T12:00:02.500000000Z", "active": true,
+    });
+    let upsert = emulator.upsert_item(DATABASE, "alerts", "drone-2", &of_newer_version);
+    assert!(upsert.await);
+    let all = AlertFilter::default();
+    let listed = store.list(&all, 10).await.unwrap().value;
+    assert_eq!(listed, std::slice::from_ref(&good));
+    store.record(&odd).await.unwrap();
+    assert_eq!(store.list(&all, 10).await.unwrap().value, [odd, good]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cosmos_db_lists_as_the_contract_says_and_tells_what_it_cost() {
     let (_emulator, drones) = cosmos().await;
     keeps_the_fleet_reader_contract(drones.as_ref()).await;
