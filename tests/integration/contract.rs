@@ -13,9 +13,11 @@ use drone_delivery::stores::blob::BlobService;
 use drone_delivery::stores::cosmos::CosmosDatabase;
 use drone_delivery::stores::cosmos::alerts::CosmosAlerts;
 use drone_delivery::stores::cosmos::drones::CosmosDrones;
+use drone_delivery::stores::cosmos::silence::CosmosEpisodes;
 use drone_delivery::stores::fleet::{FleetReader, ListError, Position};
 use drone_delivery::stores::memory::{MemoryAlerts, MemoryBlobs, MemoryDrones, MemorySnapshots};
 use drone_delivery::stores::queue::StorageQueue;
+use drone_delivery::stores::silence::EpisodeStore;
 use drone_delivery::stores::silence::MessageQueue;
 use drone_delivery::stores::{
     AlertFilter, AlertStore, BatchError, BlobStore, DroneStore, DroneWrite, PutError, Version,
@@ -515,6 +517,14 @@ async fn an_alert_that_cannot_be_read_stops_neither_its_writer_nor_a_list() {
     let all = AlertFilter::default();
     let listed = store.list(&all, 10).await.unwrap().value;
     assert_eq!(listed, std::slice::from_ref(&good));
+    let episodes = CosmosEpisodes::new(&database);
+    let unfinished = episodes
+        .unfinished("battery-low")
+        .await
+        .unwrap()
+        .into_iter();
+    let alerts: Vec<Alert> = unfinished.map(|found| found.episode.alert).collect();
+    assert_eq!(alerts, std::slice::from_ref(&good));
     store.record(&odd).await.unwrap();
     assert_eq!(store.list(&all, 10).await.unwrap().value, [odd, good]);
 }

@@ -8,11 +8,9 @@ use azure_data_cosmos::Query;
 use azure_data_cosmos::feed::FeedScope;
 use azure_data_cosmos::options::{ItemWriteOptions, Precondition};
 use futures_util::TryStreamExt;
-use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use tracing::warn;
 
-use super::{Container, CosmosDatabase, at_once, store_error, version};
+use super::{Container, CosmosDatabase, at_once, readable, store_error, version};
 use crate::domain::alerts::{Alert, AlertDocument};
 use crate::domain::timestamp::Rfc3339Nanos;
 use crate::stores::fleet::Read;
@@ -142,17 +140,6 @@ impl AlertStore for CosmosAlerts {
             request_charge,
         })
     }
-}
-
-/// A stored item as what it should be. One that cannot be read, a newer version's or an edit by hand, is said, and
-/// stops nobody: it is passed over where alerts are listed, and replaced where its alert is written.
-pub(super) fn readable<T: DeserializeOwned>(item: &RawValue) -> Option<T> {
-    let read = serde_json::from_str(item.get());
-    read.inspect_err(|error| {
-        let (error, column) = (format!("{:?}", error.classify()), error.column());
-        warn!(error, column, "a stored alert cannot be read");
-    })
-    .ok()
 }
 
 fn key(alert: &Alert) -> String {

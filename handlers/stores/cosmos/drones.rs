@@ -12,11 +12,9 @@ use azure_data_cosmos::options::{
 };
 use azure_data_cosmos::{CosmosError, Query, TransactionalBatch};
 use futures_util::TryStreamExt;
-use serde::Deserialize;
 use serde_json::value::RawValue;
-use tracing::warn;
 
-use super::{Container, CosmosDatabase, at_once, store_error, version};
+use super::{Container, CosmosDatabase, Head, at_once, readable, store_error, unreadable, version};
 use crate::domain::{Bucket, DeviceId, DroneDocument, DroneState};
 use crate::stores::fleet::Read;
 use crate::stores::{BatchError, DroneStore, DroneWrite, StoreError, StoredDrone, Version};
@@ -212,14 +210,6 @@ impl DroneStore for CosmosDrones {
     }
 }
 
-/// What Cosmos DB has in every item.
-#[derive(Deserialize)]
-struct Head {
-    id: String,
-    #[serde(rename = "_etag")]
-    etag: String,
-}
-
 /// The text is put together from constants and numbers; every value is a parameter.
 fn query(ids: &[String]) -> azure_data_cosmos::Result<Query> {
     let names: Vec<String> = (0..ids.len()).map(|number| format!("@i{number}")).collect();
@@ -299,21 +289,12 @@ fn retry_after(error: &CosmosError) -> Option<std::time::Duration> {
     Some(std::time::Duration::from_millis(milliseconds))
 }
 
-/// A stored item as a state. One that cannot be read is said, and stops nobody: it is passed over where drones
-/// are listed, and replaced where its drone is written.
+/// A stored item as a state; see [`readable`].
 pub(super) fn drone_state(item: &RawValue) -> Option<DroneState> {
-    let document = serde_json::from_str::<DroneDocument>(item.get())
-        .map_err(|error| format!("{:?} at column {}", error.classify(), error.column()));
-    let state = document
-        .and_then(|document| DroneState::try_from(document).map_err(|error| error.to_string()));
-    match state {
-        Ok(state) => Some(state),
-        Err(error) => {
-            let id = serde_json::from_str::<Head>(item.get()).map_or(String::new(), |head| head.id);
-            warn!(item.id = id, error, "a stored drone cannot be read");
-            None
-        }
-    }
+    let document: DroneDocument = readable(item)?;
+    DroneState::try_from(document)
+        .inspect_err(|error| unreadable(item, &error.to_string()))
+        .ok()
 }
 
 #[cfg(test)]

@@ -25,7 +25,11 @@ use azure_data_cosmos::{
     AccountEndpoint, AccountReference, CosmosClient, CosmosError, CosmosRuntime,
 };
 use azure_functions_sdk::connection::Connection;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use tokio::sync::OnceCell;
+use tracing::warn;
 
 use super::credentials::token_credential;
 use super::{OPERATION_TIMEOUT, StoreError, Version, in_time};
@@ -211,6 +215,32 @@ fn store_error(operation: &'static str, error: &CosmosError) -> StoreError {
             )
             || code.is_server_error(),
     }
+}
+
+/// What Cosmos DB has in every item.
+#[derive(Deserialize)]
+struct Head {
+    id: String,
+    #[serde(rename = "_etag")]
+    etag: String,
+}
+
+/// A stored item as what it should be. One that cannot be read, a newer version's or an edit by hand, is said, and
+/// stops nobody: it is passed over where items are listed, and replaced where what it is of is written.
+fn readable<T: DeserializeOwned>(item: &RawValue) -> Option<T> {
+    serde_json::from_str(item.get())
+        .inspect_err(|error| {
+            unreadable(
+                item,
+                &format!("{:?} at column {}", error.classify(), error.column()),
+            );
+        })
+        .ok()
+}
+
+fn unreadable(item: &RawValue, error: &str) {
+    let id = serde_json::from_str::<Head>(item.get()).map_or(String::new(), |head| head.id);
+    warn!(item.id = id, error, "a stored item cannot be read");
 }
 
 #[cfg(test)]

@@ -12,9 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use time::UtcDateTime;
 
-use super::alerts::readable;
 use super::drones::{CosmosDrones, drone_state};
-use super::{Container, CosmosDatabase, store_error, version};
+use super::{Container, CosmosDatabase, readable, store_error, version};
 use crate::domain::alerts::AlertDocument;
 use crate::domain::alerts::silence::{Episode, IN_FLIGHT, Part};
 use crate::domain::timestamp::Rfc3339;
