@@ -4,14 +4,18 @@
 //! A connection `Storage` is either one setting with a connection string, `Storage` (or
 //! `AzureWebJobsStorage`, which comes first), or a group of settings for a connection by identity:
 //! `Storage__blobServiceUri`, `Storage__credential`, `Storage__clientId`.
+//!
+//! The key in a connection string of Event Hubs or Service Bus signs tokens: [`SharedAccessKey`].
 
 mod connection_string;
 mod identity;
+mod sas;
 
 use std::collections::HashMap;
 
 pub use connection_string::ConnectionString;
 pub use identity::{Credential, IdentityConnection};
+pub use sas::SharedAccessKey;
 
 /// How a service is reached.
 #[derive(Debug, Clone)]

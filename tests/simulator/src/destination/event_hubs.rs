@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use azure_core::credentials::TokenCredential;
+use azure_functions_sdk::connection::SharedAccessKey;
 use azure_identity::DeveloperToolsCredential;
 use futures_util::{StreamExt, stream};
 use reqwest::{Client, StatusCode};
@@ -13,7 +14,6 @@ use tokio::sync::Mutex;
 use tokio::time::{Duration, sleep};
 
 use super::connection_string::ConnectionString;
-use super::sas::Key;
 use super::{DestinationError, TOKEN_LIFETIME, by_device};
 use crate::SimulatedEvent;
 
@@ -53,7 +53,7 @@ pub struct EventHub {
 enum Authorization {
     None,
     Sas {
-        key: Key,
+        key: SharedAccessKey,
         policy: String,
         token: Mutex<Option<(String, UtcDateTime)>>,
     },
@@ -137,7 +137,7 @@ impl EventHub {
             false => "https",
         };
         let authorization = Authorization::Sas {
-            key: Key::text(parts.require("SharedAccessKey")?),
+            key: SharedAccessKey::text(parts.require("SharedAccessKey")?),
             policy: parts.require("SharedAccessKeyName")?.to_owned(),
             token: Mutex::default(),
         };

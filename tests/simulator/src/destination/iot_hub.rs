@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use azure_functions_sdk::connection::SharedAccessKey;
 use futures_util::{StreamExt, stream};
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, Packet,
@@ -16,7 +17,6 @@ use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
 use super::connection_string::ConnectionString;
-use super::sas::Key;
 use super::{DestinationError, by_device};
 use crate::SimulatedEvent;
 
@@ -59,7 +59,7 @@ struct Account {
     host: String,
     port: u16,
     transport: Transport,
-    key: Key,
+    key: SharedAccessKey,
     /// The name of the key, for one that is good for every device.
     policy: Option<String>,
     /// How long a token is good, and how long it is used.
@@ -92,7 +92,7 @@ impl IotHub {
             host: host.to_owned(),
             port,
             transport,
-            key: Key::base64(key).ok_or(DestinationError::Part {
+            key: SharedAccessKey::base64(key).ok_or(DestinationError::Part {
                 setting: SETTING,
                 name: "SharedAccessKey",
             })?,

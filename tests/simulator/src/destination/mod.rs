@@ -4,12 +4,11 @@
 //! |---|---|
 //! | `event_hubs` | Event Hubs over HTTPS, and the local hub |
 //! | `iot_hub` | IoT Hub over MQTT, a connection for each drone |
-//! | `sas`, `connection_string` | how both are spoken to |
+//! | `connection_string` | how both are reached |
 
 mod connection_string;
 mod event_hubs;
 mod iot_hub;
-mod sas;
 
 use std::collections::BTreeMap;
 use std::io::Write;

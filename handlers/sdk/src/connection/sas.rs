@@ -1,4 +1,6 @@
-//! Shared access signatures, as Event Hubs and IoT Hub take them.
+//! Shared access signatures, as Event Hubs, Service Bus and IoT Hub take them.
+
+use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,36 +16,31 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'~');
 
-/// The key that signs, never shown.
+/// The key of a connection string, `SharedAccessKey`. Its `Debug` does not show it.
 #[derive(Clone)]
-pub(super) struct Key(Vec<u8>);
+pub struct SharedAccessKey(Vec<u8>);
 
-impl std::fmt::Debug for Key {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Key(…)")
+impl fmt::Debug for SharedAccessKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedAccessKey(…)")
     }
 }
 
-impl Key {
-    /// Event Hubs signs with the characters of the key as they are.
-    pub(super) fn text(text: &str) -> Self {
+impl SharedAccessKey {
+    /// Event Hubs and Service Bus sign with the characters of the key as they are.
+    pub fn text(text: &str) -> Self {
         Self(text.as_bytes().to_vec())
     }
 
     /// IoT Hub signs with what the key is the Base64 of; `None` where it is not Base64.
-    pub(super) fn base64(text: &str) -> Option<Self> {
+    pub fn base64(text: &str) -> Option<Self> {
         STANDARD.decode(text).ok().map(Self)
     }
 
     /// The token for a resource: `https://{namespace}/{hub}`, or `{host}/devices/{deviceId}`.
     ///
     /// `policy` is the name of the key, where it is not the device's own.
-    pub(super) fn token(
-        &self,
-        resource: &str,
-        policy: Option<&str>,
-        expires: UtcDateTime,
-    ) -> String {
+    pub fn token(&self, resource: &str, policy: Option<&str>, expires: UtcDateTime) -> String {
         let resource = utf8_percent_encode(resource, ENCODED).to_string();
         let expires = expires.unix_timestamp();
         #[allow(
@@ -84,13 +81,13 @@ mod tests {
     /// The fixture was written by Python's `hmac`, `hashlib` and `urllib.parse.quote`.
     #[test]
     fn tokens_are_those_of_a_second_implementation() {
-        let text = include_str!("../../../fixtures/sas_tokens.json");
+        let text = include_str!("../../../../tests/fixtures/sas_tokens.json");
         let cases: Vec<Case> = serde_json::from_str(text).unwrap();
         assert!(cases.len() >= 4);
         for case in cases {
             let key = match case.base64 {
-                true => Key::base64(&case.key).unwrap(),
-                false => Key::text(&case.key),
+                true => SharedAccessKey::base64(&case.key).unwrap(),
+                false => SharedAccessKey::text(&case.key),
             };
             let expires = UtcDateTime::from_unix_timestamp(case.expires).unwrap();
             let token = key.token(&case.resource, case.policy.as_deref(), expires);
@@ -100,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_key_is_never_shown() {
-        assert_eq!(format!("{:?}", Key::text("secret")), "Key(…)");
-        assert!(Key::base64("not base64").is_none());
+        assert_eq!(format!("{:?}", SharedAccessKey::text("secret")), "SharedAccessKey(…)");
+        assert!(SharedAccessKey::base64("not base64").is_none());
     }
 }
