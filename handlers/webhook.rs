@@ -50,7 +50,7 @@ impl fmt::Debug for WebhookUrl {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost"
@@ -137,7 +137,7 @@ impl Webhook {
 }
 
 /// Reads an answer whose status has said all. What goes wrong here costs a connection, nothing more.
-async fn drain(mut response: Response) {
+pub(crate) async fn drain(mut response: Response) {
     let mut read = 0;
     while let Ok(Some(chunk)) = response.chunk().await {
         read += chunk.len();
@@ -148,7 +148,7 @@ async fn drain(mut response: Response) {
 }
 
 /// The innermost reason. The outer ones quote the URL.
-fn cause(error: &reqwest::Error) -> String {
+pub(crate) fn cause(error: &reqwest::Error) -> String {
     let mut source: Option<&dyn Error> = error.source();
     let mut text = None;
     while let Some(inner) = source {

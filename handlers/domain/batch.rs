@@ -16,6 +16,10 @@ use super::timestamp;
 /// The application property of an event that is sent again: when the hub took it the first time, in RFC 3339.
 pub const FIRST_ENQUEUED_AT: &str = "first-enqueued-at";
 
+/// The application property of a tick: an event that carries nothing but the broker's time. Whoever sends it, and whatever
+/// else is in it, only the time at which the hub took it counts.
+pub const WATERMARK_TICK: &str = "watermark-tick";
+
 /// An event as it came off the hub.
 #[derive(Clone)]
 pub struct ReceivedEvent<'a> {

@@ -46,10 +46,20 @@ pub struct Snapshot {
     pub version: Version,
 }
 
+/// What a snapshot says of itself without being read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// How far the partition's time had come when it was saved.
+    pub watermark: UtcDateTime,
+    /// What fires next when that time goes on; `None` where nothing waits.
+    pub next_deadline: Option<UtcDateTime>,
+}
+
 /// What a function knows after a batch, kept for whoever takes the partition next.
 ///
 /// Contract, held by one test suite for every implementation:
 /// - what was saved is what [`load`](Self::load) returns, byte for byte;
+/// - [`marks`](Self::marks) gives the mark of each snapshot's last save, to the nanosecond;
 /// - two writers that loaded the same version cannot both save: the second gets [`PutError::Stale`]. That
 ///   is what keeps an instance that has lost its partition from writing behind the back of the other;
 /// - after [`PutError::Store`] it may or may not have been saved: load it again.
@@ -63,6 +73,11 @@ pub trait SnapshotStore: Send + Sync + 'static {
         &self,
         name: &str,
         body: Bytes,
+        mark: Mark,
         expected: Option<&Version>,
     ) -> Result<Version, PutError>;
+
+    /// The name and the mark of every snapshot, in no particular order, without reading one. One without a mark that can be read
+    /// is left out: an older version saved it, and with its next batch it gets one.
+    async fn marks(&self) -> Result<Vec<(String, Mark)>, StoreError>;
 }

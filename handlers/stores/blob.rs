@@ -4,17 +4,21 @@ use async_trait::async_trait;
 use azure_core::error::ErrorKind;
 use azure_core::http::Etag;
 use azure_functions_sdk::connection::Connection;
-use azure_storage_blob::models::{BlobClientUploadOptions, BlobContainerClientListBlobsOptions};
+use azure_storage_blob::models::{
+    BlobClientUploadOptions, BlobContainerClientListBlobsOptions, ListBlobsIncludeItem,
+};
 use azure_storage_blob::{BlobContainerClient, BlobContainerClientOptions};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use std::collections::HashMap;
 use std::num::NonZero;
 use tracing::warn;
 
-use super::alerts::{Snapshot, SnapshotStore};
+use super::alerts::{Mark, Snapshot, SnapshotStore};
 use super::backlog::{Note, NoteStore};
 use super::storage::{BLOB, StorageConnectionError, StorageService, store_error};
 use super::{BlobStore, PutError, StoreError, Version, in_time};
+use crate::domain::timestamp::{Rfc3339Nanos, parse_rfc3339};
 
 /// A storage account's Blob service, reached through a Functions connection.
 #[derive(Clone)]
@@ -107,15 +111,20 @@ impl SnapshotStore for BlobContainer {
         &self,
         name: &str,
         body: Bytes,
+        mark: Mark,
         expected: Option<&Version>,
     ) -> Result<Version, PutError> {
         const OPERATION: &str = "save snapshot";
+        let options = BlobClientUploadOptions {
+            metadata: Some(metadata(&mark)),
+            ..upload_options()
+        };
         let options = match expected {
             Some(Version(etag)) => BlobClientUploadOptions {
                 if_match: Some(Etag::from(etag.to_string())),
-                ..upload_options()
+                ..options
             },
-            None => upload_options().if_not_exists(),
+            None => options.if_not_exists(),
         };
         let blob = self.client.blob_client(name);
         let saving = blob.upload(body.into(), Some(options));
@@ -134,6 +143,51 @@ impl SnapshotStore for BlobContainer {
         })
         .await
     }
+
+    async fn marks(&self) -> Result<Vec<(String, Mark)>, StoreError> {
+        const OPERATION: &str = "list snapshots";
+        in_time(OPERATION, async {
+            let failed = |error| self.failed(OPERATION, &error);
+            let options = BlobContainerClientListBlobsOptions {
+                include: Some(vec![ListBlobsIncludeItem::Metadata]),
+                ..Default::default()
+            };
+            // The pager asks for page after page, of 5,000 blobs.
+            let blobs = self.client.list_blobs(Some(options)).map_err(failed)?;
+            let marks = blobs.try_filter_map(async |blob| {
+                let metadata = blob.metadata.and_then(|metadata| metadata.values);
+                let mark = metadata.as_ref().and_then(read_mark);
+                Ok(blob.name.zip(mark))
+            });
+            marks.try_collect().await.map_err(failed)
+        })
+        .await
+    }
+}
+
+/// The names of metadata are identifiers of C#, and some readers change their case.
+const WATERMARK: &str = "watermark";
+const NEXT_DEADLINE: &str = "nextdeadline";
+
+fn metadata(mark: &Mark) -> HashMap<String, String> {
+    let time = |name: &str, time| (name.to_owned(), Rfc3339Nanos(time).to_string());
+    let watermark = time(WATERMARK, mark.watermark);
+    let deadline = mark.next_deadline.map(|at| time(NEXT_DEADLINE, at));
+    std::iter::once(watermark).chain(deadline).collect()
+}
+
+/// `None` where the watermark is missing, or what is there is no time.
+fn read_mark(metadata: &HashMap<String, String>) -> Option<Mark> {
+    let value = |name: &str| {
+        let found = metadata
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| parse_rfc3339(value))
+    };
+    Some(Mark {
+        watermark: value(WATERMARK)?.ok()?,
+        next_deadline: value(NEXT_DEADLINE).transpose().ok()?,
+    })
 }
 
 /// What comes before the names of notes. No hub's name begins so, and with it no snapshot's.
@@ -239,9 +293,13 @@ fn code(error: &azure_core::Error) -> Option<&str> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
+    use axum::Router;
+    use axum::http::Uri;
     use azure_functions_sdk::connection::ConnectionString;
+    use time::macros::utc_datetime;
     use tokio::net::TcpListener;
 
     use super::super::queue::StorageQueue;
@@ -273,6 +331,10 @@ mod tests {
             reached: time::UtcDateTime::UNIX_EPOCH,
             noted_at: time::UtcDateTime::UNIX_EPOCH,
         };
+        let mark = Mark {
+            watermark: time::UtcDateTime::UNIX_EPOCH,
+            next_deadline: None,
+        };
         let body = Bytes::from_static(b"x");
         let stale = |error| match error {
             PutError::Store(error) => error,
@@ -286,13 +348,14 @@ mod tests {
                 BlobStore::check(&container).await.unwrap_err(),
                 container.load("a").await.unwrap_err(),
                 container
-                    .save("a", body, None)
+                    .save("a", body, mark, None)
                     .await
                     .map_err(stale)
                     .unwrap_err(),
                 NoteStore::put(&container, "a", note).await.unwrap_err(),
                 container.remove("a").await.unwrap_err(),
                 container.all().await.unwrap_err(),
+                container.marks().await.unwrap_err(),
                 queue.send("a").await.unwrap_err(),
             ]
         };
@@ -302,5 +365,94 @@ mod tests {
             assert_eq!(error.message, "no answer within 10 s", "{error}");
         }
         server.abort();
+    }
+
+    /// A list of two pages, as the service writes them. Among the marks are some that nobody can read.
+    #[tokio::test]
+    async fn marks_come_from_every_page_by_one_request_each() {
+        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+        let log = Arc::clone(&asked);
+        let list = async move |uri: Uri| {
+            let query = uri.query().unwrap_or_default().to_owned();
+            let page = match query.contains("marker=more") {
+                false => page(
+                    &[
+                        (
+                            "telemetry/0.snapshot",
+                            "<Watermark>2024-05-01T12:00:00Z</Watermark><nextdeadline>2024-05-01T12:02:00Z</nextdeadline>",
+                        ),
+                        ("telemetry/1.snapshot", ""),
+                        ("telemetry/2.snapshot", "<watermark>yesterday</watermark>"),
+                        (
+                            "telemetry/3.snapshot",
+                            "<nextdeadline>2024-05-01T12:02:00Z</nextdeadline>",
+                        ),
+                    ],
+                    "more",
+                ),
+                true => page(
+                    &[
+                        (
+                            "telemetry/4.snapshot",
+                            "<watermark>2024-05-01T12:00:00Z</watermark><nextdeadline>soon</nextdeadline>",
+                        ),
+                        (
+                            "telemetry/5.snapshot",
+                            "<watermark>2024-05-01T12:00:00.000000001Z</watermark>",
+                        ),
+                    ],
+                    "",
+                ),
+            };
+            log.lock().unwrap().push(query);
+            page
+        };
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let endpoint = format!("http://{}/fleet", listener.local_addr().unwrap());
+        let server =
+            tokio::spawn(async move { axum::serve(listener, Router::new().fallback(list)).await });
+        let connection = format!("BlobEndpoint={endpoint};SharedAccessSignature=sig=a");
+        let connection = ConnectionString::parse("StateStorage", &connection).unwrap();
+        let blobs = BlobService::connect(&Connection::ConnectionString(connection)).unwrap();
+        let marks = blobs.container("alert-state").unwrap().marks().await;
+        let mark = |watermark, next_deadline| Mark {
+            watermark,
+            next_deadline,
+        };
+        let expected = [
+            (
+                "telemetry/0.snapshot".to_owned(),
+                mark(
+                    utc_datetime!(2024-05-01 12:00:00),
+                    Some(utc_datetime!(2024-05-01 12:02:00)),
+                ),
+            ),
+            (
+                "telemetry/5.snapshot".to_owned(),
+                mark(utc_datetime!(2024-05-01 12:00:00.000_000_001), None),
+            ),
+        ];
+        assert_eq!(marks.unwrap(), expected);
+        let asked = asked.lock().unwrap();
+        assert_eq!(asked.len(), 2, "{asked:?}");
+        assert!(
+            asked.iter().all(|query| query.contains("include=metadata")),
+            "{asked:?}"
+        );
+        server.abort();
+    }
+
+    fn page(blobs: &[(&str, &str)], next: &str) -> String {
+        let blobs: String = blobs
+            .iter()
+            .map(|(name, metadata)| {
+                format!(
+                    "<Blob><Name>{name}</Name><Properties/><Metadata>{metadata}</Metadata></Blob>"
+                )
+            })
+            .collect();
+        format!(
+            r#"<?xml version="1.0" encoding="utf-8"?><EnumerationResults ServiceEndpoint="http://a/" ContainerName="b"><Blobs>{blobs}</Blobs><NextMarker>{next}</NextMarker></EnumerationResults>"#
+        )
     }
 }

@@ -18,10 +18,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use time::UtcDateTime;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tracing::error;
 
-use super::alerts::{AlertStore, SnapshotStore};
+use super::alerts::{AlertStore, Mark, SnapshotStore};
 use super::at_hand::AtHand;
 use super::{PutError, StoreError, Version};
 use crate::domain::ReceivedEvent;
@@ -133,9 +134,14 @@ impl Episodes {
                 message: error.to_string(),
                 transient: false,
             })?;
+            let watermark = events.clone().map(|event| event.enqueued_at).max();
+            let mark = Mark {
+                watermark: watermark.unwrap_or(UtcDateTime::UNIX_EPOCH),
+                next_deadline: None,
+            };
             let saved = self
                 .snapshots
-                .save(name, Bytes::from(body), version.as_ref())
+                .save(name, Bytes::from(body), mark, version.as_ref())
                 .await;
             match saved {
                 Ok(version) => {
@@ -202,7 +208,6 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use async_trait::async_trait;
-    use time::UtcDateTime;
 
     use super::super::alerts::AlertFilter;
     use super::super::fleet::Read;
@@ -393,7 +398,12 @@ mod tests {
         let name = "telemetry/0.snapshot";
         let found = stores.snapshots.load(name).await.unwrap().unwrap();
         let damaged = Bytes::from_static(b"\x01\xff\xff");
-        let saved = stores.snapshots.save(name, damaged, Some(&found.version));
+        let mark = Mark {
+            watermark: UtcDateTime::UNIX_EPOCH,
+            next_deadline: None,
+        };
+        let version = Some(&found.version);
+        let saved = stores.snapshots.save(name, damaged, mark, version);
         saved.await.unwrap();
         assert_eq!(take(&stores.instance(), &batch).await.unwrap(), [RAISED]);
     }

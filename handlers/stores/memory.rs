@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use time::UtcDateTime;
 
-use super::alerts::{AlertFilter, AlertStore, Snapshot, SnapshotStore};
+use super::alerts::{AlertFilter, AlertStore, Mark, Snapshot, SnapshotStore};
 use super::backlog::{Note, NoteStore};
 use super::fleet::{DronePage, FleetReader, ListError, Position, Read};
 use super::silence::{EpisodeStore, MessageQueue, SilentDrones, VersionedEpisode};
@@ -41,7 +41,7 @@ pub struct MemoryAlerts {
 /// A [`SnapshotStore`] in a map.
 #[derive(Default)]
 pub struct MemorySnapshots {
-    snapshots: Mutex<BTreeMap<String, (Bytes, u64)>>,
+    snapshots: Mutex<BTreeMap<String, (Bytes, Mark, u64)>>,
 }
 
 /// A [`NoteStore`] in a map.
@@ -242,7 +242,7 @@ impl SnapshotStore for MemorySnapshots {
     async fn load(&self, name: &str) -> Result<Option<Snapshot>, StoreError> {
         Ok(lock(&self.snapshots)
             .get(name)
-            .map(|(body, version)| Snapshot {
+            .map(|(body, _, version)| Snapshot {
                 body: body.clone(),
                 version: version_of(*version),
             }))
@@ -252,16 +252,25 @@ impl SnapshotStore for MemorySnapshots {
         &self,
         name: &str,
         body: Bytes,
+        mark: Mark,
         expected: Option<&Version>,
     ) -> Result<Version, PutError> {
         let mut snapshots = lock(&self.snapshots);
-        let current = snapshots.get(name).map(|(_, version)| *version);
+        let current = snapshots.get(name).map(|(_, _, version)| *version);
         if current.map(version_of).as_ref() != expected {
             return Err(PutError::Stale);
         }
         let next = current.unwrap_or(0) + 1;
-        snapshots.insert(name.to_owned(), (body, next));
+        snapshots.insert(name.to_owned(), (body, mark, next));
         Ok(version_of(next))
+    }
+
+    async fn marks(&self) -> Result<Vec<(String, Mark)>, StoreError> {
+        let snapshots = lock(&self.snapshots);
+        Ok(snapshots
+            .iter()
+            .map(|(name, (_, mark, _))| (name.clone(), *mark))
+            .collect())
     }
 }
 

@@ -7,6 +7,7 @@
 //! | [`alerts`] | what that needs: [`AlertStore`], [`SnapshotStore`](alerts::SnapshotStore) |
 //! | [`backlog`] | how far UpdateDroneState is behind |
 //! | [`silence`] | looks for silent drones, and keeps their alerts |
+//! | [`event_hubs`] | [`TickSender`](event_hubs::TickSender): moves the time of partitions that are quiet |
 //! | [`cosmos`] | states and alerts in Cosmos DB |
 //! | [`blob`], [`queue`] | blobs, snapshots and notes in Blob storage, messages in Queue storage |
 //! | [`storage`] | what those two have in common |
@@ -22,6 +23,7 @@ pub mod blob;
 pub mod cosmos;
 pub mod credentials;
 pub mod episodes;
+pub mod event_hubs;
 pub mod fleet;
 pub mod memory;
 pub mod queue;

@@ -8,7 +8,7 @@ use drone_delivery::domain::alerts::{Alert, AlertDocument};
 use drone_delivery::domain::fleet::{Area, DroneFilter};
 use drone_delivery::domain::{Bucket, DeviceId, DroneDocument, DroneState, FlightStatus};
 use drone_delivery::services::latest_state::{Applied, LatestState};
-use drone_delivery::stores::alerts::SnapshotStore;
+use drone_delivery::stores::alerts::{Mark, SnapshotStore};
 use drone_delivery::stores::blob::BlobService;
 use drone_delivery::stores::cosmos::CosmosDatabase;
 use drone_delivery::stores::cosmos::alerts::CosmosAlerts;
@@ -26,6 +26,7 @@ use local::cosmos::CosmosEmulator;
 use local::fault::Fault;
 use local::system::{ALERTS, ARCHIVE, COSMOS_CONTAINERS, DATABASE, DRONES};
 use serde_json::json;
+use time::macros::utc_datetime;
 
 use crate::support::storage;
 
@@ -453,12 +454,20 @@ async fn keeps_the_snapshot_store_contract(store: &dyn SnapshotStore) {
     let name = "telemetry/0.snapshot";
     assert_eq!(store.load(name).await.unwrap(), None);
     let first = Bytes::from_static(b"one");
-    let created = store.save(name, first.clone(), None).await.unwrap();
+    let waits = Mark {
+        watermark: utc_datetime!(2024-05-01 12:00:00.123_456_789),
+        next_deadline: Some(utc_datetime!(2024-05-01 12:02:00)),
+    };
+    let rests = Mark {
+        watermark: utc_datetime!(2024-05-01 12:03:00),
+        next_deadline: None,
+    };
+    let created = store.save(name, first.clone(), waits, None).await.unwrap();
     let read = store.load(name).await.unwrap().unwrap();
     assert_eq!((read.body, read.version), (first.clone(), created.clone()));
     assert!(
         matches!(
-            store.save(name, first.clone(), None).await,
+            store.save(name, first.clone(), rests, None).await,
             Err(PutError::Stale)
         ),
         "a snapshot is made once"
@@ -466,18 +475,29 @@ async fn keeps_the_snapshot_store_contract(store: &dyn SnapshotStore) {
     // Larger than what fits in one block, should somebody cut it up.
     let second = Bytes::from(vec![0xff; 6_000_000]);
     let replaced = store
-        .save(name, second.clone(), Some(&created))
+        .save(name, second.clone(), rests, Some(&created))
         .await
         .unwrap();
     assert!(
         matches!(
-            store.save(name, first, Some(&created)).await,
+            store.save(name, first, waits, Some(&created)).await,
             Err(PutError::Stale)
         ),
         "a writer with an old version must load again"
     );
     let read = store.load(name).await.unwrap().unwrap();
     assert_eq!((read.body, read.version), (second, replaced));
+
+    let other = "telemetry/1.snapshot";
+    let body = Bytes::from_static(b"two");
+    store.save(other, body, waits, None).await.unwrap();
+    let mut marks = store.marks().await.unwrap();
+    marks.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_eq!(
+        marks,
+        [(name.to_owned(), rests), (other.to_owned(), waits)],
+        "the mark goes with what was saved last, and not with what was refused"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
