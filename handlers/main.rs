@@ -10,6 +10,7 @@ use azure_functions_sdk::{HostConfig, observability};
 use drone_delivery::HOST_JSON;
 use drone_delivery::functions::{self, AppState, health};
 use drone_delivery::services::latest_state::LatestState;
+use drone_delivery::services::watermarks::Watermarks;
 use drone_delivery::settings::Settings;
 use drone_delivery::stores::backlog::Backlog;
 use drone_delivery::stores::blob::BlobService;
@@ -18,12 +19,13 @@ use drone_delivery::stores::cosmos::alerts::CosmosAlerts;
 use drone_delivery::stores::cosmos::drones::CosmosDrones;
 use drone_delivery::stores::cosmos::silence::CosmosEpisodes;
 use drone_delivery::stores::episodes::Episodes;
+use drone_delivery::stores::event_hubs::{EventHubsNamespace, TickSender};
 use drone_delivery::stores::fleet::FleetReader;
 use drone_delivery::stores::queue::StorageQueue;
 use drone_delivery::stores::silence::SilenceWatch;
 use drone_delivery::stores::{AlertStore, BlobStore, DroneStore};
 use drone_delivery::webhook::Webhook;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 /// The static build's: musl's own allocator is slow with threads.
 #[cfg(target_env = "musl")]
@@ -62,6 +64,15 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let snapshots = BlobService::connect(&settings.state)
         .map_err(|error| format!("the storage of the alerts' state: {error}"))?;
     let snapshots = Arc::new(snapshots.container("alert-state")?);
+    let ticks = EventHubsNamespace::connect(&settings.hub)
+        .map_err(|error| format!("the app setting TelemetryHub: {error}"))?
+        .map(|namespace| Arc::new(namespace) as Arc<dyn TickSender>);
+    if ticks.is_none() {
+        info!(
+            "the emulator of Event Hubs takes no ticks: a drone that falls silent is noticed with the next event of its partition"
+        );
+    }
+    let watermarks = Watermarks::new(settings.hub_name, Arc::clone(&snapshots) as _, ticks);
     let drones: Arc<dyn DroneStore> = Arc::clone(&cosmos) as _;
     let fleet: Arc<dyn FleetReader> = Arc::clone(&cosmos) as _;
     let rules = Arc::new(settings.alerts);
@@ -93,6 +104,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         drone_lists: Arc::default(),
         alert_lists: Arc::default(),
         episodes: Arc::new(Episodes::new(rules, snapshots, Arc::clone(&alerts))),
+        watermarks: Arc::new(watermarks),
         silence: Arc::new(silence),
         backlog,
         alerts,

@@ -13,9 +13,13 @@ const WEBHOOK_URL: &str = "AlertWebhookUrl";
 const WEBHOOK_TIMEOUT: &str = "AlertWebhookTimeoutSeconds";
 const DEFAULT_WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The settings that the handler itself reads. `TelemetryHub` and `TelemetryHubName` belong to the host.
+/// The settings that the handler itself reads.
 #[derive(Debug)]
 pub struct Settings {
+    /// `TelemetryHub`: the namespace of the hub that the host reads, for ticks.
+    pub hub: Connection,
+    /// `TelemetryHubName`: the hub in it.
+    pub hub_name: String,
     /// `CosmosDb`: the account with the drones' state.
     pub cosmos: Connection,
     /// `CosmosDbDatabase`: the database in it.
@@ -64,6 +68,11 @@ impl Settings {
     /// The first setting that is missing or malformed.
     pub fn from_env() -> Result<Self, SettingsError> {
         Ok(Self {
+            hub: Connection::from_env("TelemetryHub")?,
+            hub_name: plain("TelemetryHubName").ok_or(SettingsError::Missing(
+                "TelemetryHubName",
+                "set it to the name of the event hub",
+            ))?,
             cosmos: Connection::from_env("CosmosDb")?,
             database: plain("CosmosDbDatabase").ok_or(SettingsError::Missing(
                 "CosmosDbDatabase",

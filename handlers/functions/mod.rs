@@ -2,6 +2,7 @@
 //! and bindings. Handlers are thin; what they do is in [`domain`](crate::domain) and
 //! [`stores`](crate::stores).
 
+pub mod advance_watermarks;
 pub mod archive_telemetry;
 pub mod detect_silent_drones;
 pub mod fleet_map;
@@ -28,6 +29,7 @@ use self::list_drones::query::ListQuery;
 use crate::domain::{FIRST_ENQUEUED_AT, ReceivedEvent, first_enqueued_at};
 use crate::services::latest_state::LatestState;
 use crate::services::shared_reads::SharedReads;
+use crate::services::watermarks::Watermarks;
 use crate::stores::backlog::{Backlog, Span};
 use crate::stores::episodes::Episodes;
 use crate::stores::fleet::FleetReader;
@@ -47,6 +49,8 @@ pub struct AppState {
     pub fleet: Arc<dyn FleetReader>,
     /// What the alert rules know, and how it gets out.
     pub episodes: Arc<Episodes>,
+    /// Moves the time of partitions that are quiet.
+    pub watermarks: Arc<Watermarks>,
     /// Looks for silent drones.
     pub silence: Arc<SilenceWatch>,
     /// Where UpdateDroneState says how far it is behind.
@@ -82,6 +86,7 @@ pub fn app(state: AppState, host: HostConfig) -> FunctionApp<AppState> {
         .function(update_drone_state::FUNCTION, update_drone_state::handle)
         .function(archive_telemetry::FUNCTION, archive_telemetry::handle)
         .function(raise_alerts::FUNCTION, raise_alerts::handle)
+        .function(advance_watermarks::FUNCTION, advance_watermarks::handle)
         .function(detect_silent_drones::FUNCTION, detect_silent_drones::handle)
         .function(notify_alert::FUNCTION, notify_alert::handle)
         .http(get_drone::FUNCTION, get_drone::handle)

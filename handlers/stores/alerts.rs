@@ -46,6 +46,18 @@ pub struct Snapshot {
     pub version: Version,
 }
 
+/// The name of a partition's snapshot. [`snapshot_of`] reads it.
+pub fn snapshot_name(hub: &str, partition_id: &str) -> String {
+    format!("{hub}/{partition_id}.snapshot")
+}
+
+/// The hub and the partition id whose snapshot has this name; `None` for another name.
+pub fn snapshot_of(name: &str) -> Option<(&str, &str)> {
+    let (hub, partition_id) = name.strip_suffix(".snapshot")?.split_once('/')?;
+    let is_whole = !hub.is_empty() && !partition_id.is_empty() && !partition_id.contains('/');
+    is_whole.then_some((hub, partition_id))
+}
+
 /// What a snapshot says of itself without being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {

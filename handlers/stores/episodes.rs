@@ -22,7 +22,7 @@ use time::UtcDateTime;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tracing::error;
 
-use super::alerts::{AlertStore, Mark, SnapshotStore};
+use super::alerts::{AlertStore, Mark, SnapshotStore, snapshot_name};
 use super::at_hand::AtHand;
 use super::{PutError, StoreError, Version};
 use crate::domain::ReceivedEvent;
@@ -99,7 +99,7 @@ impl Episodes {
         partition_id: &str,
         events: impl Iterator<Item = ReceivedEvent<'a>> + Clone,
     ) -> Result<Observed<'_>, StoreError> {
-        let name = format!("{hub}/{partition_id}.snapshot");
+        let name = snapshot_name(hub, partition_id);
         let partition = self.partitions.slot(&name);
         let mut known = Arc::clone(&partition.value).lock_owned().await;
         let told = self.evaluate(&name, &mut known, events).await;

@@ -10,6 +10,7 @@ use time::UtcDateTime;
 
 use super::alerts::{AlertFilter, AlertStore, Mark, Snapshot, SnapshotStore};
 use super::backlog::{Note, NoteStore};
+use super::event_hubs::TickSender;
 use super::fleet::{DronePage, FleetReader, ListError, Position, Read};
 use super::silence::{EpisodeStore, MessageQueue, SilentDrones, VersionedEpisode};
 use super::{
@@ -44,6 +45,12 @@ pub struct MemorySnapshots {
     snapshots: Mutex<BTreeMap<String, (Bytes, Mark, u64)>>,
 }
 
+/// A [`TickSender`] in a list.
+#[derive(Default)]
+pub struct MemoryTicks {
+    ticks: Mutex<Vec<(String, String)>>,
+}
+
 /// A [`NoteStore`] in a map.
 #[derive(Default)]
 pub struct MemoryNotes {
@@ -67,6 +74,13 @@ impl MemoryEpisodes {
     pub fn all(&self) -> Vec<Episode> {
         let items = lock(&self.items);
         items.values().map(|(episode, _)| episode.clone()).collect()
+    }
+}
+
+impl MemoryTicks {
+    /// The hub and the partition id of every tick, in order.
+    pub fn ticks(&self) -> Vec<(String, String)> {
+        lock(&self.ticks).clone()
     }
 }
 
@@ -271,6 +285,14 @@ impl SnapshotStore for MemorySnapshots {
             .iter()
             .map(|(name, (_, mark, _))| (name.clone(), *mark))
             .collect())
+    }
+}
+
+#[async_trait]
+impl TickSender for MemoryTicks {
+    async fn tick(&self, hub: &str, partition_id: &str) -> Result<(), StoreError> {
+        lock(&self.ticks).push((hub.to_owned(), partition_id.to_owned()));
+        Ok(())
     }
 }
 

@@ -91,6 +91,18 @@ resource appReceives 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
+// AdvanceWatermarks moves the time of partitions that are quiet, by events of its own. Nobody can be given the right to one
+// partition, or to such events alone.
+resource appSends 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(hub.id, appPrincipalId, dataSender)
+  scope: hub
+  properties: {
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: dataSender
+  }
+}
+
 resource operatorSends 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(operatorPrincipalId)) {
   name: guid(hub.id, operatorPrincipalId, dataSender)
   scope: hub

@@ -22,6 +22,7 @@ use drone_delivery::HOST_JSON;
 use drone_delivery::domain::alerts::{AlertSettings, Rules};
 use drone_delivery::functions::{AppState, app, health};
 use drone_delivery::services::latest_state::LatestState;
+use drone_delivery::services::watermarks::Watermarks;
 use drone_delivery::stores::AlertStore;
 use drone_delivery::stores::backlog::Backlog;
 use drone_delivery::stores::episodes::Episodes;
@@ -80,6 +81,7 @@ fn router() -> Router {
     let rules = Arc::new(Rules::new(&AlertSettings::default()).expect("the defaults"));
     let snapshots = Arc::new(MemorySnapshots::default());
     let backlog = Arc::new(Backlog::new(Arc::new(MemoryNotes::default()), &rules));
+    let watermarks = Watermarks::new("telemetry", Arc::clone(&snapshots) as _, None);
     let episodes = Episodes::new(Arc::clone(&rules), snapshots, Arc::clone(&alerts));
     let silence = SilenceWatch::new(
         rules,
@@ -94,6 +96,7 @@ fn router() -> Router {
         alert_lists: Arc::default(),
         fleet: Arc::clone(&drones) as _,
         episodes: Arc::new(episodes),
+        watermarks: Arc::new(watermarks),
         silence: Arc::new(silence),
         backlog,
         alerts,

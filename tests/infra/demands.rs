@@ -267,6 +267,16 @@ fn demands(functions: &[FunctionDefinition]) -> Vec<Demand> {
     if sources::code().contains(".delete_item(") {
         demand("handlers/stores", Need::CosmosAction("items/delete".into()));
     }
+    if sources::code().contains("impl TickSender for EventHubsNamespace") {
+        demand(
+            "AdvanceWatermarks",
+            Need::DataAction(
+                "Microsoft.EventHub/namespaces/messages/send/action".to_owned(),
+                HUBS,
+                HUB.to_owned(),
+            ),
+        );
+    }
 
     // Not in any file of ours, but what the Functions host asks for to start at all.
     let host = "the Functions host";
@@ -329,6 +339,7 @@ fn settings_in_code() -> BTreeSet<String> {
 /// A connection asks for an address and an identity; anything else is one setting.
 fn setting_needs(name: &str) -> Vec<Need> {
     let services: &[&str] = match name {
+        "TelemetryHub" => &["fullyQualifiedNamespace"],
         "CosmosDb" => &["accountEndpoint"],
         "FleetStorage" => &["blobServiceUri", "queueServiceUri"],
         "StateStorage" => &["blobServiceUri"],

@@ -35,3 +35,4 @@ mod replay;
 mod replay_archive;
 mod silence;
 mod support;
+mod watermarks;

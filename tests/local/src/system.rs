@@ -171,14 +171,13 @@ impl System {
 
         let mut settings: BTreeMap<String, String> = [
             ("FUNCTIONS_WORKER_RUNTIME", "custom"),
-            (
-                "TelemetryHub",
-                "Endpoint=sb://localhost;UseDevelopmentEmulator=true",
-            ),
+            // For the handler; this host reads the hub in process.
+            ("TelemetryHub", &format!("Endpoint=http://{hub_address}")),
             ("TelemetryHubName", HUB),
             ("CosmosDb", &cosmos.connection_string()),
             ("CosmosDbDatabase", DATABASE),
             ("FleetStorage", storage.connection_string()),
+            ("AdvanceWatermarksSchedule", "*/30 * * * * *"),
             ("SilentDronesSchedule", "*/30 * * * * *"),
             // There is no instance metadata service here to wait for.
             ("COSMOS_DISABLE_IMDS", "1"),

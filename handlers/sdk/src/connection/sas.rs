@@ -97,7 +97,10 @@ mod tests {
 
     #[test]
     fn a_key_is_never_shown() {
-        assert_eq!(format!("{:?}", SharedAccessKey::text("secret")), "SharedAccessKey(…)");
+        assert_eq!(
+            format!("{:?}", SharedAccessKey::text("secret")),
+            "SharedAccessKey(…)"
+        );
         assert!(SharedAccessKey::base64("not base64").is_none());
     }
 }

@@ -1,0 +1,116 @@
+//! AdvanceWatermarks: the real process between a snapshot's mark and the hub.
+
+use std::sync::Arc;
+
+use azure_functions_sdk::connection::{Connection, ConnectionString};
+use bytes::Bytes;
+use drone_delivery::domain::WATERMARK_TICK;
+use drone_delivery::stores::Version;
+use drone_delivery::stores::alerts::{Mark, SnapshotStore, snapshot_name};
+use drone_delivery::stores::blob::{BlobContainer, BlobService};
+use local::host::RunTimerError;
+use local::system::{ALERT_STATE, HUB};
+use time::{Duration, UtcDateTime};
+
+use crate::support::Fleet;
+
+/// The timer runs only when it is told to, and nobody answers a tick with another mark.
+const SETTINGS: [(&str, &str); 3] = [
+    ("AdvanceWatermarksSchedule", "0 0 0 1 1 *"),
+    ("AzureWebJobs.RaiseAlerts.Disabled", "true"),
+    ("AzureWebJobs.UpdateDroneState.Disabled", "true"),
+];
+
+fn snapshots(fleet: &Fleet) -> BlobContainer {
+    let account = fleet.system.storage.connection_string();
+    let connection = ConnectionString::parse("FleetStorage", account).unwrap();
+    let blobs = BlobService::connect(&Connection::ConnectionString(connection)).unwrap();
+    blobs.container(ALERT_STATE).unwrap()
+}
+
+async fn save(
+    snapshots: &BlobContainer,
+    name: &str,
+    next_deadline: Option<UtcDateTime>,
+    expected: Option<&Version>,
+) -> Version {
+    let mark = Mark {
+        watermark: UtcDateTime::now() - Duration::MINUTE,
+        next_deadline,
+    };
+    let body = Bytes::from_static(b"unread");
+    let saved = snapshots.save(name, body, mark, expected).await;
+    saved.unwrap()
+}
+
+async fn advance(fleet: &Fleet) -> Result<(), RunTimerError> {
+    fleet.system.host.run_timer("AdvanceWatermarks").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_waits_gets_a_tick_and_no_other_does() {
+    let fleet = Fleet::with_settings(&SETTINGS).await;
+    let hub = &fleet.system.hub;
+    let snapshots = snapshots(&fleet);
+    let now = UtcDateTime::now();
+    let (due, ahead) = (now - Duration::SECOND, now + Duration::HOUR);
+
+    advance(&fleet).await.unwrap();
+    assert_eq!(hub.appended(), 0, "no partition is known");
+
+    save(&snapshots, &snapshot_name(HUB, "1"), None, None).await;
+    let waiting = snapshot_name(HUB, "2");
+    let version = save(&snapshots, &waiting, Some(due), None).await;
+    save(&snapshots, &snapshot_name(HUB, "3"), Some(ahead), None).await;
+    // Of a hub that there is no more.
+    save(&snapshots, &snapshot_name("older", "0"), Some(due), None).await;
+    advance(&fleet).await.unwrap();
+    assert_eq!(hub.appended(), 1);
+    let events = hub.events(2, 0);
+    let [tick] = &events[..] else {
+        panic!("{events:?}");
+    };
+    assert_eq!(tick.properties[WATERMARK_TICK], "1");
+    assert_eq!(tick.body, "{}");
+    assert!(tick.enqueued_at > due);
+
+    // As RaiseAlerts would have it after the tick.
+    save(&snapshots, &waiting, None, Some(&version)).await;
+    advance(&fleet).await.unwrap();
+    assert_eq!(hub.appended(), 1, "nothing waits any more");
+}
+
+/// The host then says that the function fails, which is what the alert rules read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_could_send_nothing_has_failed() {
+    let fleet = Fleet::with_settings(&SETTINGS).await;
+    let snapshots = snapshots(&fleet);
+    let due = UtcDateTime::now() - Duration::SECOND;
+    // The hub has four partitions.
+    save(&snapshots, &snapshot_name(HUB, "4"), Some(due), None).await;
+    advance(&fleet).await.unwrap_err();
+    save(&snapshots, &snapshot_name(HUB, "0"), Some(due), None).await;
+    advance(&fleet).await.unwrap();
+    assert_eq!(fleet.system.hub.events(0, 0).len(), 1);
+}
+
+/// Microsoft's emulator has no partitions that one could send to over HTTPS.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_takes_no_ticks_is_named_once_and_left_alone() {
+    let emulator = (
+        "TelemetryHub",
+        "Endpoint=sb://localhost;SharedAccessKeyName=a;SharedAccessKey=b;UseDevelopmentEmulator=true;",
+    );
+    let settings: Vec<_> = SETTINGS.into_iter().chain([emulator]).collect();
+    let lines = Arc::default();
+    let fleet = Fleet::logging(&settings, &lines).await;
+    let snapshots = snapshots(&fleet);
+    let due = UtcDateTime::now() - Duration::SECOND;
+    save(&snapshots, &snapshot_name(HUB, "0"), Some(due), None).await;
+    advance(&fleet).await.unwrap();
+    advance(&fleet).await.unwrap();
+    assert_eq!(fleet.system.hub.appended(), 0);
+    let lines = lines.lock().unwrap();
+    let said = lines.iter().filter(|line| line.contains("takes no ticks"));
+    assert_eq!(said.count(), 1, "{lines:?}");
+}
