@@ -6,7 +6,7 @@
 //! - Neither a credential nor what the service answers is in an error or a log line.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -55,7 +55,7 @@ pub trait TickSender: Send + Sync + 'static {
 pub struct EventHubsNamespace {
     endpoint: Url,
     access: Access,
-    client: Client,
+    client: OnceLock<Client>,
 }
 
 enum Access {
@@ -146,16 +146,24 @@ impl EventHubsNamespace {
             }
             _ => return Err(wrong("a credential is sent to an https endpoint only")),
         }
+        Ok(Self {
+            endpoint,
+            access,
+            client: OnceLock::new(),
+        })
+    }
+
+    /// Made for the first tick: it reads the system's certificates, which takes milliseconds that the start would have to wait for.
+    fn client(&self) -> Result<&Client, StoreError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
         let client = Client::builder()
             .redirect(Policy::none())
             .user_agent(concat!("drone-delivery/", env!("CARGO_PKG_VERSION")))
             .build()
-            .map_err(|error| wrong(format!("no HTTP client: {}", cause(&error))))?;
-        Ok(Self {
-            endpoint,
-            access,
-            client,
-        })
+            .map_err(|error| failed(format!("no HTTP client: {}", cause(&error)), false))?;
+        Ok(self.client.get_or_init(|| client))
     }
 
     /// `now` is for the signature.
@@ -190,7 +198,7 @@ impl EventHubsNamespace {
             .extend(["partitions", partition_id, "messages"]);
         url.set_query(Some("api-version=2014-01"));
         let mut request = self
-            .client
+            .client()?
             .post(url)
             .header(CONTENT_TYPE, ONE_EVENT)
             .header(WATERMARK_TICK, TICK)
@@ -245,7 +253,7 @@ impl TickSender for EventHubsNamespace {
     async fn tick(&self, hub: &str, partition_id: &str) -> Result<(), StoreError> {
         in_time(OPERATION, async {
             let request = self.request(hub, partition_id, UtcDateTime::now()).await?;
-            let answer = self.client.execute(request).await;
+            let answer = self.client()?.execute(request).await;
             let answer = answer.map_err(|error| {
                 failed(
                     format!("Event Hubs cannot be reached: {}", cause(&error)),
