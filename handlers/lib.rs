@@ -6,7 +6,6 @@
 //!             ├─ telemetry-archive ─> ArchiveTelemetry ─> Blob storage `telemetry-archive`
 //!             └─ drone-alerts ──────> RaiseAlerts ──────> Cosmos DB `alerts`, Blob storage `alert-state`
 //!                                                      └> queue `drone-alerts`
-//! timer ── DetectSilentDrones ──────────────────────> Cosmos DB `alerts`, queue `drone-alerts`
 //! queue ── NotifyAlert: `drone-alerts` ─────────────> webhook
 //! HTTP ── GetDrone · ListDrones · GetDelivery · ListAlerts · FleetMap · OpenApi · Health
 //! ```
@@ -43,7 +42,6 @@ pub const FUNCTIONS: &[FunctionDefinition] = &[
     functions::update_drone_state::FUNCTION,
     functions::archive_telemetry::FUNCTION,
     functions::raise_alerts::FUNCTION,
-    functions::detect_silent_drones::FUNCTION,
     functions::notify_alert::FUNCTION,
     functions::get_drone::FUNCTION,
     functions::list_drones::FUNCTION,

@@ -16,6 +16,13 @@ use super::timestamp;
 /// The application property of an event that is sent again: when the hub took it the first time, in RFC 3339.
 pub const FIRST_ENQUEUED_AT: &str = "first-enqueued-at";
 
+/// The application property of a tick: an event that AdvanceWatermarks sends into a quiet partition, so that its time
+/// goes on. Nothing that it says is believed; the broker's own time is all there is to it.
+pub const WATERMARK_TICK: &str = "watermark-tick";
+
+/// The body of a tick. It is no telemetry.
+pub const TICK_BODY: &[u8] = b"{}";
+
 /// An event as it came off the hub.
 #[derive(Clone)]
 pub struct ReceivedEvent<'a> {
@@ -31,9 +38,19 @@ pub struct ReceivedEvent<'a> {
     pub first_enqueued_at: Option<UtcDateTime>,
     /// The device that IoT Hub authenticated; `None` where drones send to Event Hubs directly.
     pub authenticated_device: Option<Cow<'a, str>>,
+    /// Whether it has the property [`WATERMARK_TICK`]; see [`is_tick`](Self::is_tick).
+    pub marked_as_tick: bool,
 }
 
 impl ReceivedEvent<'_> {
+    /// Whether it is a tick, which every function passes over but for its time.
+    ///
+    /// A device has no ticks to send: what bears its identity, or anything that could be telemetry, is taken for
+    /// what any sender sends.
+    pub fn is_tick(&self) -> bool {
+        self.marked_as_tick && self.authenticated_device.is_none() && self.body == TICK_BODY
+    }
+
     /// When a hub took the event for the first time, as far as that can be believed: a replayed event counts
     /// as of then, so that the state after a replay is what it would have been without the fault.
     ///
@@ -64,7 +81,7 @@ impl fmt::Debug for ReceivedEvent<'_> {
     }
 }
 
-/// What a batch changes. Every event of the batch is in exactly one of the two.
+/// What a batch changes. Every event of the batch is in exactly one of the two, but for ticks.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Changes {
     /// What the batch says of each drone: to be merged into what is known already.
@@ -82,6 +99,9 @@ pub fn fold<'a>(
 ) -> Changes {
     let mut changes = Changes::default();
     for event in events {
+        if event.is_tick() {
+            continue;
+        }
         let context = EventContext {
             authenticated_device: event.authenticated_device.as_deref(),
             enqueued_at: event.taken_at(),
@@ -130,6 +150,7 @@ mod tests {
                 enqueued_at: self.enqueued_at,
                 first_enqueued_at: None,
                 authenticated_device: None,
+                marked_as_tick: false,
             }
         }
     }

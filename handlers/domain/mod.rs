@@ -27,7 +27,9 @@ pub mod partition_key;
 pub mod telemetry;
 pub mod timestamp;
 
-pub use batch::{Changes, FIRST_ENQUEUED_AT, ReceivedEvent, first_enqueued_at, fold};
+pub use batch::{
+    Changes, FIRST_ENQUEUED_AT, ReceivedEvent, TICK_BODY, WATERMARK_TICK, first_enqueued_at, fold,
+};
 pub use bucket::Bucket;
 pub use dead_letter::{DeadLetter, MAX_MESSAGE_TEXT};
 pub use drone::document::{DocumentError, DroneDocument};

@@ -30,11 +30,23 @@ pub struct AlertFilter {
 /// - after an error the alert may or may not have been recorded, and recording it again is safe.
 #[async_trait]
 pub trait AlertStore: Send + Sync + 'static {
-    /// Writes an alert, unless it is stored as it is or further on.
-    async fn record(&self, alert: &Alert) -> Result<(), StoreError>;
+    /// Writes an alert of a partition, `telemetry/3`, unless it is stored as it is or further on.
+    async fn record(&self, partition: &str, alert: &Alert) -> Result<(), StoreError>;
+
+    /// Reads the open alerts that were recorded for a partition. One that cannot be read is named in the log, and left out.
+    async fn open_of(&self, partition: &str) -> Result<Vec<Alert>, StoreError>;
 
     /// Reads the newest alerts that match, newest first, at most `limit`.
     async fn list(&self, filter: &AlertFilter, limit: u16) -> Result<Read<Vec<Alert>>, StoreError>;
+}
+
+/// What a snapshot says of itself to those who do not read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The latest time at which the hub took one of the events that went into it.
+    pub watermark: UtcDateTime,
+    /// When something happens next without an event; `None` where nothing is waited for.
+    pub next_deadline: Option<UtcDateTime>,
 }
 
 /// A snapshot, with the version to name when replacing it.
@@ -63,6 +75,7 @@ pub trait SnapshotStore: Send + Sync + 'static {
         &self,
         name: &str,
         body: Bytes,
+        mark: Mark,
         expected: Option<&Version>,
     ) -> Result<Version, PutError>;
 }

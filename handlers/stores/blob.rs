@@ -4,15 +4,12 @@ use async_trait::async_trait;
 use azure_core::error::ErrorKind;
 use azure_core::http::Etag;
 use azure_functions_sdk::connection::Connection;
-use azure_storage_blob::models::{BlobClientUploadOptions, BlobContainerClientListBlobsOptions};
+use azure_storage_blob::models::BlobClientUploadOptions;
 use azure_storage_blob::{BlobContainerClient, BlobContainerClientOptions};
 use bytes::Bytes;
-use futures_util::TryStreamExt;
 use std::num::NonZero;
-use tracing::warn;
 
-use super::alerts::{Snapshot, SnapshotStore};
-use super::backlog::{Note, NoteStore};
+use super::alerts::{Mark, Snapshot, SnapshotStore};
 use super::storage::{BLOB, StorageConnectionError, StorageService, store_error};
 use super::{BlobStore, PutError, StoreError, Version, in_time};
 
@@ -107,6 +104,7 @@ impl SnapshotStore for BlobContainer {
         &self,
         name: &str,
         body: Bytes,
+        _mark: Mark,
         expected: Option<&Version>,
     ) -> Result<Version, PutError> {
         const OPERATION: &str = "save snapshot";
@@ -136,69 +134,9 @@ impl SnapshotStore for BlobContainer {
     }
 }
 
-/// What comes before the names of notes. No hub's name begins so, and with it no snapshot's.
-const NOTES: &str = "~backlog/";
-
-#[async_trait]
-impl NoteStore for BlobContainer {
-    async fn put(&self, name: &str, note: Note) -> Result<(), StoreError> {
-        let body = serde_json::to_vec(&note).map_err(|error| StoreError {
-            operation: "write note",
-            message: error.to_string(),
-            transient: false,
-        })?;
-        BlobStore::put(self, &format!("{NOTES}{name}"), body.into()).await
-    }
-
-    async fn remove(&self, name: &str) -> Result<(), StoreError> {
-        const OPERATION: &str = "remove note";
-        in_time(OPERATION, async {
-            let blob = self.client.blob_client(&format!("{NOTES}{name}"));
-            match blob.delete(None).await {
-                Ok(_) => Ok(()),
-                Err(error) if code(&error) == Some("BlobNotFound") => Ok(()),
-                Err(error) => Err(self.failed(OPERATION, &error)),
-            }
-        })
-        .await
-    }
-
-    async fn all(&self) -> Result<Vec<(String, Note)>, StoreError> {
-        let mut notes = Vec::new();
-        for blob in in_time("list notes", self.names(NOTES)).await? {
-            // It may have been removed meanwhile.
-            let Some(found) = in_time(READ_NOTE, self.read(&blob, READ_NOTE)).await? else {
-                continue;
-            };
-            let name = blob.trim_start_matches(NOTES).to_owned();
-            match serde_json::from_slice(&found.body) {
-                Ok(note) => notes.push((name, note)),
-                // Not an error: whoever reads would fail for as long as it lies there.
-                Err(error) => {
-                    warn!(%error, note = name, "a note that cannot be read is passed over");
-                }
-            }
-        }
-        Ok(notes)
-    }
-}
-
 const READ_SNAPSHOT: &str = "read snapshot";
-const READ_NOTE: &str = "read note";
 
 impl BlobContainer {
-    async fn names(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        let failed = |error| self.failed("list blobs", &error);
-        let options = BlobContainerClientListBlobsOptions {
-            prefix: Some(prefix.to_owned()),
-            ..Default::default()
-        };
-        // The pager asks for page after page.
-        let blobs = self.client.list_blobs(Some(options)).map_err(failed)?;
-        let names = blobs.try_filter_map(async |blob| Ok(blob.name));
-        names.try_collect().await.map_err(failed)
-    }
-
     /// A whole blob; `None` where there is none of this name.
     async fn read(
         &self,
@@ -244,8 +182,6 @@ mod tests {
     use azure_functions_sdk::connection::ConnectionString;
     use tokio::net::TcpListener;
 
-    use super::super::queue::StorageQueue;
-    use super::super::silence::MessageQueue;
     use super::*;
 
     /// Connections are accepted, and nothing is ever answered. In paused time a time-out comes as soon as
@@ -260,18 +196,15 @@ mod tests {
                 open.push(stream);
             }
         });
-        let connection = format!(
-            "AccountName=fleet;AccountKey=a2V5;BlobEndpoint=http://127.0.0.1:{port}/fleet;\
-             QueueEndpoint=http://127.0.0.1:{port}/fleet"
-        );
+        let connection =
+            format!("AccountName=fleet;AccountKey=a2V5;BlobEndpoint=http://127.0.0.1:{port}/fleet");
         let connection = ConnectionString::parse("FleetStorage", &connection).unwrap();
         let connection = Connection::ConnectionString(connection);
         let blobs = BlobService::connect(&connection).unwrap();
         let container = blobs.container("telemetry-archive").unwrap();
-        let queue = StorageQueue::connect(&connection, "drone-alerts").unwrap();
-        let note = Note {
-            reached: time::UtcDateTime::UNIX_EPOCH,
-            noted_at: time::UtcDateTime::UNIX_EPOCH,
+        let mark = Mark {
+            watermark: time::UtcDateTime::UNIX_EPOCH,
+            next_deadline: None,
         };
         let body = Bytes::from_static(b"x");
         let stale = |error| match error {
@@ -286,14 +219,10 @@ mod tests {
                 BlobStore::check(&container).await.unwrap_err(),
                 container.load("a").await.unwrap_err(),
                 container
-                    .save("a", body, None)
+                    .save("a", body, mark, None)
                     .await
                     .map_err(stale)
                     .unwrap_err(),
-                NoteStore::put(&container, "a", note).await.unwrap_err(),
-                container.remove("a").await.unwrap_err(),
-                container.all().await.unwrap_err(),
-                queue.send("a").await.unwrap_err(),
             ]
         };
         let errors = tokio::time::timeout(Duration::from_secs(600), all).await;

@@ -30,7 +30,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use time::UtcDateTime;
 
-pub use self::parse::{FUTURE_TOLERANCE, parse};
+pub use self::parse::{EARLIEST, FUTURE_TOLERANCE, parse};
 pub use self::poison::{Poison, Reason};
 use super::identifier::{DeliveryId, DeviceId};
 

@@ -1,6 +1,7 @@
 //! The order in which a body is checked.
 
-use time::Duration;
+use time::macros::utc_datetime;
+use time::{Duration, UtcDateTime};
 
 use super::fields;
 use super::poison::{Fault, Poison, Quoted, Reason};
@@ -12,6 +13,9 @@ use crate::domain::timestamp::Rfc3339;
 
 /// How far a drone's clock may run ahead of the hub's.
 pub const FUTURE_TOLERANCE: Duration = Duration::minutes(5);
+
+/// No drone of this kind flew before; a clock that says so has not been set since it was switched on.
+pub const EARLIEST: UtcDateTime = utc_datetime!(2010-01-01 0:00);
 
 const FLIGHT: &str = "drone-event-sensor;v1";
 const OPERATING: &str = "drone-state-sensor;v1";

@@ -12,12 +12,10 @@ use azure_functions_sdk::{CallError, EventHubBatch, FunctionDefinition, Outputs}
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
-use time::UtcDateTime;
 use tracing::{info, warn};
 
-use super::{AppState, Taken, pieces, received};
+use super::{AppState, BatchSummary, pieces, received};
 use crate::domain::{DeadLetter, DeviceId, DroneState, Reason, fold};
-use crate::services::latest_state::Applied;
 use crate::stores::{BlobStore, StoreError};
 
 const DEAD_LETTERS: &str = "deadLetters";
@@ -50,15 +48,14 @@ pub async fn handle(
         mut dead_letters,
         mut messages,
     } = fold_pieces(bodies, &batch).await?;
-    let is_repetition = batch.retry.is_some_and(|retry| retry.retry_count > 0);
-    let taken = Taken::from(batch);
-    let applied = apply(&state, &taken, drones, is_repetition).await?;
+    let summary = BatchSummary::from(batch);
+    let applied = state.drones.apply(drones.into_values()).await?;
     let rest = &mut dead_letters[messages.len()..];
     messages.extend(dead_letter_messages(bodies, &hub, rest).await?);
     warn_of(&dead_letters);
     info!(
-        batch.events = taken.events,
-        batch.lag_ms = taken.lag_ms(),
+        batch.events = summary.events,
+        batch.lag_ms = summary.lag_ms(),
         batch.dead_letters = dead_letters.len(),
         drones.written = applied.written,
         drones.unchanged = applied.unchanged,
@@ -101,29 +98,6 @@ async fn fold_pieces(bodies: &dyn BlobStore, batch: &EventHubBatch) -> Result<Fo
         }
     }
     Ok(folded)
-}
-
-/// Says of itself how far it is where it is behind: what is not applied yet looks like silence.
-async fn apply(
-    state: &AppState,
-    batch: &Taken,
-    drones: HashMap<DeviceId, DroneState>,
-    is_repetition: bool,
-) -> Result<Applied, StoreError> {
-    let Some(events) = batch.span() else {
-        return Ok(Applied::default());
-    };
-    if !is_repetition {
-        state.backlog.begun(&events, UtcDateTime::now()).await;
-    }
-    let applied = state.drones.apply(drones.into_values()).await;
-    match &applied {
-        Ok(_) => state.backlog.applied(&events, UtcDateTime::now()).await,
-        Err(error) if error.transient => state.backlog.failed(&events, UtcDateTime::now()).await,
-        // Somebody has to act first, and that may take days.
-        Err(_) => {}
-    }
-    applied
 }
 
 /// One line for each reason, not for each event: a device gone wrong must not fill the log, and the

@@ -1,5 +1,7 @@
 //! Keeps what the rules know in step with the events, and the alerts with what the rules say.
 //!
+//! What the rules know, and what happens when a drone falls silent, is in [`domain::alerts`](crate::domain::alerts).
+//!
 //! For each batch, in this order:
 //! 1. the events go through [`PartitionAlerts`], which were loaded from their snapshot when this instance
 //!    took the partition;
@@ -10,22 +12,28 @@
 //! A crash between any two of these repeats the batch, and the snapshot's outbox repeats what it told.
 //! A fleet without anomalies costs one small blob a batch and no write to Cosmos DB.
 //!
-//! What is remembered of all partitions together has a bound. It costs nothing to forget: whatever is not at
-//! hand is in its snapshot, and is loaded again with the partition's next batch.
+//! Where a snapshot is missing or cannot be read, the partition begins with the alerts of it that are open in the store:
+//! they are cleared, told again and closed as if nothing had happened.
+//!
+//! What is remembered of all partitions together has a bound. It costs nothing to forget: whatever is not in
+//! memory is in its snapshot, and is loaded again with the partition's next batch.
+
+mod cache;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
+use time::UtcDateTime;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
-use tracing::error;
+use tracing::{error, info};
 
-use super::alerts::{AlertStore, SnapshotStore};
-use super::at_hand::AtHand;
-use super::{PutError, StoreError, Version};
+use self::cache::BoundedCache;
 use crate::domain::ReceivedEvent;
 use crate::domain::alerts::{Alert, PartitionAlerts, Rules, Transition};
+use crate::stores::alerts::{AlertStore, Mark, SnapshotStore};
+use crate::stores::{PutError, StoreError, Version};
 
 /// How many alerts are recorded at once, over all calls.
 const CONCURRENT_WRITES: usize = 16;
@@ -33,18 +41,18 @@ const CONCURRENT_WRITES: usize = 16;
 /// How often a batch is taken again after somebody else saved first.
 const STALE_ROUNDS: usize = 5;
 
-/// How many drones are kept at hand over all partitions: five times the design's fleet, of about 1 KiB each.
+/// How many drones are kept in memory over all partitions: five times the design's fleet, of about 1 KiB each.
 /// There are more after a flood of device ids, or where partitions have come and gone between instances.
 const MOST_DRONES: usize = 50_000;
 
 /// The rules, and what they know of the partitions that this instance has. Calls of one partition take turns,
 /// as the host makes them; partitions do not wait for each other.
-pub struct Episodes {
+pub struct Alerting {
     rules: Arc<Rules>,
     snapshots: Arc<dyn SnapshotStore>,
     alerts: Arc<dyn AlertStore>,
     writes: Semaphore,
-    partitions: AtHand<Known>,
+    partitions: BoundedCache<Known>,
 }
 
 struct Known {
@@ -55,7 +63,8 @@ struct Known {
 /// What a batch tells. The partition's next batch waits until this is dropped.
 #[must_use]
 pub struct Observed<'a> {
-    episodes: &'a Episodes,
+    alerting: &'a Alerting,
+    partition: String,
     told: Vec<Transition>,
     _turn: OwnedMutexGuard<Option<Known>>,
 }
@@ -66,12 +75,12 @@ impl Observed<'_> {
     /// # Errors
     /// What the store says. Take the batch again.
     pub async fn record(self) -> Result<Vec<Transition>, StoreError> {
-        self.episodes.record(&self.told).await?;
+        self.alerting.record(&self.partition, &self.told).await?;
         Ok(self.told)
     }
 }
 
-impl Episodes {
+impl Alerting {
     /// Nothing is loaded until the first batch of a partition.
     pub fn new(
         rules: impl Into<Arc<Rules>>,
@@ -83,7 +92,7 @@ impl Episodes {
             snapshots,
             alerts,
             writes: Semaphore::new(CONCURRENT_WRITES),
-            partitions: AtHand::new(MOST_DRONES),
+            partitions: BoundedCache::new(MOST_DRONES),
         }
     }
 
@@ -98,14 +107,15 @@ impl Episodes {
         partition_id: &str,
         events: impl Iterator<Item = ReceivedEvent<'a>> + Clone,
     ) -> Result<Observed<'_>, StoreError> {
-        let name = format!("{hub}/{partition_id}.snapshot");
-        let partition = self.partitions.slot(&name);
-        let mut known = Arc::clone(&partition.value).lock_owned().await;
-        let told = self.evaluate(&name, &mut known, events).await;
+        let partition = format!("{hub}/{partition_id}");
+        let slot = self.partitions.slot(&partition);
+        let mut known = Arc::clone(&slot.value).lock_owned().await;
+        let told = self.evaluate(&partition, &mut known, events).await;
         let drones = known.as_ref().map_or(0, |known| known.alerts.drones());
-        self.partitions.weigh(&partition, drones);
+        self.partitions.weigh(&slot, drones);
         Ok(Observed {
-            episodes: self,
+            alerting: self,
+            partition,
             told: told?,
             _turn: known,
         })
@@ -113,11 +123,14 @@ impl Episodes {
 
     async fn evaluate<'a>(
         &self,
-        name: &str,
+        partition: &str,
         known: &mut Option<Known>,
         events: impl Iterator<Item = ReceivedEvent<'a>> + Clone,
     ) -> Result<Vec<Transition>, StoreError> {
         const OPERATION: &str = "save the alerts' snapshot";
+        let Some(first) = events.clone().next() else {
+            return Ok(Vec::new());
+        };
         for _ in 0..STALE_ROUNDS {
             // Taken out, and put back only once it is saved: what is not in the store must not be built on.
             let Known {
@@ -125,7 +138,7 @@ impl Episodes {
                 version,
             } = match known.take() {
                 Some(known) => known,
-                None => self.load(name).await?,
+                None => self.load(partition, first.enqueued_at).await?,
             };
             let told = alerts.observe(&self.rules, events.clone());
             let body = alerts.encode(&self.rules).map_err(|error| StoreError {
@@ -133,9 +146,18 @@ impl Episodes {
                 message: error.to_string(),
                 transient: false,
             })?;
+            let mark = Mark {
+                watermark: alerts.watermark().unwrap_or(first.enqueued_at),
+                next_deadline: alerts.next_deadline(&self.rules),
+            };
             let saved = self
                 .snapshots
-                .save(name, Bytes::from(body), version.as_ref())
+                .save(
+                    &snapshot_name(partition),
+                    Bytes::from(body),
+                    mark,
+                    version.as_ref(),
+                )
                 .await;
             match saved {
                 Ok(version) => {
@@ -156,26 +178,38 @@ impl Episodes {
         })
     }
 
-    async fn load(&self, name: &str) -> Result<Known, StoreError> {
-        let Some(snapshot) = self.snapshots.load(name).await? else {
-            return Ok(Known {
-                alerts: PartitionAlerts::default(),
-                version: None,
-            });
-        };
-        let alerts = PartitionAlerts::decode(&snapshot.body, &self.rules).unwrap_or_else(|error| {
-            // The call must not fail for this: it would fail for ever, and no alert would come any more.
-            error!(snapshot = name, %error, "the rules begin anew: open alerts may be raised again");
-            PartitionAlerts::default()
-        });
+    /// Loads what is known of a partition whose next event was taken at `now`.
+    async fn load(&self, partition: &str, now: UtcDateTime) -> Result<Known, StoreError> {
+        let found = self.snapshots.load(&snapshot_name(partition)).await?;
+        let mut version = None;
+        if let Some(snapshot) = found {
+            version = Some(snapshot.version);
+            match PartitionAlerts::decode(&snapshot.body, &self.rules) {
+                Ok(alerts) => return Ok(Known { alerts, version }),
+                // The call must not fail for this: it would fail for ever, and no alert would come any more.
+                Err(error) => error!(
+                    partition,
+                    %error,
+                    "the snapshot is of no use: the rules begin anew with the open alerts"
+                ),
+            }
+        }
+        let open = self.alerts.open_of(partition).await?;
+        if !open.is_empty() {
+            info!(
+                partition,
+                alerts.open = open.len(),
+                "open alerts are taken up again"
+            );
+        }
         Ok(Known {
-            alerts,
-            version: Some(snapshot.version),
+            alerts: PartitionAlerts::recovered(open, &self.rules, now),
+            version,
         })
     }
 
     /// Records each alert as the batch left it.
-    async fn record(&self, told: &[Transition]) -> Result<(), StoreError> {
+    async fn record(&self, partition: &str, told: &[Transition]) -> Result<(), StoreError> {
         let mut latest: HashMap<&str, &Alert> = HashMap::new();
         for transition in told {
             latest.insert(&transition.alert.id, &transition.alert);
@@ -185,7 +219,7 @@ impl Episodes {
             .map(|alert| async move {
                 // The semaphore is never closed.
                 let _permit = self.writes.acquire().await.ok();
-                self.alerts.record(alert).await
+                self.alerts.record(partition, alert).await
             })
             .collect();
         stream::iter(writes)
@@ -193,6 +227,10 @@ impl Episodes {
             .try_collect()
             .await
     }
+}
+
+fn snapshot_name(partition: &str) -> String {
+    format!("{partition}.snapshot")
 }
 
 #[cfg(test)]
@@ -204,11 +242,11 @@ mod tests {
     use async_trait::async_trait;
     use time::UtcDateTime;
 
-    use super::super::alerts::AlertFilter;
-    use super::super::fleet::Read;
-    use super::super::memory::{MemoryAlerts, MemorySnapshots};
     use super::*;
     use crate::domain::alerts::AlertSettings;
+    use crate::stores::alerts::AlertFilter;
+    use crate::stores::fleet::Read;
+    use crate::stores::memory::{MemoryAlerts, MemorySnapshots};
 
     /// A [`MemoryAlerts`] that can be out of order.
     #[derive(Default)]
@@ -246,8 +284,8 @@ mod tests {
     }
 
     impl Stores {
-        fn instance(&self) -> Episodes {
-            Episodes::new(
+        fn instance(&self) -> Alerting {
+            Alerting::new(
                 Rules::new(&AlertSettings::default()).unwrap(),
                 Arc::clone(&self.snapshots) as _,
                 Arc::clone(&self.alerts) as _,
@@ -277,14 +315,14 @@ mod tests {
     }
 
     async fn take(
-        instance: &Episodes,
+        instance: &Alerting,
         bodies: &[(i64, String)],
     ) -> Result<Vec<String>, StoreError> {
         take_of(instance, "0", bodies).await
     }
 
     async fn take_of(
-        instance: &Episodes,
+        instance: &Alerting,
         partition: &str,
         bodies: &[(i64, String)],
     ) -> Result<Vec<String>, StoreError> {
@@ -355,7 +393,7 @@ mod tests {
     async fn what_is_at_hand_is_bounded_over_all_partitions_and_nothing_is_lost_by_it() {
         let stores = Stores::default();
         let mut instance = stores.instance();
-        instance.partitions = AtHand::new(25);
+        instance.partitions = BoundedCache::new(25);
         // One drone too hot, and then device ids without end, in partition after partition.
         assert_eq!(
             take(&instance, &bodies(0, &[60.0, 110.0])).await.unwrap(),
