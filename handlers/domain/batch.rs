@@ -226,6 +226,7 @@ mod tests {
             enqueued_at: UtcDateTime::from_unix_timestamp(1_600_000_000).unwrap(),
             first_enqueued_at: None,
             authenticated_device: Some("drone-1".into()),
+            marked_as_tick: false,
         }
     }
 

@@ -239,6 +239,7 @@ mod tests {
             enqueued_at: utc_datetime!(2024-05-02 12:00:00),
             first_enqueued_at: Some(utc_datetime!(2024-05-01 12:00:00.123)),
             authenticated_device: Some("drone-1".into()),
+            marked_as_tick: false,
         };
         let poison = Poison {
             reason: Reason::MalformedJson,

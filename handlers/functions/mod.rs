@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use axum::handler::Handler;
-use azure_functions_sdk::{Event, EventHubBatch, FunctionApp, HostConfig, PartitionContext};
+use azure_functions_sdk::{Event, EventHubBatch, FunctionApp, HostConfig};
 use bytes::Bytes;
 use time::UtcDateTime;
 use tower_http::compression::CompressionLayer;
@@ -88,7 +88,6 @@ pub fn app(state: AppState, host: HostConfig) -> FunctionApp<AppState> {
 /// What is left of a batch while a store is asked. The events themselves are let go first: a store that
 /// hangs must not make calls hold the memory of their batches.
 struct BatchSummary {
-    partition: PartitionContext,
     /// Without ticks, which are no telemetry.
     events: usize,
     /// When the hub took the first of them; `None` where there are none.
@@ -104,7 +103,6 @@ impl From<EventHubBatch> for BatchSummary {
                 .filter(|event| !received(event).is_tick())
                 .count(),
             oldest: batch.events.first().map(|event| event.enqueued_at),
-            partition: batch.partition,
         }
     }
 }

@@ -64,6 +64,7 @@ async fn oracle(fleet: &Fleet) -> Vec<Transition> {
                 enqueued_at: event.enqueued_at.expect("every event has a time"),
                 first_enqueued_at: event.first_enqueued_at,
                 authenticated_device: event.authenticated_device.as_deref().map(Into::into),
+                marked_as_tick: false,
             });
     }
     partitions
@@ -163,7 +164,6 @@ async fn no_crash_and_no_outage_loses_an_alert_or_makes_another() {
             "50",
         ),
         ("AzureWebJobs.UpdateDroneState.Disabled", "true"),
-        ("AzureWebJobs.DetectSilentDrones.Disabled", "true"),
     ])
     .await;
     let mut rng = StdRng::seed_from_u64(7);

@@ -84,6 +84,7 @@ pub fn documents_of(events: &[(Vec<u8>, Position)]) -> BTreeMap<String, String> 
         enqueued_at: position.enqueued_at,
         first_enqueued_at: None,
         authenticated_device: None,
+        marked_as_tick: false,
     });
     let changes = fold("0", received);
     assert_eq!(changes.dead_letters, []);

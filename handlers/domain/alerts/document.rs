@@ -197,6 +197,7 @@ mod tests {
             cleared: Some(Cleared {
                 at: utc_datetime!(2024-05-01 12:06:00),
                 value: 80.0,
+                reason: None,
             }),
             ..raised()
         }
@@ -219,5 +220,20 @@ mod tests {
             .replace("engine-critical", "propeller-lost");
         let read: AlertDocument = serde_json::from_str(&text).unwrap();
         assert_eq!(Alert::from(read).rule, "propeller-lost");
+    }
+
+    /// Which may be one that only a later version knows.
+    #[test]
+    fn the_reason_of_an_end_is_read_back_as_far_as_it_is_known() {
+        let reason = Some(ClosedBecause::DroneGone);
+        let mut alert = cleared();
+        alert.cleared = alert.cleared.map(|cleared| Cleared { reason, ..cleared });
+        let text = serde_json::to_string(&AlertDocument::from(&alert)).unwrap();
+        assert!(text.contains(r#""clearedReason":"drone-gone""#), "{text}");
+        let read: AlertDocument = serde_json::from_str(&text).unwrap();
+        assert_eq!(Alert::from(read), alert);
+        let newer = text.replace("drone-gone", "moon-full");
+        let read: AlertDocument = serde_json::from_str(&newer).unwrap();
+        assert_eq!(Alert::from(read), cleared());
     }
 }

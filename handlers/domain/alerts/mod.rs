@@ -45,6 +45,8 @@ pub mod window;
 #[cfg(test)]
 mod flood;
 #[cfg(test)]
+mod partition_time;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod scripted;

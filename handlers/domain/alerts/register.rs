@@ -64,7 +64,7 @@ impl Register {
         mut tell: impl FnMut(Transition),
     ) {
         if let Some(open) = &mut self.open
-            && seen.at >= open.latest.0
+            && seen.at > open.latest.0
         {
             open.latest = (seen.at, seen.value);
         }

@@ -191,7 +191,7 @@ mod tests {
                 average: 77.0
             }]
         );
-        assert!(windows.is_empty());
+        assert!(windows.first_end().is_none());
     }
 
     #[test]

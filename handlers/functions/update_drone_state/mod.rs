@@ -163,6 +163,8 @@ mod tests {
 
     use super::super::PIECE;
     use super::super::batches::batch;
+    use time::UtcDateTime;
+
     use super::*;
     use crate::domain::MAX_MESSAGE_TEXT;
     use crate::stores::memory::MemoryBlobs;

@@ -257,7 +257,7 @@ mod tests {
 
     #[async_trait]
     impl AlertStore for Alerts {
-        async fn record(&self, alert: &Alert) -> Result<(), StoreError> {
+        async fn record(&self, partition: &str, alert: &Alert) -> Result<(), StoreError> {
             if self.fails.load(Ordering::Relaxed) {
                 return Err(StoreError {
                     operation: "write alert",
@@ -265,7 +265,11 @@ mod tests {
                     transient: true,
                 });
             }
-            self.stored.record(alert).await
+            self.stored.record(partition, alert).await
+        }
+
+        async fn open_of(&self, partition: &str) -> Result<Vec<Alert>, StoreError> {
+            self.stored.open_of(partition).await
         }
 
         async fn list(
@@ -333,6 +337,7 @@ mod tests {
             enqueued_at: UtcDateTime::from_unix_timestamp(1_714_564_800 + number * 20).unwrap(),
             first_enqueued_at: None,
             authenticated_device: None,
+            marked_as_tick: false,
         });
         let told = instance.take("telemetry", partition, events).await?;
         let told = told.record().await?;
@@ -411,28 +416,65 @@ mod tests {
                 .collect();
             let told = take_of(&instance, &partition.to_string(), &events).await;
             assert_eq!(told.unwrap(), [""; 0]);
-            let at_hand: usize = instance.partitions.weights().into_values().sum();
-            assert!(at_hand <= 25, "{at_hand}");
+            let kept: usize = instance.partitions.weights().into_values().sum();
+            assert!(kept <= 25, "{kept}");
         }
-        assert_eq!(instance.partitions.weights()["telemetry/0.snapshot"], 0);
+        assert_eq!(instance.partitions.weights()["telemetry/0"], 0);
         // Loaded again from its snapshot, as if it had been there all the time.
         assert_eq!(
             take(&instance, &bodies(2, &[60.0])).await.unwrap(),
             [CLEARED]
         );
-        assert_eq!(instance.partitions.weights()["telemetry/0.snapshot"], 1);
+        assert_eq!(instance.partitions.weights()["telemetry/0"], 1);
     }
 
+    /// Whatever has become of the snapshot, what is open is cleared by what clears it, and is not raised again.
     #[tokio::test]
-    async fn a_damaged_snapshot_is_begun_anew_under_the_same_ids() {
-        let stores = Stores::default();
-        let batch = bodies(0, &[60.0, 110.0]);
-        take(&stores.instance(), &batch).await.unwrap();
-        let name = "telemetry/0.snapshot";
-        let found = stores.snapshots.load(name).await.unwrap().unwrap();
-        let damaged = Bytes::from_static(b"\x01\xff\xff");
-        let saved = stores.snapshots.save(name, damaged, Some(&found.version));
-        saved.await.unwrap();
-        assert_eq!(take(&stores.instance(), &batch).await.unwrap(), [RAISED]);
+    async fn without_a_snapshot_the_open_alerts_are_taken_up_again() {
+        let damaged: [(&str, Option<&[u8]>); 3] = [
+            ("lost", None),
+            ("damaged", Some(b"\x02\xff\xff")),
+            ("of a newer version", Some(b"\x63\x00")),
+        ];
+        for (what, body) in damaged {
+            let mut stores = Stores::default();
+            let batch = bodies(0, &[60.0, 110.0]);
+            take(&stores.instance(), &batch).await.unwrap();
+            let name = "telemetry/0.snapshot";
+            match body {
+                None => stores.snapshots = Arc::default(),
+                Some(body) => {
+                    let found = stores.snapshots.load(name).await.unwrap().unwrap();
+                    let mark = Mark {
+                        watermark: UtcDateTime::UNIX_EPOCH,
+                        next_deadline: None,
+                    };
+                    let saved = stores.snapshots.save(
+                        name,
+                        Bytes::from_static(body),
+                        mark,
+                        Some(&found.version),
+                    );
+                    saved.await.unwrap();
+                }
+            }
+            let instance = stores.instance();
+            let still_hot = bodies(2, &[110.0]);
+            assert_eq!(
+                take(&instance, &still_hot).await.unwrap(),
+                [""; 0],
+                "{what}"
+            );
+            assert_eq!(
+                take(&instance, &bodies(3, &[60.0])).await.unwrap(),
+                [CLEARED],
+                "{what}"
+            );
+            assert_eq!(
+                stores.stored().await,
+                [("engine-critical".to_owned(), false)],
+                "{what}"
+            );
+        }
     }
 }

@@ -193,6 +193,7 @@ fn check_end(body: &[u8], read: &Result<Telemetry, Poison>) {
         enqueued_at: ENQUEUED_AT,
         first_enqueued_at: None,
         authenticated_device: None,
+        marked_as_tick: false,
     };
     let Changes {
         drones,

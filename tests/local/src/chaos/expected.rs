@@ -15,6 +15,7 @@ use time::UtcDateTime;
 
 use super::traffic::{Fate, Reading, Sent};
 use crate::hub::Position;
+use crate::system::HUB;
 
 /// Events that the rules are shown at once; they look through all drones for each lot.
 const LOT: usize = 1_000;
@@ -123,11 +124,13 @@ impl Expected {
             enqueued_at: position.enqueued_at,
             first_enqueued_at: None,
             authenticated_device: Some(device.into()),
+            marked_as_tick: false,
         });
+        let name = format!("{HUB}/{partition}");
         for transition in alerts.observe(&self.rules, events) {
             self.messages
                 .insert(transition.message_id(), transition.message());
-            let document = serde_json::to_value(AlertDocument::from(&transition.alert));
+            let document = serde_json::to_value(AlertDocument::from(&transition.alert).of(&name));
             self.alerts
                 .insert(transition.alert.id, document.unwrap_or_default());
         }

@@ -119,6 +119,7 @@ mod tests {
             enqueued_at: utc_datetime!(2024-05-02 12:00:00.5),
             first_enqueued_at: Some(utc_datetime!(2024-05-01 12:00:00.123)),
             authenticated_device: authenticated.map(Into::into),
+            marked_as_tick: false,
         };
         let letters = fold("7", [event]).dead_letters;
         let text = letters[0].message().unwrap();
