@@ -75,6 +75,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         webhook,
         drones: Arc::new(LatestState::new(Arc::clone(&drones))),
         fleet,
+        intake: settings.intake,
         drone_lists: Arc::default(),
         alert_lists: Arc::default(),
         alerting: Arc::new(Alerting::new(

@@ -10,7 +10,7 @@ use time::UtcDateTime;
 use super::dead_letter::DeadLetter;
 use super::drone::DroneState;
 use super::identifier::DeviceId;
-use super::telemetry::{EventContext, parse};
+use super::telemetry::{EventContext, Intake, parse};
 use super::timestamp;
 
 /// The application property of an event that is sent again: when the hub took it the first time, in RFC 3339.
@@ -38,6 +38,8 @@ pub struct ReceivedEvent<'a> {
     pub first_enqueued_at: Option<UtcDateTime>,
     /// The device that IoT Hub authenticated; `None` where drones send to Event Hubs directly.
     pub authenticated_device: Option<Cow<'a, str>>,
+    /// What its sender had it sorted into a partition by; `None` with IoT Hub, and where it named the partition.
+    pub partition_key: Option<&'a str>,
     /// Whether it has the property [`WATERMARK_TICK`]; see [`is_tick`](Self::is_tick).
     pub marked_as_tick: bool,
 }
@@ -94,6 +96,7 @@ pub struct Changes {
 ///
 /// `partition_id` is the hub's partition that all of them came from.
 pub fn fold<'a>(
+    intake: Intake,
     partition_id: &str,
     events: impl IntoIterator<Item = ReceivedEvent<'a>>,
 ) -> Changes {
@@ -105,6 +108,7 @@ pub fn fold<'a>(
         let context = EventContext {
             authenticated_device: event.authenticated_device.as_deref(),
             enqueued_at: event.taken_at(),
+            intake,
         };
         match parse(event.body, &context) {
             Ok(telemetry) => {
@@ -151,6 +155,7 @@ mod tests {
                 first_enqueued_at: None,
                 authenticated_device: None,
                 marked_as_tick: false,
+                partition_key: None,
             }
         }
     }
@@ -182,7 +187,7 @@ mod tests {
     ) -> HashMap<DeviceId, DroneState> {
         let mut drones: HashMap<DeviceId, DroneState> = HashMap::new();
         for batch in batches {
-            let changes = fold("0", batch.iter().map(Sent::received));
+            let changes = fold(Intake::default(), "0", batch.iter().map(Sent::received));
             assert_eq!(changes.dead_letters, []);
             for (device_id, change) in changes.drones {
                 match drones.entry(device_id) {
@@ -227,6 +232,7 @@ mod tests {
             first_enqueued_at: None,
             authenticated_device: Some("drone-1".into()),
             marked_as_tick: false,
+            partition_key: None,
         }
     }
 
@@ -241,7 +247,7 @@ mod tests {
             event(&foreign, 42),
             event(GOOD, 43),
         ];
-        let changes = fold("7", events);
+        let changes = fold(Intake::default(), "7", events);
         assert_eq!(changes.drones.len(), 1);
         assert!(
             changes.drones[&"drone-1".parse().unwrap()]
@@ -268,7 +274,7 @@ mod tests {
         let seen_at = |first| {
             let mut event = event(GOOD, 41);
             event.first_enqueued_at = first;
-            let changes = fold("7", [event]);
+            let changes = fold(Intake::default(), "7", [event]);
             changes.drones[&"drone-1".parse().unwrap()].last_seen_at
         };
         assert_eq!(seen_at(None), at(0));
@@ -280,9 +286,12 @@ mod tests {
     fn a_replay_makes_no_event_good_that_occurred_in_the_future_of_its_first_time() {
         let ahead = GOOD.replacen("2018-04-17T20:25:09Z", "2020-09-13T12:20:00Z", 1);
         let mut event = event(&ahead, 41);
-        assert_eq!(fold("7", [event.clone()]).dead_letters, []);
+        assert_eq!(
+            fold(Intake::default(), "7", [event.clone()]).dead_letters,
+            []
+        );
         event.first_enqueued_at = first_enqueued_at("2020-09-13T12:14:59.999Z");
-        let [letter] = &fold("7", [event]).dead_letters[..] else {
+        let [letter] = &fold(Intake::default(), "7", [event]).dead_letters[..] else {
             panic!("it is applied");
         };
         assert_eq!(letter.reason, Reason::OccurredInFuture);
@@ -303,7 +312,7 @@ mod tests {
 
     #[test]
     fn an_empty_batch_changes_nothing() {
-        assert_eq!(fold("0", []), Changes::default());
+        assert_eq!(fold(Intake::default(), "0", []), Changes::default());
     }
 
     #[test]

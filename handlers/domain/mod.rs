@@ -36,6 +36,6 @@ pub use drone::document::{DocumentError, DroneDocument};
 pub use drone::{DroneState, Stamped};
 pub use identifier::{DeliveryId, DeviceId, IdentifierError};
 pub use telemetry::{
-    BatteryStatus, EventContext, Flight, FlightStatus, Operating, Poison, Position, Reading,
-    Reason, Telemetry, parse,
+    BatteryStatus, EventContext, Flight, FlightStatus, Intake, Operating, Poison, Position,
+    Reading, Reason, Telemetry, parse,
 };

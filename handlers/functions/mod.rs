@@ -24,7 +24,7 @@ use time::UtcDateTime;
 use tower_http::compression::CompressionLayer;
 
 use self::list_drones::query::ListQuery;
-use crate::domain::{FIRST_ENQUEUED_AT, ReceivedEvent, WATERMARK_TICK, first_enqueued_at};
+use crate::domain::{FIRST_ENQUEUED_AT, Intake, ReceivedEvent, WATERMARK_TICK, first_enqueued_at};
 use crate::services::alerting::Alerting;
 use crate::services::latest_state::LatestState;
 use crate::services::shared_reads::SharedReads;
@@ -42,6 +42,8 @@ pub struct AppState {
     pub drones: Arc<LatestState>,
     /// The same, for those who ask.
     pub fleet: Arc<dyn FleetReader>,
+    /// Which events are taken at all.
+    pub intake: Intake,
     /// What the alert rules know, and how it gets out.
     pub alerting: Arc<Alerting>,
     /// Pages of drones that several readers share.
@@ -154,6 +156,7 @@ fn received(event: &Event) -> ReceivedEvent<'_> {
             .get_str(FIRST_ENQUEUED_AT)
             .and_then(|time| first_enqueued_at(&time)),
         authenticated_device: event.system_properties.get_str(AUTHENTICATED_DEVICE),
+        partition_key: event.partition_key.as_deref(),
         marked_as_tick: event.properties.get_str(WATERMARK_TICK).is_some(),
     }
 }

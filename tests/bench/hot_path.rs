@@ -19,6 +19,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use divan::counter::ItemsCount;
 use drone_delivery::HOST_JSON;
+use drone_delivery::domain::Intake;
 use drone_delivery::domain::alerts::{AlertSettings, Rules};
 use drone_delivery::functions::{AppState, app, health};
 use drone_delivery::services::alerting::Alerting;
@@ -80,6 +81,7 @@ fn router() -> Router {
         drone_lists: Arc::default(),
         alert_lists: Arc::default(),
         fleet: Arc::clone(&drones) as _,
+        intake: Intake::default(),
         alerting: Arc::new(alerting),
         alerts,
         archive: Arc::clone(&archive) as _,

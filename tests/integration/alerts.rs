@@ -65,6 +65,7 @@ async fn oracle(fleet: &Fleet) -> Vec<Transition> {
                 first_enqueued_at: event.first_enqueued_at,
                 authenticated_device: event.authenticated_device.as_deref().map(Into::into),
                 marked_as_tick: false,
+                partition_key: None,
             });
     }
     partitions

@@ -53,7 +53,7 @@ mod scripted;
 
 pub use alert::{Alert, Cleared, ClosedBecause, Kind, Reminded, Sighting, Transition};
 pub use document::AlertDocument;
-pub use partition::PartitionAlerts;
+pub use partition::{Noticed, PartitionAlerts};
 pub use rule::{Judgement, Limit, Observation, Rule, Rules, Severity};
 pub use settings::{AlertSettings, SettingError};
 pub use snapshot::SnapshotError;

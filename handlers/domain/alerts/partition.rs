@@ -20,7 +20,7 @@ use super::register::{Open, Register};
 use super::rule::Rules;
 use crate::domain::batch::ReceivedEvent;
 use crate::domain::identifier::DeviceId;
-use crate::domain::telemetry::{EventContext, parse};
+use crate::domain::telemetry::{EventContext, Intake, parse};
 
 /// How long a drone of which nothing is waited for is remembered after its last event.
 const REMEMBERED: Duration = Duration::hours(1);
@@ -39,8 +39,19 @@ pub struct PartitionAlerts {
     pub(super) outbox: Vec<Outgoing>,
     /// Open alerts of rules that are switched off: closed with the next event.
     pub(super) orphans: Vec<Alert>,
+    /// What was noticed since it was last asked for.
+    pub(super) noticed: Noticed,
     /// No deadline is before this one; `None` where it is not known.
     pub(super) no_deadline_before: Option<UtcDateTime>,
+}
+
+/// What is wrong with events that are judged all the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Noticed {
+    /// Events whose partition key is not their device: its events may be in several partitions, and none sees them all.
+    pub wrong_partition_key: usize,
+    /// Events that were judged by when they arrived, because their drone's clock cannot be right.
+    pub clock_behind: usize,
 }
 
 /// How far a partition's events were taken.
@@ -137,6 +148,11 @@ impl PartitionAlerts {
             .collect()
     }
 
+    /// What was noticed of the events since the last time that this was asked.
+    pub fn noticed(&mut self) -> Noticed {
+        std::mem::take(&mut self.noticed)
+    }
+
     /// How many drones are remembered.
     pub fn drones(&self) -> usize {
         self.drones.len()
@@ -174,6 +190,11 @@ impl PartitionAlerts {
         let context = EventContext {
             authenticated_device: event.authenticated_device.as_deref(),
             enqueued_at: arrival.taken_at,
+            // What has no time of its own is judged by when it arrived.
+            intake: Intake {
+                earliest: None,
+                ..rules.intake
+            },
         };
         let Ok(telemetry) = parse(event.body, &context) else {
             return;
@@ -183,6 +204,9 @@ impl PartitionAlerts {
         }
         let watermark = self.watermark().unwrap_or(event.enqueued_at);
         let at = judged_at(rules, &telemetry, arrival);
+        let elsewhere = |key: &str| key != telemetry.device_id.as_str();
+        self.noticed.wrong_partition_key += usize::from(event.partition_key.is_some_and(elsewhere));
+        self.noticed.clock_behind += usize::from(at != telemetry.occurred_at);
         let new = || DroneAlerts::new(at, arrival.enqueued_at, rules.lateness);
         let drone = self
             .drones
@@ -336,6 +360,7 @@ mod tests {
                 first_enqueued_at: Some(UtcDateTime::from_unix_timestamp(1_714_564_830).unwrap()),
                 authenticated_device: None,
                 marked_as_tick: false,
+                partition_key: None,
             })
         };
         let mut alerts = PartitionAlerts::default();

@@ -11,7 +11,7 @@ use time::{Duration, UtcDateTime};
 use super::drone::{Arrival, judged_at};
 use super::*;
 use crate::domain::batch::{ReceivedEvent, TICK_BODY};
-use crate::domain::telemetry::{EventContext, parse};
+use crate::domain::telemetry::{EventContext, Intake, parse};
 use crate::domain::timestamp::Rfc3339;
 
 /// An event in the log.
@@ -44,6 +44,7 @@ impl Logged {
             first_enqueued_at: None,
             authenticated_device: None,
             marked_as_tick: self.what == What::Tick,
+            partition_key: None,
         }
     }
 }
@@ -165,6 +166,7 @@ fn silences(log: &[Logged], drone: u8) -> Vec<(UtcDateTime, bool)> {
                 &EventContext {
                     authenticated_device: None,
                     enqueued_at: now,
+                    intake: Intake::default(),
                 },
             )
             .unwrap();

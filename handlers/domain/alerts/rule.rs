@@ -9,7 +9,7 @@ use time::Duration;
 use super::reminder::Reminders;
 use super::rules::{clock_skew, telemetry_lost};
 use super::settings::{AlertSettings, SettingError};
-use crate::domain::telemetry::{Flight, Operating};
+use crate::domain::telemetry::{Flight, Intake, Operating};
 
 /// How much an alert matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -176,6 +176,8 @@ pub struct Rules {
     silence: Option<usize>,
     /// Where `clock-skew` is.
     clock_skew: Option<usize>,
+    /// Which events are judged at all.
+    pub intake: Intake,
     /// When open alerts are told again; `None` for never.
     pub reminders: Option<Reminders>,
     /// How much later than newer events an event may come and still count in its window.
@@ -196,12 +198,18 @@ impl Rules {
         let lateness: u32 = settings.whole("LatenessSeconds", 60, 0..=3600)?;
         let place = |name| rules.iter().position(|rule: &Rule| rule.name == name);
         Ok(Self {
+            intake: Intake::default(),
             reminders: (minutes > 0).then(|| Reminders::new(Duration::minutes(minutes.into()))),
             silence: place(telemetry_lost::NAME),
             clock_skew: place(clock_skew::NAME),
             rules,
             lateness: Duration::seconds(lateness.into()),
         })
+    }
+
+    /// The same rules, for those events that are taken.
+    pub fn taking(self, intake: Intake) -> Self {
+        Self { intake, ..self }
     }
 
     /// The rules in the order of [`rules::ALL`](super::rules::ALL).

@@ -43,6 +43,7 @@ impl Stored {
             first_enqueued_at: None,
             authenticated_device: None,
             marked_as_tick: false,
+            partition_key: None,
         }
     }
 }

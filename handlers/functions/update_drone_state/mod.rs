@@ -15,7 +15,7 @@ use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use tracing::{info, warn};
 
 use super::{AppState, BatchSummary, pieces, received};
-use crate::domain::{DeadLetter, DeviceId, DroneState, Reason, fold};
+use crate::domain::{DeadLetter, DeviceId, DroneState, Intake, Reason, fold};
 use crate::stores::{BlobStore, StoreError};
 
 const DEAD_LETTERS: &str = "deadLetters";
@@ -47,7 +47,7 @@ pub async fn handle(
         drones,
         mut dead_letters,
         mut messages,
-    } = fold_pieces(bodies, &batch).await?;
+    } = fold_pieces(bodies, state.intake, &batch).await?;
     let summary = BatchSummary::from(batch);
     let applied = state.drones.apply(drones.into_values()).await?;
     let rest = &mut dead_letters[messages.len()..];
@@ -75,7 +75,11 @@ struct Folded {
 
 /// Dead letters hold copies of their bodies, so those of one piece are put away before the next is looked at. Of a
 /// batch of usual size none are: the store is asked when the batch has been let go.
-async fn fold_pieces(bodies: &dyn BlobStore, batch: &EventHubBatch) -> Result<Folded, StoreError> {
+async fn fold_pieces(
+    bodies: &dyn BlobStore,
+    intake: Intake,
+    batch: &EventHubBatch,
+) -> Result<Folded, StoreError> {
     let partition = &batch.partition;
     let mut folded = Folded::default();
     for piece in pieces(&batch.events) {
@@ -84,7 +88,7 @@ async fn fold_pieces(bodies: &dyn BlobStore, batch: &EventHubBatch) -> Result<Fo
         folded.messages.extend(messages);
 
         let events = batch.events.get(piece).unwrap_or_default();
-        let changes = fold(&partition.partition_id, events.iter().map(received));
+        let changes = fold(intake, &partition.partition_id, events.iter().map(received));
         folded.dead_letters.extend(changes.dead_letters);
         if folded.drones.is_empty() {
             folded.drones = changes.drones;
@@ -265,11 +269,13 @@ mod tests {
         };
         let bad = || Bytes::from(vec![b'x'; LARGE]);
         let batch = batch([flight(7), bad(), flight(9), bad(), bad(), flight(8), bad()]);
-        let whole = fold("3", batch.events.iter().map(received));
+        let whole = fold(Intake::default(), "3", batch.events.iter().map(received));
         assert_eq!((whole.drones.len(), whole.dead_letters.len()), (1, 4));
 
         let store = SlowBlobs::default();
-        let mut folded = fold_pieces(&store, &batch).await.unwrap();
+        let mut folded = fold_pieces(&store, Intake::default(), &batch)
+            .await
+            .unwrap();
         assert_eq!(folded.drones, whole.drones);
         let held = folded.dead_letters.iter().map(|letter| letter.body.len());
         assert!(

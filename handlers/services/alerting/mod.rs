@@ -31,7 +31,7 @@ use tracing::{error, info};
 
 use self::cache::BoundedCache;
 use crate::domain::ReceivedEvent;
-use crate::domain::alerts::{Alert, PartitionAlerts, Rules, Transition};
+use crate::domain::alerts::{Alert, Noticed, PartitionAlerts, Rules, Transition};
 use crate::stores::alerts::{AlertStore, Mark, SnapshotStore};
 use crate::stores::{PutError, StoreError, Version};
 
@@ -66,10 +66,16 @@ pub struct Observed<'a> {
     alerting: &'a Alerting,
     partition: String,
     told: Vec<Transition>,
+    noticed: Noticed,
     _turn: OwnedMutexGuard<Option<Known>>,
 }
 
 impl Observed<'_> {
+    /// What is wrong with events that were judged all the same, but for those that were taken before.
+    pub fn noticed(&self) -> Noticed {
+        self.noticed
+    }
+
     /// Records every alert, and returns what has to be told.
     ///
     /// # Errors
@@ -111,12 +117,18 @@ impl Alerting {
         let slot = self.partitions.slot(&partition);
         let mut known = Arc::clone(&slot.value).lock_owned().await;
         let told = self.evaluate(&partition, &mut known, events).await;
-        let drones = known.as_ref().map_or(0, |known| known.alerts.drones());
+        let mut noticed = Noticed::default();
+        let mut drones = 0;
+        if let Some(known) = &mut *known {
+            noticed = known.alerts.noticed();
+            drones = known.alerts.drones();
+        }
         self.partitions.weigh(&slot, drones);
         Ok(Observed {
             alerting: self,
             partition,
             told: told?,
+            noticed,
             _turn: known,
         })
     }
@@ -338,6 +350,7 @@ mod tests {
             first_enqueued_at: None,
             authenticated_device: None,
             marked_as_tick: false,
+            partition_key: None,
         });
         let told = instance.take("telemetry", partition, events).await?;
         let told = told.record().await?;

@@ -125,6 +125,7 @@ impl Expected {
             first_enqueued_at: None,
             authenticated_device: Some(device.into()),
             marked_as_tick: false,
+            partition_key: None,
         });
         let name = format!("{HUB}/{partition}");
         for transition in alerts.observe(&self.rules, events) {
