@@ -6,6 +6,7 @@
 //!             ├─ telemetry-archive ─> ArchiveTelemetry ─> Blob storage `telemetry-archive`
 //!             └─ drone-alerts ──────> RaiseAlerts ──────> Cosmos DB `alerts`, Blob storage `alert-state`
 //!                                                      └> queue `drone-alerts`
+//! timer ── AdvanceWatermarks: a tick into each partition where something is due and no event comes
 //! queue ── NotifyAlert: `drone-alerts` ─────────────> webhook
 //! HTTP ── GetDrone · ListDrones · GetDelivery · ListAlerts · FleetMap · OpenApi · Health
 //! ```
@@ -16,7 +17,7 @@
 //! | [`domain`] | telemetry, drone state, dead letters, alerts: pure, without clock or network |
 //! | [`http`] | what the HTTP functions share: access, parameters, forms, ETags |
 //! | [`capture`] | the archive's file format |
-//! | [`services`] | what they do: merges batches into the latest states |
+//! | [`services`] | what they do: merge batches into the latest states, hold them against the rules |
 //! | [`stores`] | Cosmos DB, Blob and Queue storage behind narrow traits |
 //! | [`webhook`] | posts alerts as CloudEvents |
 //! | [`settings`], [`error`] | app settings; who is told what when something fails |
@@ -42,6 +43,7 @@ pub const FUNCTIONS: &[FunctionDefinition] = &[
     functions::update_drone_state::FUNCTION,
     functions::archive_telemetry::FUNCTION,
     functions::raise_alerts::FUNCTION,
+    functions::advance_watermarks::FUNCTION,
     functions::notify_alert::FUNCTION,
     functions::get_drone::FUNCTION,
     functions::list_drones::FUNCTION,

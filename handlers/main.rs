@@ -11,15 +11,17 @@ use drone_delivery::HOST_JSON;
 use drone_delivery::functions::{self, AppState, health};
 use drone_delivery::services::alerting::Alerting;
 use drone_delivery::services::latest_state::LatestState;
+use drone_delivery::services::watermarks::Watermarks;
 use drone_delivery::settings::Settings;
 use drone_delivery::stores::blob::BlobService;
 use drone_delivery::stores::cosmos::CosmosDatabase;
 use drone_delivery::stores::cosmos::alerts::CosmosAlerts;
 use drone_delivery::stores::cosmos::drones::CosmosDrones;
+use drone_delivery::stores::event_hubs::{EventHubsNamespace, TickSender};
 use drone_delivery::stores::fleet::FleetReader;
 use drone_delivery::stores::{AlertStore, BlobStore, DroneStore};
 use drone_delivery::webhook::Webhook;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 
 /// The static build's: musl's own allocator is slow with threads.
 #[cfg(target_env = "musl")]
@@ -59,6 +61,17 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let drones: Arc<dyn DroneStore> = Arc::clone(&cosmos) as _;
     let fleet: Arc<dyn FleetReader> = Arc::clone(&cosmos) as _;
 
+    let ticks = EventHubsNamespace::connect(&settings.hub)
+        .map_err(|error| format!("the app setting TelemetryHub: {error}"))?
+        .map(|namespace| Arc::new(namespace) as Arc<dyn TickSender>);
+    if ticks.is_none() {
+        info!(
+            "the emulator of Event Hubs takes no event over HTTPS: a drone that falls silent is missed with the next \
+             event of its partition"
+        );
+    }
+    let watermarks = Watermarks::new(settings.hub_name, Arc::clone(&snapshots) as _, ticks);
+
     // The first connection takes longer than the start may; it is made while the host gets ready.
     tokio::spawn(async move {
         if let Err(error) = cosmos.connect().await {
@@ -83,6 +96,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
             snapshots,
             Arc::clone(&alerts),
         )),
+        watermarks: Arc::new(watermarks),
         alerts,
         archive: Arc::clone(&archive),
         dead_letter_bodies,

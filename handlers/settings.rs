@@ -18,9 +18,14 @@ const WEBHOOK_URL: &str = "AlertWebhookUrl";
 const WEBHOOK_TIMEOUT: &str = "AlertWebhookTimeoutSeconds";
 const DEFAULT_WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The settings that the handler itself reads. `TelemetryHub` and `TelemetryHubName` belong to the host.
+/// The settings that the handler itself reads.
 #[derive(Debug)]
 pub struct Settings {
+    /// `TelemetryHub`: the namespace, into whose quiet partitions ticks are sent. The triggers' own, so that what is sent comes
+    /// back.
+    pub hub: Connection,
+    /// `TelemetryHubName`: the hub in it.
+    pub hub_name: String,
     /// `CosmosDb`: the account with the drones' state.
     pub cosmos: Connection,
     /// `CosmosDbDatabase`: the database in it.
@@ -72,6 +77,11 @@ impl Settings {
     pub fn from_env() -> Result<Self, SettingsError> {
         let intake = intake(plain)?;
         Ok(Self {
+            hub: Connection::from_env("TelemetryHub")?,
+            hub_name: plain("TelemetryHubName").ok_or(SettingsError::Missing(
+                "TelemetryHubName",
+                "set it to the name of the event hub that telemetry comes from",
+            ))?,
             cosmos: Connection::from_env("CosmosDb")?,
             database: plain("CosmosDbDatabase").ok_or(SettingsError::Missing(
                 "CosmosDbDatabase",

@@ -2,6 +2,7 @@
 //! and bindings. Handlers are thin; what they do is in [`domain`](crate::domain) and
 //! [`stores`](crate::stores).
 
+pub mod advance_watermarks;
 pub mod archive_telemetry;
 pub mod fleet_map;
 pub mod get_delivery;
@@ -28,6 +29,7 @@ use crate::domain::{FIRST_ENQUEUED_AT, Intake, ReceivedEvent, WATERMARK_TICK, fi
 use crate::services::alerting::Alerting;
 use crate::services::latest_state::LatestState;
 use crate::services::shared_reads::SharedReads;
+use crate::services::watermarks::Watermarks;
 use crate::stores::fleet::FleetReader;
 use crate::stores::{AlertFilter, AlertStore, BlobStore};
 use crate::webhook::Webhook;
@@ -46,6 +48,8 @@ pub struct AppState {
     pub intake: Intake,
     /// What the alert rules know, and how it gets out.
     pub alerting: Arc<Alerting>,
+    /// Lets the time of quiet partitions go on.
+    pub watermarks: Arc<Watermarks>,
     /// Pages of drones that several readers share.
     pub drone_lists: Arc<SharedReads<(&'static str, ListQuery), Bytes>>,
     /// Lists of alerts that several readers share.
@@ -77,6 +81,7 @@ pub fn app(state: AppState, host: HostConfig) -> FunctionApp<AppState> {
         .function(update_drone_state::FUNCTION, update_drone_state::handle)
         .function(archive_telemetry::FUNCTION, archive_telemetry::handle)
         .function(raise_alerts::FUNCTION, raise_alerts::handle)
+        .function(advance_watermarks::FUNCTION, advance_watermarks::handle)
         .function(notify_alert::FUNCTION, notify_alert::handle)
         .http(get_drone::FUNCTION, get_drone::handle)
         .http(list_drones::FUNCTION, list_drones::handle.layer(gzip()))

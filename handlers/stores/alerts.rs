@@ -62,6 +62,7 @@ pub struct Snapshot {
 ///
 /// Contract, held by one test suite for every implementation:
 /// - what was saved is what [`load`](Self::load) returns, byte for byte;
+/// - its mark is the one that it was saved with;
 /// - two writers that loaded the same version cannot both save: the second gets [`PutError::Stale`]. That
 ///   is what keeps an instance that has lost its partition from writing behind the back of the other;
 /// - after [`PutError::Store`] it may or may not have been saved: load it again.
@@ -69,6 +70,9 @@ pub struct Snapshot {
 pub trait SnapshotStore: Send + Sync + 'static {
     /// Reads a snapshot; `None` where none was ever saved.
     async fn load(&self, name: &str) -> Result<Option<Snapshot>, StoreError>;
+
+    /// The marks of all snapshots, by name, without reading one. Those of an older version, which have none, are left out.
+    async fn marks(&self) -> Result<Vec<(String, Mark)>, StoreError>;
 
     /// Saves a snapshot if the stored one is still at `expected`; `None` means that there must be none.
     async fn save(

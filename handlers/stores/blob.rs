@@ -4,14 +4,19 @@ use async_trait::async_trait;
 use azure_core::error::ErrorKind;
 use azure_core::http::Etag;
 use azure_functions_sdk::connection::Connection;
-use azure_storage_blob::models::BlobClientUploadOptions;
+use azure_storage_blob::models::{
+    BlobClientUploadOptions, BlobContainerClientListBlobsOptions, ListBlobsIncludeItem,
+};
 use azure_storage_blob::{BlobContainerClient, BlobContainerClientOptions};
 use bytes::Bytes;
+use futures_util::TryStreamExt;
+use std::collections::HashMap;
 use std::num::NonZero;
 
 use super::alerts::{Mark, Snapshot, SnapshotStore};
 use super::storage::{BLOB, StorageConnectionError, StorageService, store_error};
 use super::{BlobStore, PutError, StoreError, Version, in_time};
+use crate::domain::timestamp::{Rfc3339Nanos, parse_rfc3339};
 
 /// A storage account's Blob service, reached through a Functions connection.
 #[derive(Clone)]
@@ -100,21 +105,42 @@ impl SnapshotStore for BlobContainer {
         in_time(READ_SNAPSHOT, self.read(name, READ_SNAPSHOT)).await
     }
 
+    async fn marks(&self) -> Result<Vec<(String, Mark)>, StoreError> {
+        const OPERATION: &str = "list snapshots";
+        let failed = |error| self.failed(OPERATION, &error);
+        let options = BlobContainerClientListBlobsOptions {
+            include: Some(vec![ListBlobsIncludeItem::Metadata]),
+            ..Default::default()
+        };
+        in_time(OPERATION, async {
+            // The pager asks for page after page.
+            let blobs = self.client.list_blobs(Some(options)).map_err(failed)?;
+            let marks = blobs.try_filter_map(async |blob| {
+                let values = blob.metadata.and_then(|metadata| metadata.values);
+                let mark = values.as_ref().and_then(mark);
+                Ok(blob.name.zip(mark))
+            });
+            marks.try_collect().await.map_err(failed)
+        })
+        .await
+    }
+
     async fn save(
         &self,
         name: &str,
         body: Bytes,
-        _mark: Mark,
+        mark: Mark,
         expected: Option<&Version>,
     ) -> Result<Version, PutError> {
         const OPERATION: &str = "save snapshot";
-        let options = match expected {
+        let mut options = match expected {
             Some(Version(etag)) => BlobClientUploadOptions {
                 if_match: Some(Etag::from(etag.to_string())),
                 ..upload_options()
             },
             None => upload_options().if_not_exists(),
         };
+        options.metadata = Some(metadata(mark));
         let blob = self.client.blob_client(name);
         let saving = blob.upload(body.into(), Some(options));
         in_time(OPERATION, async {
@@ -132,6 +158,38 @@ impl SnapshotStore for BlobContainer {
         })
         .await
     }
+}
+
+/// Names of metadata are C# identifiers, and know no case.
+const WATERMARK: &str = "watermark";
+const NEXT_DEADLINE: &str = "nextdeadline";
+
+fn metadata(mark: Mark) -> HashMap<String, String> {
+    let mut metadata = HashMap::new();
+    metadata.insert(
+        WATERMARK.to_owned(),
+        Rfc3339Nanos(mark.watermark).to_string(),
+    );
+    if let Some(deadline) = mark.next_deadline {
+        metadata.insert(NEXT_DEADLINE.to_owned(), Rfc3339Nanos(deadline).to_string());
+    }
+    metadata
+}
+
+/// `None` where it is not of [`metadata`].
+fn mark(metadata: &HashMap<String, String>) -> Option<Mark> {
+    let time = |name: &str| {
+        let mut known = metadata.iter();
+        let found = known.find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| parse_rfc3339(value).ok())
+    };
+    Some(Mark {
+        watermark: time(WATERMARK)??,
+        next_deadline: match time(NEXT_DEADLINE) {
+            Some(deadline) => Some(deadline?),
+            None => None,
+        },
+    })
 }
 
 const READ_SNAPSHOT: &str = "read snapshot";

@@ -38,6 +38,7 @@ pub struct MemoryAlerts {
 #[derive(Default)]
 pub struct MemorySnapshots {
     snapshots: Mutex<BTreeMap<String, (Bytes, u64)>>,
+    marks: Mutex<BTreeMap<String, Mark>>,
 }
 
 impl MemoryDrones {
@@ -220,11 +221,19 @@ impl SnapshotStore for MemorySnapshots {
             }))
     }
 
+    async fn marks(&self) -> Result<Vec<(String, Mark)>, StoreError> {
+        let marks = lock(&self.marks);
+        Ok(marks
+            .iter()
+            .map(|(name, mark)| (name.clone(), *mark))
+            .collect())
+    }
+
     async fn save(
         &self,
         name: &str,
         body: Bytes,
-        _mark: Mark,
+        mark: Mark,
         expected: Option<&Version>,
     ) -> Result<Version, PutError> {
         let mut snapshots = lock(&self.snapshots);
@@ -234,6 +243,7 @@ impl SnapshotStore for MemorySnapshots {
         }
         let next = current.unwrap_or(0) + 1;
         snapshots.insert(name.to_owned(), (body, next));
+        lock(&self.marks).insert(name.to_owned(), mark);
         Ok(version_of(next))
     }
 }

@@ -6,6 +6,7 @@
 //! | [`alerts`] | what alerting needs: [`AlertStore`], [`SnapshotStore`](alerts::SnapshotStore) |
 //! | [`cosmos`] | states and alerts in Cosmos DB |
 //! | [`blob`], [`queue`] | blobs and snapshots in Blob storage, queues for the tools beside the functions |
+//! | [`event_hubs`] | ticks into quiet partitions of the hub |
 //! | [`storage`] | what those two have in common |
 //! | [`memory`] | all of them, in memory; held to the same contract tests as the real ones |
 //! | [`credentials`] | from a Functions connection to an Azure credential |
@@ -16,6 +17,7 @@ pub mod alerts;
 pub mod blob;
 pub mod cosmos;
 pub mod credentials;
+pub mod event_hubs;
 pub mod fleet;
 pub mod memory;
 pub mod queue;

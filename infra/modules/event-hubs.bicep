@@ -91,6 +91,17 @@ resource appReceives 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
+// AdvanceWatermarks sends ticks into quiet partitions.
+resource appSends 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(hub.id, appPrincipalId, dataSender)
+  scope: hub
+  properties: {
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: dataSender
+  }
+}
+
 resource operatorSends 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(operatorPrincipalId)) {
   name: guid(hub.id, operatorPrincipalId, dataSender)
   scope: hub

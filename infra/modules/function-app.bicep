@@ -68,8 +68,8 @@ var connections = [
 ]
 
 var tuning = [
-  // How often DetectSilentDrones looks: a cron expression of six fields, seconds first.
-  { name: 'SilentDronesSchedule', value: '*/30 * * * * *' }
+  // How often AdvanceWatermarks looks: a cron expression of six fields, seconds first.
+  { name: 'AdvanceWatermarksSchedule', value: '*/30 * * * * *' }
   // One decision. A batch that may be smaller than the largest goes before its wait is over, and every drone is written
   // more often; a prefetch beyond it takes memory and brings nothing.
   { name: 'AzureFunctionsJobHost__extensions__eventHubs__maxWaitTime', value: batchWait }

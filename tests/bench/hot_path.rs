@@ -24,6 +24,7 @@ use drone_delivery::domain::alerts::{AlertSettings, Rules};
 use drone_delivery::functions::{AppState, app, health};
 use drone_delivery::services::alerting::Alerting;
 use drone_delivery::services::latest_state::LatestState;
+use drone_delivery::services::watermarks::Watermarks;
 use drone_delivery::stores::AlertStore;
 use drone_delivery::stores::memory::{MemoryAlerts, MemoryBlobs, MemoryDrones, MemorySnapshots};
 use serde_json::json;
@@ -75,6 +76,7 @@ fn router() -> Router {
     let alerts: Arc<dyn AlertStore> = Arc::new(MemoryAlerts::default());
     let rules = Rules::new(&AlertSettings::default()).expect("the defaults");
     let snapshots = Arc::new(MemorySnapshots::default());
+    let watermarks = Watermarks::new("telemetry".to_owned(), Arc::clone(&snapshots) as _, None);
     let alerting = Alerting::new(rules, snapshots, Arc::clone(&alerts));
     let state = AppState {
         drones: Arc::new(LatestState::new(Arc::clone(&drones) as _)),
@@ -83,6 +85,7 @@ fn router() -> Router {
         fleet: Arc::clone(&drones) as _,
         intake: Intake::default(),
         alerting: Arc::new(alerting),
+        watermarks: Arc::new(watermarks),
         alerts,
         archive: Arc::clone(&archive) as _,
         dead_letter_bodies: Arc::clone(&archive) as _,

@@ -490,10 +490,15 @@ async fn keeps_the_snapshot_store_contract(store: &dyn SnapshotStore) {
         ),
         "a snapshot is made once"
     );
+    assert_eq!(store.marks().await.unwrap(), [(name.to_owned(), MARK)]);
     // Larger than what fits in one block, should somebody cut it up.
     let second = Bytes::from(vec![0xff; 6_000_000]);
+    let later = Mark {
+        watermark: MARK.watermark + time::Duration::HOUR,
+        next_deadline: Some(MARK.watermark + time::Duration::NANOSECOND),
+    };
     let replaced = store
-        .save(name, second.clone(), MARK, Some(&created))
+        .save(name, second.clone(), later, Some(&created))
         .await
         .unwrap();
     assert!(
@@ -505,6 +510,7 @@ async fn keeps_the_snapshot_store_contract(store: &dyn SnapshotStore) {
     );
     let read = store.load(name).await.unwrap().unwrap();
     assert_eq!((read.body, read.version), (second, replaced));
+    assert_eq!(store.marks().await.unwrap(), [(name.to_owned(), later)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -241,8 +241,15 @@ impl Alerting {
     }
 }
 
+const SNAPSHOT: &str = ".snapshot";
+
 fn snapshot_name(partition: &str) -> String {
-    format!("{partition}.snapshot")
+    format!("{partition}{SNAPSHOT}")
+}
+
+/// The hub and the partition that a snapshot of this name is of; `None` for whatever else is there.
+pub(super) fn partition_of(snapshot: &str) -> Option<(&str, &str)> {
+    snapshot.strip_suffix(SNAPSHOT)?.rsplit_once('/')
 }
 
 #[cfg(test)]

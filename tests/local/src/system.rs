@@ -173,13 +173,13 @@ impl System {
             ("FUNCTIONS_WORKER_RUNTIME", "custom"),
             (
                 "TelemetryHub",
-                "Endpoint=sb://localhost;UseDevelopmentEmulator=true",
+                &format!("Endpoint=http://{hub_address};UseDevelopmentEmulator=true"),
             ),
             ("TelemetryHubName", HUB),
             ("CosmosDb", &cosmos.connection_string()),
             ("CosmosDbDatabase", DATABASE),
             ("FleetStorage", storage.connection_string()),
-            ("SilentDronesSchedule", "*/30 * * * * *"),
+            ("AdvanceWatermarksSchedule", "*/30 * * * * *"),
             // There is no instance metadata service here to wait for.
             ("COSMOS_DISABLE_IMDS", "1"),
         ]
