@@ -244,7 +244,7 @@ fn redundancy(size: &Size) -> String {
     sku.trim_start_matches("Standard_").to_owned()
 }
 
-/// DetectSilentDrones looks twice a minute.
+/// AdvanceWatermarks looks twice a minute.
 fn timer_runs() -> f64 {
     2.0 / 60.0
 }

@@ -19,8 +19,8 @@ use crate::provided::{
 };
 use crate::sources;
 
-/// What the platform sets by itself.
-const NOT_DEPLOYED: [&str; 1] = ["WEBSITE_AUTH_ENABLED"];
+/// What the platform sets by itself, and what is right as it is until an operator adds it to `extraSettings`.
+const NOT_DEPLOYED: [&str; 2] = ["WEBSITE_AUTH_ENABLED", "EarliestOccurrence"];
 
 /// Who needs it, and what.
 #[derive(Debug, Clone)]
@@ -302,6 +302,14 @@ fn demands(functions: &[FunctionDefinition]) -> Vec<Demand> {
         "the IoT hub",
         Need::Role("Azure Event Hubs Data Sender", HUBS, HUB.to_owned()),
     );
+    demand(
+        "handlers/stores/event_hubs.rs",
+        Need::DataAction(
+            "Microsoft.EventHub/namespaces/messages/send/action".to_owned(),
+            HUBS,
+            HUB.to_owned(),
+        ),
+    );
     demands
 }
 
@@ -329,6 +337,7 @@ fn settings_in_code() -> BTreeSet<String> {
 /// A connection asks for an address and an identity; anything else is one setting.
 fn setting_needs(name: &str) -> Vec<Need> {
     let services: &[&str] = match name {
+        "TelemetryHub" => &["fullyQualifiedNamespace"],
         "CosmosDb" => &["accountEndpoint"],
         "FleetStorage" => &["blobServiceUri", "queueServiceUri"],
         "StateStorage" => &["blobServiceUri"],

@@ -226,6 +226,33 @@ impl System {
         Ok(())
     }
 
+    /// The app settings.
+    pub fn settings(&self) -> &BTreeMap<String, String> {
+        &self.host_options.settings
+    }
+
+    /// [Replaces](Self::replace_host) the host by one in which a function is switched off.
+    ///
+    /// # Errors
+    /// Where the new one does not start; there is no host then.
+    pub async fn switch_off(&mut self, function: &str) -> Result<(), HostError> {
+        let setting = format!("AzureWebJobs.{function}.Disabled");
+        self.host_options
+            .settings
+            .insert(setting, "true".to_owned());
+        self.replace_host().await
+    }
+
+    /// [Replaces](Self::replace_host) the host by one in which a function is switched on again.
+    ///
+    /// # Errors
+    /// Where the new one does not start; there is no host then.
+    pub async fn switch_on(&mut self, function: &str) -> Result<(), HostError> {
+        let setting = format!("AzureWebJobs.{function}.Disabled");
+        self.host_options.settings.remove(&setting);
+        self.replace_host().await
+    }
+
     /// Another host with a handler of its own, which reads the same partitions for the same consumer groups:
     /// what there is for a while where a lease was lost and its holder does not know yet.
     ///
