@@ -107,6 +107,11 @@ fn a_missing_setting_stops_the_start_and_is_named() {
     let complete = [
         ("FUNCTIONS_CUSTOMHANDLER_PORT", "1"),
         (
+            "TelemetryHub",
+            "Endpoint=sb://fleet.servicebus.windows.net/;SharedAccessKeyName=all;SharedAccessKey=c2VjcmV0",
+        ),
+        ("TelemetryHubName", "telemetry"),
+        (
             "CosmosDb",
             "AccountEndpoint=http://127.0.0.1:1/;AccountKey=c2VjcmV0;",
         ),
@@ -119,6 +124,13 @@ fn a_missing_setting_stops_the_start_and_is_named() {
         ("AlertWebhookTimeoutSeconds", "10"),
     ];
     for (name, bad) in [
+        ("TelemetryHub", ""),
+        (
+            "TelemetryHub",
+            "Endpoint=sb://fleet.servicebus.windows.net/;SharedAccessKey=c2VjcmV0",
+        ),
+        ("TelemetryHub", "Endpoint=http://fleet.example.com/c2VjcmV0"),
+        ("TelemetryHubName", ""),
         ("CosmosDb", ""),
         ("CosmosDb", "AccountKey=c2VjcmV0"),
         ("CosmosDbDatabase", ""),
