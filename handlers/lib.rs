@@ -6,8 +6,7 @@
 //!             ├─ telemetry-archive ─> ArchiveTelemetry ─> Blob storage `telemetry-archive`
 //!             └─ drone-alerts ──────> RaiseAlerts ──────> Cosmos DB `alerts`, Blob storage `alert-state`
 //!                                                      └> queue `drone-alerts`
-//! timer ── AdvanceWatermarks ───────────────────────> a tick into each quiet partition that waits for a deadline
-//! timer ── DetectSilentDrones ──────────────────────> Cosmos DB `alerts`, queue `drone-alerts`
+//! timer ── AdvanceWatermarks: a tick into each partition where something is due and no event comes
 //! queue ── NotifyAlert: `drone-alerts` ─────────────> webhook
 //! HTTP ── GetDrone · ListDrones · GetDelivery · ListAlerts · FleetMap · OpenApi · Health
 //! ```
@@ -18,8 +17,8 @@
 //! | [`domain`] | telemetry, drone state, dead letters, alerts: pure, without clock or network |
 //! | [`http`] | what the HTTP functions share: access, parameters, forms, ETags |
 //! | [`capture`] | the archive's file format |
-//! | [`services`] | what they do: merge batches into the latest states, move the time of quiet partitions |
-//! | [`stores`] | Cosmos DB, Blob and Queue storage and the hub behind narrow traits |
+//! | [`services`] | what they do: merge batches into the latest states, hold them against the rules |
+//! | [`stores`] | Cosmos DB, Blob and Queue storage behind narrow traits |
 //! | [`webhook`] | posts alerts as CloudEvents |
 //! | [`settings`], [`error`] | app settings; who is told what when something fails |
 //!
@@ -45,7 +44,6 @@ pub const FUNCTIONS: &[FunctionDefinition] = &[
     functions::archive_telemetry::FUNCTION,
     functions::raise_alerts::FUNCTION,
     functions::advance_watermarks::FUNCTION,
-    functions::detect_silent_drones::FUNCTION,
     functions::notify_alert::FUNCTION,
     functions::get_drone::FUNCTION,
     functions::list_drones::FUNCTION,

@@ -9,20 +9,16 @@ use std::sync::Arc;
 use azure_functions_sdk::{HostConfig, observability};
 use drone_delivery::HOST_JSON;
 use drone_delivery::functions::{self, AppState, health};
+use drone_delivery::services::alerting::Alerting;
 use drone_delivery::services::latest_state::LatestState;
 use drone_delivery::services::watermarks::Watermarks;
 use drone_delivery::settings::Settings;
-use drone_delivery::stores::backlog::Backlog;
 use drone_delivery::stores::blob::BlobService;
 use drone_delivery::stores::cosmos::CosmosDatabase;
 use drone_delivery::stores::cosmos::alerts::CosmosAlerts;
 use drone_delivery::stores::cosmos::drones::CosmosDrones;
-use drone_delivery::stores::cosmos::silence::CosmosEpisodes;
-use drone_delivery::stores::episodes::Episodes;
 use drone_delivery::stores::event_hubs::{EventHubsNamespace, TickSender};
 use drone_delivery::stores::fleet::FleetReader;
-use drone_delivery::stores::queue::StorageQueue;
-use drone_delivery::stores::silence::SilenceWatch;
 use drone_delivery::stores::{AlertStore, BlobStore, DroneStore};
 use drone_delivery::webhook::Webhook;
 use tracing::{error, info, warn};
@@ -59,31 +55,22 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .map_err(|error| format!("the app setting FleetStorage: {error}"))?;
     let archive: Arc<dyn BlobStore> = Arc::new(blobs.container("telemetry-archive")?);
     let dead_letter_bodies = Arc::new(blobs.container("telemetry-dead-letters")?);
-    let alert_queue = StorageQueue::connect(&settings.storage, "drone-alerts")
-        .map_err(|error| format!("the app setting FleetStorage: {error}"))?;
     let snapshots = BlobService::connect(&settings.state)
         .map_err(|error| format!("the storage of the alerts' state: {error}"))?;
     let snapshots = Arc::new(snapshots.container("alert-state")?);
+    let drones: Arc<dyn DroneStore> = Arc::clone(&cosmos) as _;
+    let fleet: Arc<dyn FleetReader> = Arc::clone(&cosmos) as _;
+
     let ticks = EventHubsNamespace::connect(&settings.hub)
         .map_err(|error| format!("the app setting TelemetryHub: {error}"))?
         .map(|namespace| Arc::new(namespace) as Arc<dyn TickSender>);
     if ticks.is_none() {
         info!(
-            "the emulator of Event Hubs takes no ticks: a drone that falls silent is noticed with the next event of its partition"
+            "the emulator of Event Hubs takes no event over HTTPS: a drone that falls silent is missed with the next \
+             event of its partition"
         );
     }
     let watermarks = Watermarks::new(settings.hub_name, Arc::clone(&snapshots) as _, ticks);
-    let drones: Arc<dyn DroneStore> = Arc::clone(&cosmos) as _;
-    let fleet: Arc<dyn FleetReader> = Arc::clone(&cosmos) as _;
-    let rules = Arc::new(settings.alerts);
-    let backlog = Arc::new(Backlog::new(Arc::clone(&snapshots) as _, &rules));
-    let silence = SilenceWatch::new(
-        Arc::clone(&rules),
-        Arc::clone(&cosmos) as _,
-        Arc::new(CosmosEpisodes::new(&database)),
-        Arc::new(alert_queue),
-        Arc::clone(&backlog),
-    );
 
     // The first connection takes longer than the start may; it is made while the host gets ready.
     tokio::spawn(async move {
@@ -101,12 +88,15 @@ async fn run() -> Result<(), Box<dyn Error>> {
         webhook,
         drones: Arc::new(LatestState::new(Arc::clone(&drones))),
         fleet,
+        intake: settings.intake,
         drone_lists: Arc::default(),
         alert_lists: Arc::default(),
-        episodes: Arc::new(Episodes::new(rules, snapshots, Arc::clone(&alerts))),
+        alerting: Arc::new(Alerting::new(
+            settings.alerts,
+            snapshots,
+            Arc::clone(&alerts),
+        )),
         watermarks: Arc::new(watermarks),
-        silence: Arc::new(silence),
-        backlog,
         alerts,
         archive: Arc::clone(&archive),
         dead_letter_bodies,

@@ -4,11 +4,16 @@ use std::time::Duration;
 
 use azure_functions_sdk::connection::{Connection, ConnectionError};
 
+use crate::domain::Intake;
 use crate::domain::alerts::{AlertSettings, Rules, SettingError};
+use crate::domain::telemetry::EARLIEST;
+use crate::domain::timestamp::parse_rfc3339;
 use crate::functions::fleet_map::tiles::{TileLayer, TileTemplateError};
 use crate::functions::notify_alert::LONGEST_POST;
 use crate::webhook::WebhookUrl;
 
+const DEVICE_REQUIRED: &str = "RequireAuthenticatedDevice";
+const EARLIEST_OCCURRENCE: &str = "EarliestOccurrence";
 const WEBHOOK_URL: &str = "AlertWebhookUrl";
 const WEBHOOK_TIMEOUT: &str = "AlertWebhookTimeoutSeconds";
 const DEFAULT_WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -16,7 +21,8 @@ const DEFAULT_WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
 /// The settings that the handler itself reads.
 #[derive(Debug)]
 pub struct Settings {
-    /// `TelemetryHub`: the namespace of the hub that the host reads, for ticks.
+    /// `TelemetryHub`: the namespace, into whose quiet partitions ticks are sent. The triggers' own, so that what is sent comes
+    /// back.
     pub hub: Connection,
     /// `TelemetryHubName`: the hub in it.
     pub hub_name: String,
@@ -33,6 +39,8 @@ pub struct Settings {
     pub webhook: Option<WebhookUrl>,
     /// `AlertWebhookTimeoutSeconds`: how long one post may take.
     pub webhook_timeout: Duration,
+    /// `RequireAuthenticatedDevice` and `EarliestOccurrence`: which events are taken at all.
+    pub intake: Intake,
     /// `Alerts__…`: the rules, with their thresholds.
     pub alerts: Rules,
     /// `FleetMapTiles` and `FleetMapTilesAttribution`: a background for the map; without it, its own.
@@ -67,11 +75,12 @@ impl Settings {
     /// # Errors
     /// The first setting that is missing or malformed.
     pub fn from_env() -> Result<Self, SettingsError> {
+        let intake = intake(plain)?;
         Ok(Self {
             hub: Connection::from_env("TelemetryHub")?,
             hub_name: plain("TelemetryHubName").ok_or(SettingsError::Missing(
                 "TelemetryHubName",
-                "set it to the name of the event hub",
+                "set it to the name of the event hub that telemetry comes from",
             ))?,
             cosmos: Connection::from_env("CosmosDb")?,
             database: plain("CosmosDbDatabase").ok_or(SettingsError::Missing(
@@ -85,7 +94,8 @@ impl Settings {
                 .transpose()
                 .map_err(|wrong| SettingsError::Unusable(WEBHOOK_URL, wrong))?,
             webhook_timeout: webhook_timeout()?,
-            alerts: Rules::new(&AlertSettings::from_all(text_variables()))?,
+            alerts: Rules::new(&AlertSettings::from_all(text_variables()))?.taking(intake),
+            intake,
             map_tiles: plain("FleetMapTiles")
                 .map(|template| {
                     let attribution = plain("FleetMapTilesAttribution").unwrap_or_default();
@@ -106,6 +116,35 @@ fn state_storage(
         Err(ConnectionError::Missing(_)) => resolve("FleetStorage"),
         set => set,
     }
+}
+
+/// A safeguard that is misspelt must not be off.
+fn intake(setting: impl Fn(&str) -> Option<String>) -> Result<Intake, SettingsError> {
+    let device_required = match setting(DEVICE_REQUIRED).as_deref().map(str::trim) {
+        None => false,
+        Some(text) if text.eq_ignore_ascii_case("true") => true,
+        Some(text) if text.eq_ignore_ascii_case("false") => false,
+        Some(_) => {
+            return Err(SettingsError::Unusable(
+                DEVICE_REQUIRED,
+                "it must be true or false",
+            ));
+        }
+    };
+    let earliest = match setting(EARLIEST_OCCURRENCE).as_deref().map(str::trim) {
+        None => Some(EARLIEST),
+        Some(text) if text.eq_ignore_ascii_case("off") => None,
+        Some(text) => Some(parse_rfc3339(text).map_err(|_| {
+            SettingsError::Unusable(
+                EARLIEST_OCCURRENCE,
+                "it must be off, or a time such as 2010-01-01T00:00:00Z",
+            )
+        })?),
+    };
+    Ok(Intake {
+        device_required,
+        earliest,
+    })
 }
 
 fn webhook_timeout() -> Result<Duration, SettingsError> {
@@ -166,5 +205,24 @@ mod tests {
             state_of(&[]).unwrap_err(),
             ConnectionError::Missing("FleetStorage".to_owned())
         );
+    }
+
+    #[test]
+    fn what_is_taken_is_a_choice_that_no_misspelling_makes() {
+        let chosen = |name: &'static str, value: &'static str| {
+            intake(move |asked| (asked == name).then(|| value.to_owned()))
+        };
+        let by_itself = intake(|_| None).unwrap();
+        assert_eq!(
+            (by_itself.device_required, by_itself.earliest),
+            (false, Some(EARLIEST))
+        );
+        assert!(chosen(DEVICE_REQUIRED, "True").unwrap().device_required);
+        assert!(!chosen(DEVICE_REQUIRED, "false").unwrap().device_required);
+        assert!(chosen(DEVICE_REQUIRED, "yes").is_err());
+        assert_eq!(chosen(EARLIEST_OCCURRENCE, "off").unwrap().earliest, None);
+        let later = chosen(EARLIEST_OCCURRENCE, "2026-01-01T00:00:00Z").unwrap();
+        assert!(later.earliest > by_itself.earliest);
+        assert!(chosen(EARLIEST_OCCURRENCE, "1. 1. 2026").is_err());
     }
 }

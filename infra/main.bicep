@@ -344,6 +344,7 @@ module functionApp 'modules/function-app.bicep' = {
     dataStorageName: dataStorage.outputs.accountName
     eventHubsHost: eventHubs.outputs.host
     hubName: hubName
+    devicesAreAuthenticated: usesIotHub
     cosmosEndpoint: cosmos.outputs.endpoint
     databaseName: databaseName
     applicationInsightsConnectionString: monitoring.outputs.connectionString

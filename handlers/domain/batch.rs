@@ -10,15 +10,18 @@ use time::UtcDateTime;
 use super::dead_letter::DeadLetter;
 use super::drone::DroneState;
 use super::identifier::DeviceId;
-use super::telemetry::{EventContext, parse};
+use super::telemetry::{EventContext, Intake, parse};
 use super::timestamp;
 
 /// The application property of an event that is sent again: when the hub took it the first time, in RFC 3339.
 pub const FIRST_ENQUEUED_AT: &str = "first-enqueued-at";
 
-/// The application property of a tick: an event that carries nothing but the broker's time. Whoever sends it, and whatever
-/// else is in it, only the time at which the hub took it counts.
+/// The application property of a tick: an event that AdvanceWatermarks sends into a quiet partition, so that its time
+/// goes on. Nothing that it says is believed; the broker's own time is all there is to it.
 pub const WATERMARK_TICK: &str = "watermark-tick";
+
+/// The body of a tick. It is no telemetry.
+pub const TICK_BODY: &[u8] = b"{}";
 
 /// An event as it came off the hub.
 #[derive(Clone)]
@@ -35,9 +38,21 @@ pub struct ReceivedEvent<'a> {
     pub first_enqueued_at: Option<UtcDateTime>,
     /// The device that IoT Hub authenticated; `None` where drones send to Event Hubs directly.
     pub authenticated_device: Option<Cow<'a, str>>,
+    /// What its sender had it sorted into a partition by; `None` with IoT Hub, and where it named the partition.
+    pub partition_key: Option<&'a str>,
+    /// Whether it has the property [`WATERMARK_TICK`]; see [`is_tick`](Self::is_tick).
+    pub marked_as_tick: bool,
 }
 
 impl ReceivedEvent<'_> {
+    /// Whether it is a tick, which every function passes over but for its time.
+    ///
+    /// A device has no ticks to send: what bears its identity, or anything that could be telemetry, is taken for
+    /// what any sender sends.
+    pub fn is_tick(&self) -> bool {
+        self.marked_as_tick && self.authenticated_device.is_none() && self.body == TICK_BODY
+    }
+
     /// When a hub took the event for the first time, as far as that can be believed: a replayed event counts
     /// as of then, so that the state after a replay is what it would have been without the fault.
     ///
@@ -68,7 +83,7 @@ impl fmt::Debug for ReceivedEvent<'_> {
     }
 }
 
-/// What a batch changes. Every event of the batch is in exactly one of the two.
+/// What a batch changes. Every event of the batch is in exactly one of the two, but for ticks.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Changes {
     /// What the batch says of each drone: to be merged into what is known already.
@@ -81,14 +96,19 @@ pub struct Changes {
 ///
 /// `partition_id` is the hub's partition that all of them came from.
 pub fn fold<'a>(
+    intake: Intake,
     partition_id: &str,
     events: impl IntoIterator<Item = ReceivedEvent<'a>>,
 ) -> Changes {
     let mut changes = Changes::default();
     for event in events {
+        if event.is_tick() {
+            continue;
+        }
         let context = EventContext {
             authenticated_device: event.authenticated_device.as_deref(),
             enqueued_at: event.taken_at(),
+            intake,
         };
         match parse(event.body, &context) {
             Ok(telemetry) => {
@@ -134,6 +154,8 @@ mod tests {
                 enqueued_at: self.enqueued_at,
                 first_enqueued_at: None,
                 authenticated_device: None,
+                marked_as_tick: false,
+                partition_key: None,
             }
         }
     }
@@ -165,7 +187,7 @@ mod tests {
     ) -> HashMap<DeviceId, DroneState> {
         let mut drones: HashMap<DeviceId, DroneState> = HashMap::new();
         for batch in batches {
-            let changes = fold("0", batch.iter().map(Sent::received));
+            let changes = fold(Intake::default(), "0", batch.iter().map(Sent::received));
             assert_eq!(changes.dead_letters, []);
             for (device_id, change) in changes.drones {
                 match drones.entry(device_id) {
@@ -209,6 +231,8 @@ mod tests {
             enqueued_at: UtcDateTime::from_unix_timestamp(1_600_000_000).unwrap(),
             first_enqueued_at: None,
             authenticated_device: Some("drone-1".into()),
+            marked_as_tick: false,
+            partition_key: None,
         }
     }
 
@@ -223,7 +247,7 @@ mod tests {
             event(&foreign, 42),
             event(GOOD, 43),
         ];
-        let changes = fold("7", events);
+        let changes = fold(Intake::default(), "7", events);
         assert_eq!(changes.drones.len(), 1);
         assert!(
             changes.drones[&"drone-1".parse().unwrap()]
@@ -250,7 +274,7 @@ mod tests {
         let seen_at = |first| {
             let mut event = event(GOOD, 41);
             event.first_enqueued_at = first;
-            let changes = fold("7", [event]);
+            let changes = fold(Intake::default(), "7", [event]);
             changes.drones[&"drone-1".parse().unwrap()].last_seen_at
         };
         assert_eq!(seen_at(None), at(0));
@@ -262,9 +286,12 @@ mod tests {
     fn a_replay_makes_no_event_good_that_occurred_in_the_future_of_its_first_time() {
         let ahead = GOOD.replacen("2018-04-17T20:25:09Z", "2020-09-13T12:20:00Z", 1);
         let mut event = event(&ahead, 41);
-        assert_eq!(fold("7", [event.clone()]).dead_letters, []);
+        assert_eq!(
+            fold(Intake::default(), "7", [event.clone()]).dead_letters,
+            []
+        );
         event.first_enqueued_at = first_enqueued_at("2020-09-13T12:14:59.999Z");
-        let [letter] = &fold("7", [event]).dead_letters[..] else {
+        let [letter] = &fold(Intake::default(), "7", [event]).dead_letters[..] else {
             panic!("it is applied");
         };
         assert_eq!(letter.reason, Reason::OccurredInFuture);
@@ -285,7 +312,7 @@ mod tests {
 
     #[test]
     fn an_empty_batch_changes_nothing() {
-        assert_eq!(fold("0", []), Changes::default());
+        assert_eq!(fold(Intake::default(), "0", []), Changes::default());
     }
 
     #[test]

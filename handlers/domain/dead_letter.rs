@@ -239,6 +239,8 @@ mod tests {
             enqueued_at: utc_datetime!(2024-05-02 12:00:00),
             first_enqueued_at: Some(utc_datetime!(2024-05-01 12:00:00.123)),
             authenticated_device: Some("drone-1".into()),
+            marked_as_tick: false,
+            partition_key: None,
         };
         let poison = Poison {
             reason: Reason::MalformedJson,
@@ -281,6 +283,7 @@ mod tests {
         let context = crate::domain::EventContext {
             authenticated_device: Some(&"\u{1}".repeat(128)),
             enqueued_at: UtcDateTime::UNIX_EPOCH,
+            intake: crate::domain::Intake::default(),
         };
         let body = format!(r#"{{"deviceId":"{}"}}"#, "'".repeat(128));
         let poison = crate::domain::parse(body.as_bytes(), &context).unwrap_err();

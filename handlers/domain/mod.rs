@@ -28,7 +28,7 @@ pub mod telemetry;
 pub mod timestamp;
 
 pub use batch::{
-    Changes, FIRST_ENQUEUED_AT, ReceivedEvent, WATERMARK_TICK, first_enqueued_at, fold,
+    Changes, FIRST_ENQUEUED_AT, ReceivedEvent, TICK_BODY, WATERMARK_TICK, first_enqueued_at, fold,
 };
 pub use bucket::Bucket;
 pub use dead_letter::{DeadLetter, MAX_MESSAGE_TEXT};
@@ -36,6 +36,6 @@ pub use drone::document::{DocumentError, DroneDocument};
 pub use drone::{DroneState, Stamped};
 pub use identifier::{DeliveryId, DeviceId, IdentifierError};
 pub use telemetry::{
-    BatteryStatus, EventContext, Flight, FlightStatus, Operating, Poison, Position, Reading,
-    Reason, Telemetry, parse,
+    BatteryStatus, EventContext, Flight, FlightStatus, Intake, Operating, Poison, Position,
+    Reading, Reason, Telemetry, parse,
 };

@@ -4,7 +4,6 @@
 
 pub mod advance_watermarks;
 pub mod archive_telemetry;
-pub mod detect_silent_drones;
 pub mod fleet_map;
 pub mod get_delivery;
 pub mod get_drone;
@@ -20,20 +19,18 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use axum::handler::Handler;
-use azure_functions_sdk::{Event, EventHubBatch, FunctionApp, HostConfig, PartitionContext};
+use azure_functions_sdk::{Event, EventHubBatch, FunctionApp, HostConfig};
 use bytes::Bytes;
 use time::UtcDateTime;
 use tower_http::compression::CompressionLayer;
 
 use self::list_drones::query::ListQuery;
-use crate::domain::{FIRST_ENQUEUED_AT, ReceivedEvent, first_enqueued_at};
+use crate::domain::{FIRST_ENQUEUED_AT, Intake, ReceivedEvent, WATERMARK_TICK, first_enqueued_at};
+use crate::services::alerting::Alerting;
 use crate::services::latest_state::LatestState;
 use crate::services::shared_reads::SharedReads;
 use crate::services::watermarks::Watermarks;
-use crate::stores::backlog::{Backlog, Span};
-use crate::stores::episodes::Episodes;
 use crate::stores::fleet::FleetReader;
-use crate::stores::silence::SilenceWatch;
 use crate::stores::{AlertFilter, AlertStore, BlobStore};
 use crate::webhook::Webhook;
 
@@ -47,14 +44,12 @@ pub struct AppState {
     pub drones: Arc<LatestState>,
     /// The same, for those who ask.
     pub fleet: Arc<dyn FleetReader>,
+    /// Which events are taken at all.
+    pub intake: Intake,
     /// What the alert rules know, and how it gets out.
-    pub episodes: Arc<Episodes>,
-    /// Moves the time of partitions that are quiet.
+    pub alerting: Arc<Alerting>,
+    /// Lets the time of quiet partitions go on.
     pub watermarks: Arc<Watermarks>,
-    /// Looks for silent drones.
-    pub silence: Arc<SilenceWatch>,
-    /// Where UpdateDroneState says how far it is behind.
-    pub backlog: Arc<Backlog>,
     /// Pages of drones that several readers share.
     pub drone_lists: Arc<SharedReads<(&'static str, ListQuery), Bytes>>,
     /// Lists of alerts that several readers share.
@@ -87,7 +82,6 @@ pub fn app(state: AppState, host: HostConfig) -> FunctionApp<AppState> {
         .function(archive_telemetry::FUNCTION, archive_telemetry::handle)
         .function(raise_alerts::FUNCTION, raise_alerts::handle)
         .function(advance_watermarks::FUNCTION, advance_watermarks::handle)
-        .function(detect_silent_drones::FUNCTION, detect_silent_drones::handle)
         .function(notify_alert::FUNCTION, notify_alert::handle)
         .http(get_drone::FUNCTION, get_drone::handle)
         .http(list_drones::FUNCTION, list_drones::handle.layer(gzip()))
@@ -100,45 +94,32 @@ pub fn app(state: AppState, host: HostConfig) -> FunctionApp<AppState> {
 
 /// What is left of a batch while a store is asked. The events themselves are let go first: a store that
 /// hangs must not make calls hold the memory of their batches.
-struct Taken {
-    partition: PartitionContext,
+struct BatchSummary {
+    /// Without ticks, which are no telemetry.
     events: usize,
-    /// When the hub took the first and the last of them; `None` where there are none.
-    enqueued_at: Option<(UtcDateTime, UtcDateTime)>,
+    /// When the hub took the first of them; `None` where there are none.
+    oldest: Option<UtcDateTime>,
 }
 
-impl From<EventHubBatch> for Taken {
+impl From<EventHubBatch> for BatchSummary {
     fn from(batch: EventHubBatch) -> Self {
-        let enqueued_at = |event: &Event| event.enqueued_at;
         Self {
-            events: batch.events.len(),
-            enqueued_at: batch
+            events: batch
                 .events
-                .first()
-                .map(enqueued_at)
-                .zip(batch.events.last().map(enqueued_at)),
-            partition: batch.partition,
+                .iter()
+                .filter(|event| !received(event).is_tick())
+                .count(),
+            oldest: batch.events.first().map(|event| event.enqueued_at),
         }
     }
 }
 
-impl Taken {
-    /// `None` where there are no events.
-    fn span(&self) -> Option<Span<'_>> {
-        let (oldest, newest) = self.enqueued_at?;
-        Some(Span {
-            hub: &self.partition.event_hub_name,
-            partition_id: &self.partition.partition_id,
-            oldest,
-            newest,
-        })
-    }
-
+impl BatchSummary {
     /// Milliseconds since the hub took the oldest event of a batch: how far behind it a function is. Each
     /// Event Hubs function logs it once a batch as `batch.lag_ms`, beside `batch.events`; the workbook
     /// and the alert rules live on these.
     fn lag_ms(&self) -> i64 {
-        let Some((oldest, _)) = self.enqueued_at else {
+        let Some(oldest) = self.oldest else {
             return 0;
         };
         let lag = (UtcDateTime::now() - oldest).whole_milliseconds();
@@ -180,6 +161,8 @@ fn received(event: &Event) -> ReceivedEvent<'_> {
             .get_str(FIRST_ENQUEUED_AT)
             .and_then(|time| first_enqueued_at(&time)),
         authenticated_device: event.system_properties.get_str(AUTHENTICATED_DEVICE),
+        partition_key: event.partition_key.as_deref(),
+        marked_as_tick: event.properties.get_str(WATERMARK_TICK).is_some(),
     }
 }
 

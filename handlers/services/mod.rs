@@ -3,10 +3,12 @@
 //!
 //! | module | what it does |
 //! |---|---|
+//! | [`alerting`] | holds batches against the rules, and keeps what the rules know and the alerts they find |
 //! | [`latest_state`] | merges a batch's changes into the drones' latest states |
 //! | [`shared_reads`] | lets readers who accept an answer of some age share it |
-//! | [`watermarks`] | moves the time of partitions that are quiet |
+//! | [`watermarks`] | lets the time of quiet partitions go on |
 
+pub mod alerting;
 pub mod latest_state;
 pub mod shared_reads;
 pub mod watermarks;

@@ -1,13 +1,11 @@
-//! Moves the time of partitions that are quiet and still wait for a deadline.
+//! Lets the time of quiet partitions go on.
 //!
-//! The rules know no time but their partition's: the latest at which the hub took an event. Where no event comes any more a
-//! deadline would never fire. So each snapshot says what it waits for ([`Mark`]), one list tells them all, and a partition whose
-//! deadline has passed by the clock gets a tick: an event that carries nothing but the time at which the hub takes it. Where
-//! nothing waits nothing is sent.
+//! The alerts of a partition go by its own time, which its events move. Where no event comes, a drone that falls
+//! silent would never be missed. So whoever has saved a snapshot says in its mark when something is due next; and
+//! where that time has passed without an event, a tick is sent into the partition. RaiseAlerts takes it as it takes any event: one
+//! path for all alerts, whatever finds them.
 //!
-//! The clock decides only whether a tick is sent, never what fires: that follows from the time that the hub gives the tick. So a
-//! clock that is wrong makes alerts late, or sends ticks in vain; and a partition whose events are still on their way to the rules
-//! may get a tick that it would not have needed, which does no harm.
+//! Where nothing is waited for, nothing is sent.
 
 use std::sync::Arc;
 
@@ -16,19 +14,19 @@ use time::{Duration, UtcDateTime};
 use tracing::warn;
 
 use crate::stores::StoreError;
-use crate::stores::alerts::{Mark, SnapshotStore, snapshot_of};
+use crate::stores::alerts::{SnapshotStore, snapshot_of};
 use crate::stores::event_hubs::TickSender;
 
+/// How long what is due waits for an event of its partition: those that come every few seconds save the tick.
+const PATIENCE: Duration = Duration::seconds(5);
+
+/// Longer than any open alert waits for its drone. What is due since then is due in a partition that nobody reads.
+const GIVEN_UP: Duration = Duration::hours(25);
+
 /// Ticks that are sent at once.
-const CONCURRENT_TICKS: usize = 8;
+const AT_ONCE: usize = 8;
 
-/// How long after its deadline a partition still gets ticks. Where the rules run, a tick has done its work within a minute, and the
-/// next deadline lies ahead. What is overdue for longer than open alerts are reminded of, 24 hours, either waits for rules that do
-/// not run, and more ticks would only fill its log, or is a partition that there is no more. Nothing is lost by it: the next event
-/// of the partition, whichever drone sends it, lets everything fire that was due before it.
-const LONGEST_WAIT: Duration = Duration::hours(25);
-
-/// Sends the ticks.
+/// Looks which partitions wait, and sends ticks.
 pub struct Watermarks {
     hub: String,
     snapshots: Arc<dyn SnapshotStore>,
@@ -36,240 +34,163 @@ pub struct Watermarks {
 }
 
 /// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Advanced {
-    /// Partitions whose deadline had passed.
+    /// Partitions in which something is due.
     pub waiting: usize,
-    /// Those of them that got a tick; the others will be tried again, and the log says why.
+    /// Ticks that were sent into them.
     pub ticked: usize,
 }
 
 impl Watermarks {
-    /// `hub` is the app's own: of a hub that there was before it, snapshots may be left, and it would fail for ever. Without a sender
-    /// nothing is ever done: for a hub that takes no ticks.
+    /// `hub` is the one that ticks are sent to: snapshots of others, which may be gone, are left alone. Without a
+    /// sender nothing is done.
     pub fn new(
-        hub: impl Into<String>,
+        hub: String,
         snapshots: Arc<dyn SnapshotStore>,
         sender: Option<Arc<dyn TickSender>>,
     ) -> Self {
         Self {
-            hub: hub.into(),
+            hub,
             snapshots,
             sender,
         }
     }
 
-    /// Sends a tick to each partition of the hub whose next deadline was before `now`, but not more than 25 hours before.
+    /// Sends a tick into each partition in which something is due before `now`.
     ///
     /// # Errors
-    /// Where the snapshots could not be listed, or ticks were due and none could be sent. Whatever was not sent is due the next time.
+    /// Where the snapshots cannot be listed, or not one of the ticks could be sent. A partition that fails is named in
+    /// the log, and stops no other.
     pub async fn advance(&self, now: UtcDateTime) -> Result<Advanced, StoreError> {
         let Some(sender) = &self.sender else {
             return Ok(Advanced::default());
         };
         let marks = self.snapshots.marks().await?;
-        let due: Vec<&str> = marks
+        let due = |mark: UtcDateTime| mark + PATIENCE < now && mark + GIVEN_UP > now;
+        let waiting: Vec<&str> = marks
             .iter()
-            .filter(|(_, mark)| is_due(mark, now))
-            .filter_map(|(name, _)| self.partition(name))
+            .filter(|(_, mark)| mark.next_deadline.is_some_and(due))
+            .filter_map(|(name, _)| snapshot_of(name))
+            .filter(|(hub, _)| hub.eq_ignore_ascii_case(&self.hub))
+            .map(|(_, partition)| partition)
             .collect();
-        let sends: Vec<_> = due
+        let ticks: Vec<_> = waiting
             .iter()
-            .map(|partition_id| async move {
-                let sent = sender.tick(&self.hub, partition_id).await;
-                // One partition must not stop the others.
-                sent.inspect_err(|error| {
-                    warn!(partition.id = partition_id, %error, "a partition waits without a tick");
-                })
-            })
+            .map(|partition| async move { (*partition, sender.tick(&self.hub, partition).await) })
             .collect();
-        let mut advanced = Advanced {
-            waiting: due.len(),
-            ticked: 0,
-        };
-        let mut failed = None;
-        let mut sent = stream::iter(sends).buffer_unordered(CONCURRENT_TICKS);
-        while let Some(sent) = sent.next().await {
+        let sent: Vec<_> = stream::iter(ticks)
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        let mut ticked = 0;
+        let mut failure = None;
+        for (partition, sent) in sent {
             match sent {
-                Ok(()) => advanced.ticked += 1,
-                Err(error) => failed = Some(error),
+                Ok(()) => ticked += 1,
+                Err(error) => {
+                    warn!(partition.id = partition, %error, "the partition got no tick");
+                    failure = Some(error);
+                }
             }
         }
-        match failed {
-            Some(error) if advanced.ticked == 0 => Err(error),
-            _ => Ok(advanced),
+        match failure {
+            Some(error) if ticked == 0 => Err(error),
+            _ => Ok(Advanced {
+                waiting: waiting.len(),
+                ticked,
+            }),
         }
     }
-
-    /// The partition of our hub whose snapshot this is. Event Hubs' names know no case.
-    fn partition<'a>(&self, name: &'a str) -> Option<&'a str> {
-        let (hub, partition_id) = snapshot_of(name)?;
-        hub.eq_ignore_ascii_case(&self.hub).then_some(partition_id)
-    }
-}
-
-fn is_due(mark: &Mark, now: UtcDateTime) -> bool {
-    mark.next_deadline
-        .is_some_and(|deadline| deadline < now && now - deadline <= LONGEST_WAIT)
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::Mutex;
 
     use async_trait::async_trait;
     use bytes::Bytes;
-    use time::macros::utc_datetime;
 
     use super::*;
-    use crate::stores::alerts::snapshot_name;
-    use crate::stores::memory::{MemorySnapshots, MemoryTicks};
+    use crate::stores::alerts::Mark;
+    use crate::stores::memory::MemorySnapshots;
 
-    const NOW: UtcDateTime = utc_datetime!(2024-05-01 12:00:00);
+    /// Takes down where ticks go; partition 7 takes none.
+    #[derive(Default)]
+    struct Ticks(Mutex<Vec<String>>);
 
-    async fn save(snapshots: &MemorySnapshots, name: &str, next_deadline: Option<UtcDateTime>) {
-        let mark = Mark {
-            watermark: NOW - Duration::days(2),
-            next_deadline,
-        };
-        let saved = snapshots.save(name, Bytes::new(), mark, None).await;
-        saved.unwrap();
+    #[async_trait]
+    impl TickSender for Ticks {
+        async fn tick(&self, hub: &str, partition_id: &str) -> Result<(), StoreError> {
+            if partition_id == "7" {
+                return Err(StoreError {
+                    operation: "send tick",
+                    message: "no".to_owned(),
+                    transient: true,
+                });
+            }
+            self.0.lock().unwrap().push(format!("{hub}/{partition_id}"));
+            Ok(())
+        }
     }
 
-    /// Partitions of `telemetry`, from 0 on, each with the time since its deadline.
-    async fn overdue(by: &[Duration]) -> Arc<MemorySnapshots> {
+    /// Snapshots by name, with the seconds until something is due.
+    async fn advance(marks: &[(&str, Option<i64>)]) -> (Result<Advanced, StoreError>, Vec<String>) {
+        let now = UtcDateTime::from_unix_timestamp(1_800_000_000).unwrap();
         let snapshots = Arc::new(MemorySnapshots::default());
-        for (partition, by) in by.iter().enumerate() {
-            let name = snapshot_name("telemetry", &partition.to_string());
-            save(&snapshots, &name, Some(NOW - *by)).await;
+        for (name, due) in marks {
+            let mark = Mark {
+                watermark: now,
+                next_deadline: due.map(|seconds| now + Duration::seconds(seconds)),
+            };
+            let saved = snapshots.save(name, Bytes::new(), mark, None).await;
+            saved.unwrap();
         }
-        snapshots
-    }
-
-    async fn advance(snapshots: Arc<MemorySnapshots>) -> (Advanced, Vec<String>) {
-        let ticks = Arc::new(MemoryTicks::default());
-        let watermarks = Watermarks::new("telemetry", snapshots, Some(Arc::clone(&ticks) as _));
-        let advanced = watermarks.advance(NOW).await.unwrap();
-        let mut sent = Vec::new();
-        for (hub, partition_id) in ticks.ticks() {
-            assert_eq!(hub, "telemetry");
-            sent.push(partition_id);
-        }
+        let ticks = Arc::new(Ticks::default());
+        let watermarks = Watermarks::new(
+            "telemetry".to_owned(),
+            snapshots,
+            Some(Arc::clone(&ticks) as _),
+        );
+        let advanced = watermarks.advance(now).await;
+        let mut sent = ticks.0.lock().unwrap().clone();
+        sent.sort();
         (advanced, sent)
     }
 
     #[tokio::test]
-    async fn whoever_is_due_gets_a_tick_and_nobody_else() {
-        let snapshots = overdue(&[
-            Duration::seconds(-30),
-            Duration::ZERO,
-            Duration::NANOSECOND,
-            Duration::hours(25),
-            Duration::hours(25) + Duration::NANOSECOND,
+    async fn a_partition_is_ticked_where_something_is_due_and_nowhere_else() {
+        let (advanced, sent) = advance(&[
+            ("telemetry/0.snapshot", Some(-6)),
+            ("telemetry/1.snapshot", Some(-4)),
+            ("telemetry/2.snapshot", Some(60)),
+            ("telemetry/3.snapshot", None),
+            ("telemetry/4.snapshot", Some(-26 * 3600)),
+            ("another/5.snapshot", Some(-60)),
+            ("Telemetry/6.snapshot", Some(-60)),
+            ("something else", Some(-60)),
         ])
         .await;
-        save(&snapshots, "telemetry/5.snapshot", None).await;
-        let (advanced, ticks) = advance(snapshots).await;
-        assert_eq!(ticks, ["2", "3"]);
-        let both = Advanced {
+        let expected = Advanced {
             waiting: 2,
             ticked: 2,
         };
-        assert_eq!(advanced, both);
+        assert_eq!(advanced.unwrap(), expected);
+        assert_eq!(sent, ["telemetry/0", "telemetry/6"]);
     }
 
     #[tokio::test]
-    async fn where_nothing_waits_nothing_is_sent() {
-        let (advanced, ticks) = advance(Arc::default()).await;
-        assert_eq!((advanced, ticks), (Advanced::default(), Vec::new()));
-    }
-
-    #[tokio::test]
-    async fn what_is_no_snapshot_of_our_hub_gets_none() {
-        let snapshots = Arc::new(MemorySnapshots::default());
-        let due = Some(NOW - Duration::SECOND);
-        for name in [
-            "older/0.snapshot",
-            "telemetry-2/0.snapshot",
-            "telemetry/0",
-            "telemetry/.snapshot",
-            "telemetry/0/1.snapshot",
-            "/0.snapshot",
-            "0.snapshot",
-            "~backlog/telemetry/0",
-        ] {
-            save(&snapshots, name, due).await;
-        }
-        // Written as somebody spelt it in another setting.
-        save(&snapshots, "Telemetry/7.snapshot", due).await;
-        let (_, ticks) = advance(snapshots).await;
-        assert_eq!(ticks, ["7"]);
-    }
-
-    #[tokio::test]
-    async fn a_hub_that_takes_no_ticks_is_left_alone() {
-        let snapshots = overdue(&[Duration::SECOND]).await;
-        let watermarks = Watermarks::new("telemetry", snapshots, None);
-        let advanced = watermarks.advance(NOW).await.unwrap();
-        assert_eq!(advanced, Advanced::default());
-    }
-
-    /// Takes ticks but for some partitions; and counts how many are under way at once.
-    #[derive(Default)]
-    struct Failing {
-        refused: Vec<&'static str>,
-        taken: MemoryTicks,
-        under_way: AtomicUsize,
-        most: AtomicUsize,
-    }
-
-    #[async_trait]
-    impl TickSender for Failing {
-        async fn tick(&self, hub: &str, partition_id: &str) -> Result<(), StoreError> {
-            let under_way = self.under_way.fetch_add(1, Ordering::Relaxed) + 1;
-            self.most.fetch_max(under_way, Ordering::Relaxed);
-            tokio::task::yield_now().await;
-            self.under_way.fetch_sub(1, Ordering::Relaxed);
-            if self.refused.contains(&partition_id) {
-                return Err(StoreError {
-                    operation: "send tick",
-                    message: "refused".to_owned(),
-                    transient: false,
-                });
-            }
-            self.taken.tick(hub, partition_id).await
-        }
-    }
-
-    #[tokio::test]
-    async fn one_partition_that_fails_does_not_stop_the_others() {
-        let snapshots = overdue(&[Duration::SECOND; 20]).await;
-        let sender = Arc::new(Failing {
-            refused: vec!["0", "10"],
-            ..Failing::default()
-        });
-        let watermarks = Watermarks::new("telemetry", snapshots, Some(Arc::clone(&sender) as _));
-        let advanced = watermarks.advance(NOW).await.unwrap();
-        let most = Advanced {
-            waiting: 20,
-            ticked: 18,
-        };
-        assert_eq!(advanced, most);
-        assert_eq!(sender.taken.ticks().len(), 18);
-        assert_eq!(sender.most.load(Ordering::Relaxed), CONCURRENT_TICKS);
-    }
-
-    #[tokio::test]
-    async fn it_is_an_error_where_no_tick_could_be_sent() {
-        let snapshots = overdue(&[Duration::SECOND; 2]).await;
-        let sender = Failing {
-            refused: vec!["0", "1"],
-            ..Failing::default()
-        };
-        let watermarks = Watermarks::new("telemetry", snapshots, Some(Arc::new(sender)));
-        let error = watermarks.advance(NOW).await.unwrap_err();
-        assert_eq!(error.message, "refused");
+    async fn a_partition_that_takes_no_tick_stops_no_other() {
+        let (advanced, sent) = advance(&[
+            ("telemetry/7.snapshot", Some(-60)),
+            ("telemetry/8.snapshot", Some(-60)),
+        ])
+        .await;
+        assert_eq!(advanced.unwrap().ticked, 1);
+        assert_eq!(sent, ["telemetry/8"]);
+        let (advanced, _) = advance(&[("telemetry/7.snapshot", Some(-60))]).await;
+        assert!(advanced.is_err());
     }
 }

@@ -30,11 +30,35 @@ pub struct AlertFilter {
 /// - after an error the alert may or may not have been recorded, and recording it again is safe.
 #[async_trait]
 pub trait AlertStore: Send + Sync + 'static {
-    /// Writes an alert, unless it is stored as it is or further on.
-    async fn record(&self, alert: &Alert) -> Result<(), StoreError>;
+    /// Writes an alert of a partition, `telemetry/3`, unless it is stored as it is or further on.
+    async fn record(&self, partition: &str, alert: &Alert) -> Result<(), StoreError>;
+
+    /// Reads the open alerts that were recorded for a partition. One that cannot be read is named in the log, and left out.
+    async fn open_of(&self, partition: &str) -> Result<Vec<Alert>, StoreError>;
 
     /// Reads the newest alerts that match, newest first, at most `limit`.
     async fn list(&self, filter: &AlertFilter, limit: u16) -> Result<Read<Vec<Alert>>, StoreError>;
+}
+
+const SNAPSHOT: &str = ".snapshot";
+
+/// The name of the snapshot of a partition: `telemetry/3.snapshot`.
+pub fn snapshot_name(hub: &str, partition_id: &str) -> String {
+    format!("{hub}/{partition_id}{SNAPSHOT}")
+}
+
+/// The hub and the partition that a snapshot of this name is of; `None` for whatever else is there.
+pub fn snapshot_of(name: &str) -> Option<(&str, &str)> {
+    name.strip_suffix(SNAPSHOT)?.rsplit_once('/')
+}
+
+/// What a snapshot says of itself to those who do not read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The latest time at which the hub took one of the events that went into it.
+    pub watermark: UtcDateTime,
+    /// When something happens next without an event; `None` where nothing is waited for.
+    pub next_deadline: Option<UtcDateTime>,
 }
 
 /// A snapshot, with the version to name when replacing it.
@@ -46,32 +70,11 @@ pub struct Snapshot {
     pub version: Version,
 }
 
-/// The name of a partition's snapshot. [`snapshot_of`] reads it.
-pub fn snapshot_name(hub: &str, partition_id: &str) -> String {
-    format!("{hub}/{partition_id}.snapshot")
-}
-
-/// The hub and the partition id whose snapshot has this name; `None` for another name.
-pub fn snapshot_of(name: &str) -> Option<(&str, &str)> {
-    let (hub, partition_id) = name.strip_suffix(".snapshot")?.split_once('/')?;
-    let is_whole = !hub.is_empty() && !partition_id.is_empty() && !partition_id.contains('/');
-    is_whole.then_some((hub, partition_id))
-}
-
-/// What a snapshot says of itself without being read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mark {
-    /// How far the partition's time had come when it was saved.
-    pub watermark: UtcDateTime,
-    /// What fires next when that time goes on; `None` where nothing waits.
-    pub next_deadline: Option<UtcDateTime>,
-}
-
 /// What a function knows after a batch, kept for whoever takes the partition next.
 ///
 /// Contract, held by one test suite for every implementation:
 /// - what was saved is what [`load`](Self::load) returns, byte for byte;
-/// - [`marks`](Self::marks) gives the mark of each snapshot's last save, to the nanosecond;
+/// - its mark is the one that it was saved with;
 /// - two writers that loaded the same version cannot both save: the second gets [`PutError::Stale`]. That
 ///   is what keeps an instance that has lost its partition from writing behind the back of the other;
 /// - after [`PutError::Store`] it may or may not have been saved: load it again.
@@ -79,6 +82,9 @@ pub struct Mark {
 pub trait SnapshotStore: Send + Sync + 'static {
     /// Reads a snapshot; `None` where none was ever saved.
     async fn load(&self, name: &str) -> Result<Option<Snapshot>, StoreError>;
+
+    /// The marks of all snapshots, by name, without reading one. Those of an older version, which have none, are left out.
+    async fn marks(&self) -> Result<Vec<(String, Mark)>, StoreError>;
 
     /// Saves a snapshot if the stored one is still at `expected`; `None` means that there must be none.
     async fn save(
@@ -88,8 +94,4 @@ pub trait SnapshotStore: Send + Sync + 'static {
         mark: Mark,
         expected: Option<&Version>,
     ) -> Result<Version, PutError>;
-
-    /// The name and the mark of every snapshot, in no particular order, without reading one. One without a mark that can be read
-    /// is left out: an older version saved it, and with its next batch it gets one.
-    async fn marks(&self) -> Result<Vec<(String, Mark)>, StoreError>;
 }

@@ -12,10 +12,8 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use std::collections::HashMap;
 use std::num::NonZero;
-use tracing::warn;
 
 use super::alerts::{Mark, Snapshot, SnapshotStore};
-use super::backlog::{Note, NoteStore};
 use super::storage::{BLOB, StorageConnectionError, StorageService, store_error};
 use super::{BlobStore, PutError, StoreError, Version, in_time};
 use crate::domain::timestamp::{Rfc3339Nanos, parse_rfc3339};
@@ -107,6 +105,26 @@ impl SnapshotStore for BlobContainer {
         in_time(READ_SNAPSHOT, self.read(name, READ_SNAPSHOT)).await
     }
 
+    async fn marks(&self) -> Result<Vec<(String, Mark)>, StoreError> {
+        const OPERATION: &str = "list snapshots";
+        let failed = |error| self.failed(OPERATION, &error);
+        let options = BlobContainerClientListBlobsOptions {
+            include: Some(vec![ListBlobsIncludeItem::Metadata]),
+            ..Default::default()
+        };
+        in_time(OPERATION, async {
+            // The pager asks for page after page.
+            let blobs = self.client.list_blobs(Some(options)).map_err(failed)?;
+            let marks = blobs.try_filter_map(async |blob| {
+                let values = blob.metadata.and_then(|metadata| metadata.values);
+                let mark = values.as_ref().and_then(mark);
+                Ok(blob.name.zip(mark))
+            });
+            marks.try_collect().await.map_err(failed)
+        })
+        .await
+    }
+
     async fn save(
         &self,
         name: &str,
@@ -115,17 +133,14 @@ impl SnapshotStore for BlobContainer {
         expected: Option<&Version>,
     ) -> Result<Version, PutError> {
         const OPERATION: &str = "save snapshot";
-        let options = BlobClientUploadOptions {
-            metadata: Some(metadata(&mark)),
-            ..upload_options()
-        };
-        let options = match expected {
+        let mut options = match expected {
             Some(Version(etag)) => BlobClientUploadOptions {
                 if_match: Some(Etag::from(etag.to_string())),
-                ..options
+                ..upload_options()
             },
-            None => options.if_not_exists(),
+            None => upload_options().if_not_exists(),
         };
+        options.metadata = Some(metadata(mark));
         let blob = self.client.blob_client(name);
         let saving = blob.upload(body.into(), Some(options));
         in_time(OPERATION, async {
@@ -143,116 +158,43 @@ impl SnapshotStore for BlobContainer {
         })
         .await
     }
-
-    async fn marks(&self) -> Result<Vec<(String, Mark)>, StoreError> {
-        const OPERATION: &str = "list snapshots";
-        in_time(OPERATION, async {
-            let failed = |error| self.failed(OPERATION, &error);
-            let options = BlobContainerClientListBlobsOptions {
-                include: Some(vec![ListBlobsIncludeItem::Metadata]),
-                ..Default::default()
-            };
-            // The pager asks for page after page, of 5,000 blobs.
-            let blobs = self.client.list_blobs(Some(options)).map_err(failed)?;
-            let marks = blobs.try_filter_map(async |blob| {
-                let metadata = blob.metadata.and_then(|metadata| metadata.values);
-                let mark = metadata.as_ref().and_then(read_mark);
-                Ok(blob.name.zip(mark))
-            });
-            marks.try_collect().await.map_err(failed)
-        })
-        .await
-    }
 }
 
-/// The names of metadata are identifiers of C#, and some readers change their case.
+/// Names of metadata are C# identifiers, and know no case.
 const WATERMARK: &str = "watermark";
 const NEXT_DEADLINE: &str = "nextdeadline";
 
-fn metadata(mark: &Mark) -> HashMap<String, String> {
-    let time = |name: &str, time| (name.to_owned(), Rfc3339Nanos(time).to_string());
-    let watermark = time(WATERMARK, mark.watermark);
-    let deadline = mark.next_deadline.map(|at| time(NEXT_DEADLINE, at));
-    std::iter::once(watermark).chain(deadline).collect()
+fn metadata(mark: Mark) -> HashMap<String, String> {
+    let mut metadata = HashMap::new();
+    metadata.insert(
+        WATERMARK.to_owned(),
+        Rfc3339Nanos(mark.watermark).to_string(),
+    );
+    if let Some(deadline) = mark.next_deadline {
+        metadata.insert(NEXT_DEADLINE.to_owned(), Rfc3339Nanos(deadline).to_string());
+    }
+    metadata
 }
 
-/// `None` where the watermark is missing, or what is there is no time.
-fn read_mark(metadata: &HashMap<String, String>) -> Option<Mark> {
-    let value = |name: &str| {
-        let found = metadata
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| parse_rfc3339(value))
+/// `None` where it is not of [`metadata`].
+fn mark(metadata: &HashMap<String, String>) -> Option<Mark> {
+    let time = |name: &str| {
+        let mut known = metadata.iter();
+        let found = known.find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| parse_rfc3339(value).ok())
     };
     Some(Mark {
-        watermark: value(WATERMARK)?.ok()?,
-        next_deadline: value(NEXT_DEADLINE).transpose().ok()?,
+        watermark: time(WATERMARK)??,
+        next_deadline: match time(NEXT_DEADLINE) {
+            Some(deadline) => Some(deadline?),
+            None => None,
+        },
     })
 }
 
-/// What comes before the names of notes. No hub's name begins so, and with it no snapshot's.
-const NOTES: &str = "~backlog/";
-
-#[async_trait]
-impl NoteStore for BlobContainer {
-    async fn put(&self, name: &str, note: Note) -> Result<(), StoreError> {
-        let body = serde_json::to_vec(&note).map_err(|error| StoreError {
-            operation: "write note",
-            message: error.to_string(),
-            transient: false,
-        })?;
-        BlobStore::put(self, &format!("{NOTES}{name}"), body.into()).await
-    }
-
-    async fn remove(&self, name: &str) -> Result<(), StoreError> {
-        const OPERATION: &str = "remove note";
-        in_time(OPERATION, async {
-            let blob = self.client.blob_client(&format!("{NOTES}{name}"));
-            match blob.delete(None).await {
-                Ok(_) => Ok(()),
-                Err(error) if code(&error) == Some("BlobNotFound") => Ok(()),
-                Err(error) => Err(self.failed(OPERATION, &error)),
-            }
-        })
-        .await
-    }
-
-    async fn all(&self) -> Result<Vec<(String, Note)>, StoreError> {
-        let mut notes = Vec::new();
-        for blob in in_time("list notes", self.names(NOTES)).await? {
-            // It may have been removed meanwhile.
-            let Some(found) = in_time(READ_NOTE, self.read(&blob, READ_NOTE)).await? else {
-                continue;
-            };
-            let name = blob.trim_start_matches(NOTES).to_owned();
-            match serde_json::from_slice(&found.body) {
-                Ok(note) => notes.push((name, note)),
-                // Not an error: whoever reads would fail for as long as it lies there.
-                Err(error) => {
-                    warn!(%error, note = name, "a note that cannot be read is passed over");
-                }
-            }
-        }
-        Ok(notes)
-    }
-}
-
 const READ_SNAPSHOT: &str = "read snapshot";
-const READ_NOTE: &str = "read note";
 
 impl BlobContainer {
-    async fn names(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
-        let failed = |error| self.failed("list blobs", &error);
-        let options = BlobContainerClientListBlobsOptions {
-            prefix: Some(prefix.to_owned()),
-            ..Default::default()
-        };
-        // The pager asks for page after page.
-        let blobs = self.client.list_blobs(Some(options)).map_err(failed)?;
-        let names = blobs.try_filter_map(async |blob| Ok(blob.name));
-        names.try_collect().await.map_err(failed)
-    }
-
     /// A whole blob; `None` where there is none of this name.
     async fn read(
         &self,
@@ -293,17 +235,11 @@ fn code(error: &azure_core::Error) -> Option<&str> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
-    use axum::Router;
-    use axum::http::Uri;
     use azure_functions_sdk::connection::ConnectionString;
-    use time::macros::utc_datetime;
     use tokio::net::TcpListener;
 
-    use super::super::queue::StorageQueue;
-    use super::super::silence::MessageQueue;
     use super::*;
 
     /// Connections are accepted, and nothing is ever answered. In paused time a time-out comes as soon as
@@ -318,19 +254,12 @@ mod tests {
                 open.push(stream);
             }
         });
-        let connection = format!(
-            "AccountName=fleet;AccountKey=a2V5;BlobEndpoint=http://127.0.0.1:{port}/fleet;\
-             QueueEndpoint=http://127.0.0.1:{port}/fleet"
-        );
+        let connection =
+            format!("AccountName=fleet;AccountKey=a2V5;BlobEndpoint=http://127.0.0.1:{port}/fleet");
         let connection = ConnectionString::parse("FleetStorage", &connection).unwrap();
         let connection = Connection::ConnectionString(connection);
         let blobs = BlobService::connect(&connection).unwrap();
         let container = blobs.container("telemetry-archive").unwrap();
-        let queue = StorageQueue::connect(&connection, "drone-alerts").unwrap();
-        let note = Note {
-            reached: time::UtcDateTime::UNIX_EPOCH,
-            noted_at: time::UtcDateTime::UNIX_EPOCH,
-        };
         let mark = Mark {
             watermark: time::UtcDateTime::UNIX_EPOCH,
             next_deadline: None,
@@ -352,11 +281,6 @@ mod tests {
                     .await
                     .map_err(stale)
                     .unwrap_err(),
-                NoteStore::put(&container, "a", note).await.unwrap_err(),
-                container.remove("a").await.unwrap_err(),
-                container.all().await.unwrap_err(),
-                container.marks().await.unwrap_err(),
-                queue.send("a").await.unwrap_err(),
             ]
         };
         let errors = tokio::time::timeout(Duration::from_secs(600), all).await;
@@ -365,94 +289,5 @@ mod tests {
             assert_eq!(error.message, "no answer within 10 s", "{error}");
         }
         server.abort();
-    }
-
-    /// A list of two pages, as the service writes them. Among the marks are some that nobody can read.
-    #[tokio::test]
-    async fn marks_come_from_every_page_by_one_request_each() {
-        let asked: Arc<Mutex<Vec<String>>> = Arc::default();
-        let log = Arc::clone(&asked);
-        let list = async move |uri: Uri| {
-            let query = uri.query().unwrap_or_default().to_owned();
-            let page = match query.contains("marker=more") {
-                false => page(
-                    &[
-                        (
-                            "telemetry/0.snapshot",
-                            "<Watermark>2024-05-01T12:00:00Z</Watermark><nextdeadline>2024-05-01T12:02:00Z</nextdeadline>",
-                        ),
-                        ("telemetry/1.snapshot", ""),
-                        ("telemetry/2.snapshot", "<watermark>yesterday</watermark>"),
-                        (
-                            "telemetry/3.snapshot",
-                            "<nextdeadline>2024-05-01T12:02:00Z</nextdeadline>",
-                        ),
-                    ],
-                    "more",
-                ),
-                true => page(
-                    &[
-                        (
-                            "telemetry/4.snapshot",
-                            "<watermark>2024-05-01T12:00:00Z</watermark><nextdeadline>soon</nextdeadline>",
-                        ),
-                        (
-                            "telemetry/5.snapshot",
-                            "<watermark>2024-05-01T12:00:00.000000001Z</watermark>",
-                        ),
-                    ],
-                    "",
-                ),
-            };
-            log.lock().unwrap().push(query);
-            page
-        };
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let endpoint = format!("http://{}/fleet", listener.local_addr().unwrap());
-        let server =
-            tokio::spawn(async move { axum::serve(listener, Router::new().fallback(list)).await });
-        let connection = format!("BlobEndpoint={endpoint};SharedAccessSignature=sig=a");
-        let connection = ConnectionString::parse("StateStorage", &connection).unwrap();
-        let blobs = BlobService::connect(&Connection::ConnectionString(connection)).unwrap();
-        let marks = blobs.container("alert-state").unwrap().marks().await;
-        let mark = |watermark, next_deadline| Mark {
-            watermark,
-            next_deadline,
-        };
-        let expected = [
-            (
-                "telemetry/0.snapshot".to_owned(),
-                mark(
-                    utc_datetime!(2024-05-01 12:00:00),
-                    Some(utc_datetime!(2024-05-01 12:02:00)),
-                ),
-            ),
-            (
-                "telemetry/5.snapshot".to_owned(),
-                mark(utc_datetime!(2024-05-01 12:00:00.000_000_001), None),
-            ),
-        ];
-        assert_eq!(marks.unwrap(), expected);
-        let asked = asked.lock().unwrap();
-        assert_eq!(asked.len(), 2, "{asked:?}");
-        assert!(
-            asked.iter().all(|query| query.contains("include=metadata")),
-            "{asked:?}"
-        );
-        server.abort();
-    }
-
-    fn page(blobs: &[(&str, &str)], next: &str) -> String {
-        let blobs: String = blobs
-            .iter()
-            .map(|(name, metadata)| {
-                format!(
-                    "<Blob><Name>{name}</Name><Properties/><Metadata>{metadata}</Metadata></Blob>"
-                )
-            })
-            .collect();
-        format!(
-            r#"<?xml version="1.0" encoding="utf-8"?><EnumerationResults ServiceEndpoint="http://a/" ContainerName="b"><Blobs>{blobs}</Blobs><NextMarker>{next}</NextMarker></EnumerationResults>"#
-        )
     }
 }

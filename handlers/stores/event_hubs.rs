@@ -21,7 +21,7 @@ use time::UtcDateTime;
 
 use super::credentials::token_credential;
 use super::{StoreError, in_time};
-use crate::domain::WATERMARK_TICK;
+use crate::domain::{TICK_BODY, WATERMARK_TICK};
 use crate::webhook::{cause, drain, is_loopback};
 
 const OPERATION: &str = "send tick to Event Hubs";
@@ -35,9 +35,6 @@ const SIGNED_FOR: Duration = Duration::from_secs(15 * 60);
 /// As the reference has it, for an event that is sent alone.
 const ONE_EVENT: HeaderValue =
     HeaderValue::from_static("application/atom+xml;type=entry;charset=utf-8");
-
-/// Fixed, and no telemetry: whoever does not know ticks puts it aside as such.
-const BODY: &str = "{}";
 
 /// A custom header is an application property. One that is text is in quotation marks.
 const TICK: HeaderValue = HeaderValue::from_static("\"1\"");
@@ -202,7 +199,7 @@ impl EventHubsNamespace {
             .post(url)
             .header(CONTENT_TYPE, ONE_EVENT)
             .header(WATERMARK_TICK, TICK)
-            .body(BODY);
+            .body(TICK_BODY);
         if let Some(authorization) = authorization {
             let mut value = HeaderValue::try_from(authorization)
                 .map_err(|_| cannot("the credential cannot be sent in a header".to_owned()))?;

@@ -6,18 +6,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use time::UtcDateTime;
 
 use super::alerts::{AlertFilter, AlertStore, Mark, Snapshot, SnapshotStore};
-use super::backlog::{Note, NoteStore};
-use super::event_hubs::TickSender;
 use super::fleet::{DronePage, FleetReader, ListError, Position, Read};
-use super::silence::{EpisodeStore, MessageQueue, SilentDrones, VersionedEpisode};
 use super::{
     BatchError, BlobStore, DroneStore, DroneWrite, PutError, StoreError, StoredDrone, Version,
 };
 use crate::domain::alerts::Alert;
-use crate::domain::alerts::silence::{Episode, IN_FLIGHT};
 use crate::domain::fleet::DroneFilter;
 use crate::domain::{Bucket, DeviceId, DroneState};
 
@@ -36,59 +31,14 @@ pub struct MemoryBlobs {
 /// An [`AlertStore`] in a map.
 #[derive(Default)]
 pub struct MemoryAlerts {
-    items: Mutex<BTreeMap<String, Alert>>,
+    items: Mutex<BTreeMap<String, (String, Alert)>>,
 }
 
 /// A [`SnapshotStore`] in a map.
 #[derive(Default)]
 pub struct MemorySnapshots {
-    snapshots: Mutex<BTreeMap<String, (Bytes, Mark, u64)>>,
-}
-
-/// A [`TickSender`] in a list.
-#[derive(Default)]
-pub struct MemoryTicks {
-    ticks: Mutex<Vec<(String, String)>>,
-}
-
-/// A [`NoteStore`] in a map.
-#[derive(Default)]
-pub struct MemoryNotes {
-    notes: Mutex<BTreeMap<String, Note>>,
-}
-
-/// An [`EpisodeStore`] in a map.
-#[derive(Default)]
-pub struct MemoryEpisodes {
-    items: Mutex<BTreeMap<String, (Episode, u64)>>,
-}
-
-/// A [`MessageQueue`] in a list.
-#[derive(Default)]
-pub struct MemoryQueue {
-    messages: Mutex<Vec<String>>,
-}
-
-impl MemoryEpisodes {
-    /// Every episode, in the order of their alerts' ids.
-    pub fn all(&self) -> Vec<Episode> {
-        let items = lock(&self.items);
-        items.values().map(|(episode, _)| episode.clone()).collect()
-    }
-}
-
-impl MemoryTicks {
-    /// The hub and the partition id of every tick, in order.
-    pub fn ticks(&self) -> Vec<(String, String)> {
-        lock(&self.ticks).clone()
-    }
-}
-
-impl MemoryQueue {
-    /// Every message, in order.
-    pub fn messages(&self) -> Vec<String> {
-        lock(&self.messages).clone()
-    }
+    snapshots: Mutex<BTreeMap<String, (Bytes, u64)>>,
+    marks: Mutex<BTreeMap<String, Mark>>,
 }
 
 impl MemoryDrones {
@@ -218,13 +168,21 @@ impl BlobStore for MemoryBlobs {
 
 #[async_trait]
 impl AlertStore for MemoryAlerts {
-    async fn record(&self, alert: &Alert) -> Result<(), StoreError> {
+    async fn record(&self, partition: &str, alert: &Alert) -> Result<(), StoreError> {
         let mut items = lock(&self.items);
-        let ahead = |stored: &Alert| stored.progress() >= alert.progress();
+        let ahead = |(_, stored): &(String, Alert)| stored.progress() >= alert.progress();
         if !items.get(&alert.id).is_some_and(ahead) {
-            items.insert(alert.id.clone(), alert.clone());
+            items.insert(alert.id.clone(), (partition.to_owned(), alert.clone()));
         }
         Ok(())
+    }
+
+    async fn open_of(&self, partition: &str) -> Result<Vec<Alert>, StoreError> {
+        let items = lock(&self.items);
+        let open = items
+            .values()
+            .filter(|(of, alert)| of == partition && alert.is_open());
+        Ok(open.map(|(_, alert)| alert.clone()).collect())
     }
 
     async fn list(&self, filter: &AlertFilter, limit: u16) -> Result<Read<Vec<Alert>>, StoreError> {
@@ -236,6 +194,7 @@ impl AlertStore for MemoryAlerts {
         } = filter;
         let mut alerts: Vec<Alert> = lock(&self.items)
             .values()
+            .map(|(_, alert)| alert)
             .filter(|alert| active.is_none_or(|active| alert.is_open() == active))
             .filter(|alert| device_id.as_ref().is_none_or(|id| alert.device_id == *id))
             .filter(|alert| since.is_none_or(|since| alert.raised_at >= since))
@@ -256,10 +215,18 @@ impl SnapshotStore for MemorySnapshots {
     async fn load(&self, name: &str) -> Result<Option<Snapshot>, StoreError> {
         Ok(lock(&self.snapshots)
             .get(name)
-            .map(|(body, _, version)| Snapshot {
+            .map(|(body, version)| Snapshot {
                 body: body.clone(),
                 version: version_of(*version),
             }))
+    }
+
+    async fn marks(&self) -> Result<Vec<(String, Mark)>, StoreError> {
+        let marks = lock(&self.marks);
+        Ok(marks
+            .iter()
+            .map(|(name, mark)| (name.clone(), *mark))
+            .collect())
     }
 
     async fn save(
@@ -270,109 +237,14 @@ impl SnapshotStore for MemorySnapshots {
         expected: Option<&Version>,
     ) -> Result<Version, PutError> {
         let mut snapshots = lock(&self.snapshots);
-        let current = snapshots.get(name).map(|(_, _, version)| *version);
+        let current = snapshots.get(name).map(|(_, version)| *version);
         if current.map(version_of).as_ref() != expected {
             return Err(PutError::Stale);
         }
         let next = current.unwrap_or(0) + 1;
-        snapshots.insert(name.to_owned(), (body, mark, next));
+        snapshots.insert(name.to_owned(), (body, next));
+        lock(&self.marks).insert(name.to_owned(), mark);
         Ok(version_of(next))
-    }
-
-    async fn marks(&self) -> Result<Vec<(String, Mark)>, StoreError> {
-        let snapshots = lock(&self.snapshots);
-        Ok(snapshots
-            .iter()
-            .map(|(name, (_, mark, _))| (name.clone(), *mark))
-            .collect())
-    }
-}
-
-#[async_trait]
-impl TickSender for MemoryTicks {
-    async fn tick(&self, hub: &str, partition_id: &str) -> Result<(), StoreError> {
-        lock(&self.ticks).push((hub.to_owned(), partition_id.to_owned()));
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl NoteStore for MemoryNotes {
-    async fn put(&self, name: &str, note: Note) -> Result<(), StoreError> {
-        lock(&self.notes).insert(name.to_owned(), note);
-        Ok(())
-    }
-
-    async fn remove(&self, name: &str) -> Result<(), StoreError> {
-        lock(&self.notes).remove(name);
-        Ok(())
-    }
-
-    async fn all(&self) -> Result<Vec<(String, Note)>, StoreError> {
-        let notes = lock(&self.notes);
-        Ok(notes
-            .iter()
-            .map(|(name, note)| (name.clone(), *note))
-            .collect())
-    }
-}
-
-#[async_trait]
-impl SilentDrones for MemoryDrones {
-    async fn silent(&self, before: UtcDateTime) -> Result<Vec<DroneState>, StoreError> {
-        let in_flight = |drone: &DroneState| {
-            let flight = drone.flight.as_ref();
-            flight.is_some_and(|flight| IN_FLIGHT.contains(&flight.value.status))
-        };
-        let items = lock(&self.items);
-        let drones = items.values().map(|(drone, _)| drone);
-        Ok(drones
-            .filter(|drone| in_flight(drone) && drone.last_seen_at < before)
-            .cloned()
-            .collect())
-    }
-
-    async fn last_seen_at(&self, drone: &DeviceId) -> Result<Option<UtcDateTime>, StoreError> {
-        let items = lock(&self.items);
-        Ok(items.get(drone).map(|(found, _)| found.last_seen_at))
-    }
-}
-
-#[async_trait]
-impl EpisodeStore for MemoryEpisodes {
-    async fn unfinished(&self, rule: &str) -> Result<Vec<VersionedEpisode>, StoreError> {
-        Ok(lock(&self.items)
-            .values()
-            .filter(|(episode, _)| episode.alert.rule == rule)
-            .filter(|(episode, _)| episode.alert.is_open() || episode.untold.is_some())
-            .map(|(episode, version)| VersionedEpisode {
-                episode: episode.clone(),
-                version: version_of(*version),
-            })
-            .collect())
-    }
-
-    async fn put(
-        &self,
-        episode: &Episode,
-        expected: Option<&Version>,
-    ) -> Result<Version, PutError> {
-        let mut items = lock(&self.items);
-        let current = items.get(&episode.alert.id).map(|(_, version)| *version);
-        if current.map(version_of).as_ref() != expected {
-            return Err(PutError::Stale);
-        }
-        let next = current.unwrap_or(0) + 1;
-        items.insert(episode.alert.id.clone(), (episode.clone(), next));
-        Ok(version_of(next))
-    }
-}
-
-#[async_trait]
-impl MessageQueue for MemoryQueue {
-    async fn send(&self, message: &str) -> Result<(), StoreError> {
-        lock(&self.messages).push(message.to_owned());
-        Ok(())
     }
 }
 
@@ -380,7 +252,6 @@ fn version_of(counter: u64) -> Version {
     Version(counter.to_string().into())
 }
 
-/// The maps stay whole even where a test panicked while it held the lock.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,13 +3,10 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`fleet`] | the reading side: [`FleetReader`](fleet::FleetReader) |
-//! | [`episodes`] | holds a batch against the rules: snapshots, alerts, and what has to be told |
-//! | [`alerts`] | what that needs: [`AlertStore`], [`SnapshotStore`](alerts::SnapshotStore) |
-//! | [`backlog`] | how far UpdateDroneState is behind |
-//! | [`silence`] | looks for silent drones, and keeps their alerts |
-//! | [`event_hubs`] | [`TickSender`](event_hubs::TickSender): moves the time of partitions that are quiet |
+//! | [`alerts`] | what alerting needs: [`AlertStore`], [`SnapshotStore`](alerts::SnapshotStore) |
 //! | [`cosmos`] | states and alerts in Cosmos DB |
-//! | [`blob`], [`queue`] | blobs, snapshots and notes in Blob storage, messages in Queue storage |
+//! | [`blob`], [`queue`] | blobs and snapshots in Blob storage, queues for the tools beside the functions |
+//! | [`event_hubs`] | ticks into quiet partitions of the hub |
 //! | [`storage`] | what those two have in common |
 //! | [`memory`] | all of them, in memory; held to the same contract tests as the real ones |
 //! | [`credentials`] | from a Functions connection to an Azure credential |
@@ -17,18 +14,14 @@
 //! The SDK crates' errors end here: everything above sees [`StoreError`].
 
 pub mod alerts;
-mod at_hand;
-pub mod backlog;
 pub mod blob;
 pub mod cosmos;
 pub mod credentials;
-pub mod episodes;
 pub mod event_hubs;
 pub mod fleet;
 pub mod memory;
 pub mod queue;
 pub mod shared_key;
-pub mod silence;
 pub mod storage;
 
 use std::time::Duration;

@@ -1,18 +1,10 @@
-//! [`MessageQueue`] in Queue storage.
-//!
-//! For functions whose trigger is not repeated when they die: everything else leaves its messages to the
+//! A queue of Queue storage, for the tools beside the functions: the functions themselves leave their messages to the
 //! host, by an output binding.
 
-use async_trait::async_trait;
 use azure_functions_sdk::connection::Connection;
-use azure_storage_queue::models::QueueMessage;
 use azure_storage_queue::{QueueClient, QueueClientOptions};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 
-use super::silence::MessageQueue;
-use super::storage::{QUEUE, StorageConnectionError, StorageService, store_error};
-use super::{StoreError, in_time};
+use super::storage::{QUEUE, StorageConnectionError, StorageService};
 
 /// One queue of a storage account.
 pub struct StorageQueue {
@@ -38,26 +30,8 @@ impl StorageQueue {
         Ok(Self { client })
     }
 
-    /// The SDK's client, for tools that do more with a queue than the functions.
+    /// The SDK's client.
     pub fn client(&self) -> &QueueClient {
         &self.client
-    }
-}
-
-#[async_trait]
-impl MessageQueue for StorageQueue {
-    /// In base64, as the Functions host writes messages and expects them.
-    async fn send(&self, message: &str) -> Result<(), StoreError> {
-        const OPERATION: &str = "send message";
-        let failed = |error| store_error(OPERATION, &error, self.client.url());
-        let message = QueueMessage {
-            message_text: Some(STANDARD.encode(message)),
-        };
-        let content = message.try_into().map_err(failed)?;
-        in_time(OPERATION, async {
-            let sent = self.client.send_message(content, None).await;
-            sent.map(|_| ()).map_err(failed)
-        })
-        .await
     }
 }

@@ -91,7 +91,7 @@ resource alerts 'Microsoft.DocumentDB/databaseAccounts/sqlDatabases/containers@2
           { path: '/active/?' }
           { path: '/raisedAt/?' }
           { path: '/rule/?' }
-          { path: '/untold/?' }
+          { path: '/partition/?' }
         ]
         excludedPaths: [{ path: '/*' }]
       }

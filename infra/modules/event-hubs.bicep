@@ -91,8 +91,7 @@ resource appReceives 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   }
 }
 
-// AdvanceWatermarks moves the time of partitions that are quiet, by events of its own. Nobody can be given the right to one
-// partition, or to such events alone.
+// AdvanceWatermarks sends ticks into quiet partitions.
 resource appSends 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(hub.id, appPrincipalId, dataSender)
   scope: hub

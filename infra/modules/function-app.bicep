@@ -16,6 +16,8 @@ param runtimeStorageName string
 param dataStorageName string
 param eventHubsHost string
 param hubName string
+@description('Whether events come by way of IoT Hub alone, which says whose each is.')
+param devicesAreAuthenticated bool
 param cosmosEndpoint string
 param databaseName string
 param applicationInsightsConnectionString string
@@ -68,6 +70,8 @@ var connections = [
 ]
 
 var tuning = [
+  // Fails closed: what IoT Hub has authenticated nobody for is not taken.
+  { name: 'RequireAuthenticatedDevice', value: string(devicesAreAuthenticated) }
   // How often AdvanceWatermarks looks: a cron expression of six fields, seconds first.
   { name: 'AdvanceWatermarksSchedule', value: '*/30 * * * * *' }
   // One decision. A batch that may be smaller than the largest goes before its wait is over, and every drone is written

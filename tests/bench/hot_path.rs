@@ -19,18 +19,14 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use divan::counter::ItemsCount;
 use drone_delivery::HOST_JSON;
+use drone_delivery::domain::Intake;
 use drone_delivery::domain::alerts::{AlertSettings, Rules};
 use drone_delivery::functions::{AppState, app, health};
+use drone_delivery::services::alerting::Alerting;
 use drone_delivery::services::latest_state::LatestState;
 use drone_delivery::services::watermarks::Watermarks;
 use drone_delivery::stores::AlertStore;
-use drone_delivery::stores::backlog::Backlog;
-use drone_delivery::stores::episodes::Episodes;
-use drone_delivery::stores::memory::{
-    MemoryAlerts, MemoryBlobs, MemoryDrones, MemoryEpisodes, MemoryNotes, MemoryQueue,
-    MemorySnapshots,
-};
-use drone_delivery::stores::silence::SilenceWatch;
+use drone_delivery::stores::memory::{MemoryAlerts, MemoryBlobs, MemoryDrones, MemorySnapshots};
 use serde_json::json;
 use tower::ServiceExt;
 
@@ -78,27 +74,18 @@ fn router() -> Router {
     let drones = Arc::new(MemoryDrones::default());
     let archive = Arc::new(MemoryBlobs::default());
     let alerts: Arc<dyn AlertStore> = Arc::new(MemoryAlerts::default());
-    let rules = Arc::new(Rules::new(&AlertSettings::default()).expect("the defaults"));
+    let rules = Rules::new(&AlertSettings::default()).expect("the defaults");
     let snapshots = Arc::new(MemorySnapshots::default());
-    let backlog = Arc::new(Backlog::new(Arc::new(MemoryNotes::default()), &rules));
-    let watermarks = Watermarks::new("telemetry", Arc::clone(&snapshots) as _, None);
-    let episodes = Episodes::new(Arc::clone(&rules), snapshots, Arc::clone(&alerts));
-    let silence = SilenceWatch::new(
-        rules,
-        Arc::clone(&drones) as _,
-        Arc::new(MemoryEpisodes::default()),
-        Arc::new(MemoryQueue::default()),
-        Arc::clone(&backlog),
-    );
+    let watermarks = Watermarks::new("telemetry".to_owned(), Arc::clone(&snapshots) as _, None);
+    let alerting = Alerting::new(rules, snapshots, Arc::clone(&alerts));
     let state = AppState {
         drones: Arc::new(LatestState::new(Arc::clone(&drones) as _)),
         drone_lists: Arc::default(),
         alert_lists: Arc::default(),
         fleet: Arc::clone(&drones) as _,
-        episodes: Arc::new(episodes),
+        intake: Intake::default(),
+        alerting: Arc::new(alerting),
         watermarks: Arc::new(watermarks),
-        silence: Arc::new(silence),
-        backlog,
         alerts,
         archive: Arc::clone(&archive) as _,
         dead_letter_bodies: Arc::clone(&archive) as _,

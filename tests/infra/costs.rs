@@ -108,7 +108,7 @@ fn month(load: &Load<'_>) -> Vec<Row> {
         load.snapshots(),
         load.ownership_writes(),
         load.lease_renewals(),
-        load.lists() + timer_runs(),
+        load.lists(),
     ];
     let [files, checkpoints, snapshots, owners, leases, lists] = writes.map(|each| each * seconds);
     rows.push(row(
@@ -190,7 +190,7 @@ fn hour(load: &Load<'_>) -> Vec<Row> {
         load.files() * seconds,
         load.checkpoints() * seconds,
         load.snapshots() * seconds,
-        (load.ownership_writes() + load.lease_renewals() + load.lists() + timer_runs()) * seconds,
+        (load.ownership_writes() + load.lease_renewals() + load.lists()) * seconds,
     ];
     let logs = (calls * assumed("logBytesPerCall")
         + load.instances() * 60.0 * assumed("idleLogBytesPerMinute"))
@@ -235,9 +235,7 @@ fn standing(size: &Size) -> f64 {
         * price(&format!("iotHub.{}.month", size.text("iotHubSku")))
         / HOURS_A_MONTH;
     let units = size.number("throughputUnits") * price("eventHubs.throughputUnit.hour");
-    let lists =
-        timer_runs() * 86_400.0 / 1e4 * price(&format!("blob.{}.write10k", redundancy(size)));
-    (hub + units) * 24.0 + lists + assumed("metricLogGbPerMonth") / 30.0 * price("logs.gb")
+    (hub + units) * 24.0 + assumed("metricLogGbPerMonth") / 30.0 * price("logs.gb")
 }
 
 /// The part of a storage SKU by which it is priced.
@@ -246,7 +244,7 @@ fn redundancy(size: &Size) -> String {
     sku.trim_start_matches("Standard_").to_owned()
 }
 
-/// AdvanceWatermarks looks twice a minute: a run, and a list of snapshots. Its ticks are nothing beside a fleet's events.
+/// AdvanceWatermarks looks twice a minute.
 fn timer_runs() -> f64 {
     2.0 / 60.0
 }

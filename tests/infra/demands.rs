@@ -19,8 +19,8 @@ use crate::provided::{
 };
 use crate::sources;
 
-/// What the platform sets by itself.
-const NOT_DEPLOYED: [&str; 1] = ["WEBSITE_AUTH_ENABLED"];
+/// What the platform sets by itself, and what is right as it is until an operator adds it to `extraSettings`.
+const NOT_DEPLOYED: [&str; 2] = ["WEBSITE_AUTH_ENABLED", "EarliestOccurrence"];
 
 /// Who needs it, and what.
 #[derive(Debug, Clone)]
@@ -311,6 +311,14 @@ fn demands(functions: &[FunctionDefinition]) -> Vec<Demand> {
     demand(
         "the IoT hub",
         Need::Role("Azure Event Hubs Data Sender", HUBS, HUB.to_owned()),
+    );
+    demand(
+        "handlers/stores/event_hubs.rs",
+        Need::DataAction(
+            "Microsoft.EventHub/namespaces/messages/send/action".to_owned(),
+            HUBS,
+            HUB.to_owned(),
+        ),
     );
     demands
 }

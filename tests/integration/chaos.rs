@@ -65,7 +65,10 @@ async fn a_trial_finds_what_a_missing_function_leaves_undone() {
     let outcome = trial(
         2,
         300,
-        &[("AzureWebJobs.ArchiveTelemetry.Disabled", "true")],
+        &[
+            ("AzureWebJobs.ArchiveTelemetry.Disabled", "true"),
+            ("AzureWebJobs.AdvanceWatermarks.Disabled", "true"),
+        ],
     )
     .await;
     assert_eq!((outcome.archived, outcome.lost), (0, 300));

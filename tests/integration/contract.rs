@@ -13,12 +13,8 @@ use drone_delivery::stores::blob::BlobService;
 use drone_delivery::stores::cosmos::CosmosDatabase;
 use drone_delivery::stores::cosmos::alerts::CosmosAlerts;
 use drone_delivery::stores::cosmos::drones::CosmosDrones;
-use drone_delivery::stores::cosmos::silence::CosmosEpisodes;
 use drone_delivery::stores::fleet::{FleetReader, ListError, Position};
 use drone_delivery::stores::memory::{MemoryAlerts, MemoryBlobs, MemoryDrones, MemorySnapshots};
-use drone_delivery::stores::queue::StorageQueue;
-use drone_delivery::stores::silence::EpisodeStore;
-use drone_delivery::stores::silence::MessageQueue;
 use drone_delivery::stores::{
     AlertFilter, AlertStore, BatchError, BlobStore, DroneStore, DroneWrite, PutError, Version,
 };
@@ -26,7 +22,6 @@ use local::cosmos::CosmosEmulator;
 use local::fault::Fault;
 use local::system::{ALERTS, ARCHIVE, COSMOS_CONTAINERS, DATABASE, DRONES};
 use serde_json::json;
-use time::macros::utc_datetime;
 
 use crate::support::storage;
 
@@ -363,6 +358,9 @@ fn alert(device: &str, second: u32, progress: &str) -> Alert {
     Alert::from(serde_json::from_value::<AlertDocument>(document).unwrap())
 }
 
+/// Where the alerts of these tests are found.
+const PARTITION: &str = "telemetry/3";
+
 async fn keeps_the_alert_store_contract(store: &dyn AlertStore) {
     let all = AlertFilter::default();
     let list = async |filter: &AlertFilter, limit| store.list(filter, limit).await.unwrap().value;
@@ -377,14 +375,17 @@ async fn keeps_the_alert_store_contract(store: &dyn AlertStore) {
     ] {
         for progress in recorded {
             store
-                .record(&alert("drone-1", second, progress))
+                .record(PARTITION, &alert("drone-1", second, progress))
                 .await
                 .unwrap();
         }
         let newest = list(&all, 1).await;
         assert_eq!(newest, [alert("drone-1", second, stands)]);
     }
-    store.record(&alert("drone-2", 5, "raised")).await.unwrap();
+    store
+        .record(PARTITION, &alert("drone-2", 5, "raised"))
+        .await
+        .unwrap();
 
     let seconds = |alerts: &[Alert]| -> Vec<u8> {
         alerts
@@ -448,56 +449,68 @@ async fn keeps_the_alert_store_contract(store: &dyn AlertStore) {
     ] {
         assert_eq!(seconds(&list(&filter, limit).await), expected, "{filter:?}");
     }
+
+    // What is open in a partition, and nothing of another.
+    let elsewhere = alert("drone-3", 6, "raised");
+    store.record("telemetry/30", &elsewhere).await.unwrap();
+    let open = |partition| async move {
+        let mut open = store.open_of(partition).await.unwrap();
+        open.sort_by_key(|alert: &Alert| alert.raised_at);
+        open
+    };
+    let expected = [
+        alert("drone-1", 1, "raised"),
+        alert("drone-1", 2, "reminded"),
+        alert("drone-2", 5, "raised"),
+    ];
+    assert_eq!(open(PARTITION).await, expected);
+    assert_eq!(open("telemetry/30").await, std::slice::from_ref(&elsewhere));
+    assert_eq!(open("telemetry/1").await, []);
+    let closed = alert("drone-3", 6, "cleared");
+    store.record("telemetry/30", &closed).await.unwrap();
+    assert_eq!(open("telemetry/30").await, []);
 }
+
+const MARK: Mark = Mark {
+    watermark: time::UtcDateTime::UNIX_EPOCH,
+    next_deadline: None,
+};
 
 async fn keeps_the_snapshot_store_contract(store: &dyn SnapshotStore) {
     let name = "telemetry/0.snapshot";
     assert_eq!(store.load(name).await.unwrap(), None);
     let first = Bytes::from_static(b"one");
-    let waits = Mark {
-        watermark: utc_datetime!(2024-05-01 12:00:00.123_456_789),
-        next_deadline: Some(utc_datetime!(2024-05-01 12:02:00)),
-    };
-    let rests = Mark {
-        watermark: utc_datetime!(2024-05-01 12:03:00),
-        next_deadline: None,
-    };
-    let created = store.save(name, first.clone(), waits, None).await.unwrap();
+    let created = store.save(name, first.clone(), MARK, None).await.unwrap();
     let read = store.load(name).await.unwrap().unwrap();
     assert_eq!((read.body, read.version), (first.clone(), created.clone()));
     assert!(
         matches!(
-            store.save(name, first.clone(), rests, None).await,
+            store.save(name, first.clone(), MARK, None).await,
             Err(PutError::Stale)
         ),
         "a snapshot is made once"
     );
+    assert_eq!(store.marks().await.unwrap(), [(name.to_owned(), MARK)]);
     // Larger than what fits in one block, should somebody cut it up.
     let second = Bytes::from(vec![0xff; 6_000_000]);
+    let later = Mark {
+        watermark: MARK.watermark + time::Duration::HOUR,
+        next_deadline: Some(MARK.watermark + time::Duration::NANOSECOND),
+    };
     let replaced = store
-        .save(name, second.clone(), rests, Some(&created))
+        .save(name, second.clone(), later, Some(&created))
         .await
         .unwrap();
     assert!(
         matches!(
-            store.save(name, first, waits, Some(&created)).await,
+            store.save(name, first, MARK, Some(&created)).await,
             Err(PutError::Stale)
         ),
         "a writer with an old version must load again"
     );
     let read = store.load(name).await.unwrap().unwrap();
     assert_eq!((read.body, read.version), (second, replaced));
-
-    let other = "telemetry/1.snapshot";
-    let body = Bytes::from_static(b"two");
-    store.save(other, body, waits, None).await.unwrap();
-    let mut marks = store.marks().await.unwrap();
-    marks.sort_by(|one, other| one.0.cmp(&other.0));
-    assert_eq!(
-        marks,
-        [(name.to_owned(), rests), (other.to_owned(), waits)],
-        "the mark goes with what was saved last, and not with what was refused"
-    );
+    assert_eq!(store.marks().await.unwrap(), [(name.to_owned(), later)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -527,25 +540,19 @@ async fn an_alert_that_cannot_be_read_stops_neither_its_writer_nor_a_list() {
     let (emulator, database) = cosmos_database("alerts").await;
     let store = CosmosAlerts::new(&database);
     let (good, odd) = (alert("drone-1", 1, "raised"), alert("drone-2", 2, "raised"));
-    store.record(&good).await.unwrap();
+    store.record(PARTITION, &good).await.unwrap();
     let of_newer_version = json!({
         "id": odd.id, "deviceId": "drone-2", "rule": "battery-low", "severity": "fatal",
-        "raisedAt": "2024-05-01T12:00:02.500000000Z", "active": true,
+        "raisedAt": "2024-05-01T12:00:02.500000000Z", "active": true, "partition": PARTITION,
     });
     let upsert = emulator.upsert_item(DATABASE, "alerts", "drone-2", &of_newer_version);
     assert!(upsert.await);
     let all = AlertFilter::default();
     let listed = store.list(&all, 10).await.unwrap().value;
     assert_eq!(listed, std::slice::from_ref(&good));
-    let episodes = CosmosEpisodes::new(&database);
-    let unfinished = episodes
-        .unfinished("battery-low")
-        .await
-        .unwrap()
-        .into_iter();
-    let alerts: Vec<Alert> = unfinished.map(|found| found.episode.alert).collect();
-    assert_eq!(alerts, std::slice::from_ref(&good));
-    store.record(&odd).await.unwrap();
+    let open = store.open_of(PARTITION).await.unwrap();
+    assert_eq!(open, std::slice::from_ref(&good));
+    store.record(PARTITION, &odd).await.unwrap();
     assert_eq!(store.list(&all, 10).await.unwrap().value, [odd, good]);
 }
 
@@ -586,16 +593,11 @@ async fn blob_storage_keeps_the_contract() {
     let Err(unread) = missing.load("telemetry/0.snapshot").await else {
         panic!("there is no such container");
     };
-    let queue = StorageQueue::connect(&connection, "no-such-queue").unwrap();
     for (error, what) in [
         (unread, "the container no-such-container"),
         (
             missing.check().await.unwrap_err(),
             "the container no-such-container",
-        ),
-        (
-            queue.send("x").await.unwrap_err(),
-            "the queue no-such-queue",
         ),
     ] {
         assert!(!error.transient, "waiting makes no container: {error}");

@@ -126,7 +126,6 @@ async fn a_cosmos_db_that_hangs_never_makes_the_host_kill_the_handler() {
     let limits = [
         ("AzureFunctionsJobHost__functionTimeout", "00:00:06"),
         // Those that say themselves how long they take would not start.
-        ("AzureWebJobs.DetectSilentDrones.Disabled", "true"),
         ("AzureWebJobs.NotifyAlert.Disabled", "true"),
     ];
     let fleet = Fleet::with_settings(&limits).await;

@@ -8,7 +8,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use drone_delivery::domain::{EventContext, parse};
+use drone_delivery::domain::telemetry::EARLIEST;
+use drone_delivery::domain::{EventContext, Intake, parse};
 use local::fault::Fault;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -121,6 +122,10 @@ async fn events_broken_at_random_end_where_the_parser_says_and_their_neighbors_a
         let context = EventContext {
             authenticated_device: archived.authenticated_device.as_deref(),
             enqueued_at: archived.enqueued_at.unwrap_or(UtcDateTime::MIN),
+            intake: Intake {
+                device_required: false,
+                earliest: Some(EARLIEST),
+            },
         };
         let id = format!("{}:{}", key.0, key.1);
         let found: Vec<&Value> = letters

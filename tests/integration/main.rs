@@ -13,7 +13,6 @@
 )]
 
 mod alerts;
-mod backlog;
 mod browser;
 mod chaos;
 mod contract;
@@ -33,6 +32,5 @@ mod parameters;
 mod reads;
 mod replay;
 mod replay_archive;
-mod silence;
 mod support;
 mod watermarks;

@@ -117,7 +117,7 @@ async fn lines_of_a_run() -> Vec<Value> {
     }
     fleet.send("drone-2", "{");
     fleet.settled().await;
-    let timer = fleet.system.host.run_timer("DetectSilentDrones");
+    let timer = fleet.system.host.run_timer("AdvanceWatermarks");
     timer.await.unwrap();
     drop(fleet);
     let lines = lines.lock().unwrap();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use clap::Parser;
 use drone_delivery::domain::timestamp::Rfc3339;
-use drone_delivery::domain::{DroneDocument, FIRST_ENQUEUED_AT, ReceivedEvent, fold};
+use drone_delivery::domain::{DroneDocument, FIRST_ENQUEUED_AT, Intake, ReceivedEvent, fold};
 use local::hub::Position;
 use local::replay::{Connections, ReplayError, ReplayOptions, Stop, Summary, View, Why, replay};
 use local::running::RunningSystem;
@@ -84,8 +84,10 @@ pub fn documents_of(events: &[(Vec<u8>, Position)]) -> BTreeMap<String, String> 
         enqueued_at: position.enqueued_at,
         first_enqueued_at: None,
         authenticated_device: None,
+        marked_as_tick: false,
+        partition_key: None,
     });
-    let changes = fold("0", received);
+    let changes = fold(Intake::default(), "0", received);
     assert_eq!(changes.dead_letters, []);
     changes
         .drones

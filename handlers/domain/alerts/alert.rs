@@ -43,17 +43,31 @@ pub struct Alert {
 pub struct Reminded {
     /// How often.
     pub times: u32,
-    /// When last, in event time.
+    /// When last, in the partition's time.
     pub at: UtcDateTime,
 }
 
 /// What ended an alert.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cleared {
-    /// When, in event time.
+    /// When, in event time; in the partition's, where there is a reason.
     pub at: UtcDateTime,
-    /// The value that was safe again.
+    /// The value that was safe again; the last one known, where there is a reason.
     pub value: f64,
+    /// Why it was closed without a reading that was safe again; `None` where there was one.
+    pub reason: Option<ClosedBecause>,
+}
+
+/// Why an alert is closed that nobody has seen end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClosedBecause {
+    /// Its drone was not heard of for a day.
+    DroneGone,
+    /// Its rule is switched off, or is no more.
+    RuleOff,
+    /// Its drone was one of too many in its partition, and heard of longest ago.
+    TooManyDrones,
 }
 
 /// A value that a rule measured, with where it came from.
@@ -121,11 +135,6 @@ impl Alert {
         self.cleared.is_none()
     }
 
-    /// When it was last told, in event time, unless it was cleared.
-    pub fn last_told_at(&self) -> UtcDateTime {
-        self.reminded.map_or(self.raised_at, |reminded| reminded.at)
-    }
-
     /// How far the episode has come: of two versions of one alert, the greater is the later.
     pub fn progress(&self) -> (bool, u32) {
         (
@@ -151,7 +160,7 @@ pub enum Kind {
 pub struct Transition {
     /// What happened.
     pub kind: Kind,
-    /// When, in event time.
+    /// When: in event time; of a reminder, and of an end that nobody has seen, in the partition's time.
     pub at: UtcDateTime,
     /// The value that was seen then.
     pub value: f64,
@@ -162,14 +171,14 @@ pub struct Transition {
 /// An open alert as snapshots hold it; what the rule and the drone tell is left out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Saved {
-    delivery_id: DeliveryId,
-    severity: Severity,
-    raised_at: Moment,
-    value: f64,
-    threshold: f64,
-    position: Option<[f64; 3]>,
-    reminded: Option<(u32, Moment)>,
-    cleared: Option<(Moment, f64)>,
+    pub(super) delivery_id: DeliveryId,
+    pub(super) severity: Severity,
+    pub(super) raised_at: Moment,
+    pub(super) value: f64,
+    pub(super) threshold: f64,
+    pub(super) position: Option<[f64; 3]>,
+    pub(super) reminded: Option<(u32, Moment)>,
+    pub(super) cleared: Option<(Moment, f64, Option<ClosedBecause>)>,
 }
 
 impl From<&Alert> for Saved {
@@ -188,7 +197,7 @@ impl From<&Alert> for Saved {
                 .map(|reminded| (reminded.times, reminded.at.into())),
             cleared: alert
                 .cleared
-                .map(|cleared| (cleared.at.into(), cleared.value)),
+                .map(|cleared| (cleared.at.into(), cleared.value, cleared.reason)),
         }
     }
 }
@@ -216,9 +225,10 @@ impl Saved {
                 times,
                 at: at.time(),
             }),
-            cleared: self.cleared.map(|(at, value)| Cleared {
+            cleared: self.cleared.map(|(at, value, reason)| Cleared {
                 at: at.time(),
                 value,
+                reason,
             }),
         }
     }

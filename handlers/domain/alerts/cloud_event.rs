@@ -3,7 +3,7 @@
 use serde::Serialize;
 use time::UtcDateTime;
 
-use super::alert::{Kind, Transition};
+use super::alert::{ClosedBecause, Kind, Transition};
 use super::rule::Severity;
 use crate::domain::geojson::Point;
 use crate::domain::identifier::{DeliveryId, DeviceId};
@@ -23,6 +23,10 @@ struct CloudEvent<'a> {
     #[serde(with = "rfc3339")]
     time: UtcDateTime,
     datacontenttype: &'static str,
+    /// Grows from each message of an alert to the next, so that a receiver knows that `cleared` is newer than
+    /// `raised`, whichever comes first. The extension attribute of CloudEvents for an order of events; texts of
+    /// equal length, which compare as numbers do.
+    sequence: String,
     data: Data<'a>,
 }
 
@@ -42,6 +46,9 @@ struct Data<'a> {
     altitude: Option<f64>,
     #[serde(with = "rfc3339")]
     raised_at: UtcDateTime,
+    /// Only of an alert that was closed without a reading that was safe again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cleared_reason: Option<ClosedBecause>,
 }
 
 impl Transition {
@@ -57,6 +64,16 @@ impl Transition {
             }
             Kind::Cleared => format!("{}/cleared", alert.id),
         }
+    }
+
+    /// Its place among the messages of its alert: 0 raised, then the reminders, and last of all cleared.
+    fn sequence(&self) -> String {
+        let place = match self.kind {
+            Kind::Raised => 0,
+            Kind::Reminded => self.alert.reminded.map_or(0, |reminded| reminded.times),
+            Kind::Cleared => u32::MAX,
+        };
+        format!("{place:010}")
     }
 
     /// The message: some 600 bytes, 2 KiB with the longest names. `value` is what was seen at `time`;
@@ -79,6 +96,7 @@ impl Transition {
             subject: &alert.device_id,
             time: self.at,
             datacontenttype: "application/json",
+            sequence: self.sequence(),
             data: Data {
                 alert_id: &alert.id,
                 rule: &alert.rule,
@@ -89,6 +107,7 @@ impl Transition {
                 position: alert.position.as_ref().map(Point::from),
                 altitude: alert.position.map(|position| position.altitude),
                 raised_at: alert.raised_at,
+                cleared_reason: alert.cleared.and_then(|cleared| cleared.reason),
             },
         })
         .expect("strings and numbers")

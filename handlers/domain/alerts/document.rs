@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{IntoDeserializer, value};
+use serde::{Deserialize, Deserializer, Serialize};
 use time::UtcDateTime;
 
-use super::alert::{Alert, Cleared, Reminded};
+use super::alert::{Alert, Cleared, ClosedBecause, Reminded};
 use super::rule::Severity;
 use crate::domain::geojson::Point;
 use crate::domain::identifier::{DeliveryId, DeviceId};
@@ -24,6 +25,9 @@ pub struct AlertDocument {
     rule: Cow<'static, str>,
     severity: Severity,
     active: bool,
+    /// The hub's partition that it was found in, `telemetry/3`: for whoever has lost what was known of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    partition: Option<String>,
     delivery_id: DeliveryId,
     #[serde(with = "rfc3339_nanos")]
     raised_at: UtcDateTime,
@@ -50,10 +54,36 @@ pub struct AlertDocument {
     cleared_at: Option<UtcDateTime>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cleared_value: Option<f64>,
+    /// Absent where a safe reading cleared it, and where a later version has a reason that this one does not know.
+    #[serde(
+        default,
+        deserialize_with = "known_reason",
+        skip_serializing_if = "Option::is_none"
+    )]
+    cleared_reason: Option<ClosedBecause>,
+}
+
+fn known_reason<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<ClosedBecause>, D::Error> {
+    let text = Option::<Cow<'de, str>>::deserialize(deserializer)?;
+    Ok(text.and_then(|text| {
+        ClosedBecause::deserialize(IntoDeserializer::<value::Error>::into_deserializer(&*text)).ok()
+    }))
 }
 
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+impl AlertDocument {
+    /// As it is stored, with the partition that it was found in.
+    pub fn of(self, partition: &str) -> Self {
+        Self {
+            partition: Some(partition.to_owned()),
+            ..self
+        }
+    }
 }
 
 impl From<&Alert> for AlertDocument {
@@ -64,6 +94,7 @@ impl From<&Alert> for AlertDocument {
             rule: alert.rule.clone(),
             severity: alert.severity,
             active: alert.is_open(),
+            partition: None,
             delivery_id: alert.delivery_id.clone(),
             raised_at: alert.raised_at,
             value: alert.value,
@@ -74,6 +105,7 @@ impl From<&Alert> for AlertDocument {
             reminders: alert.reminded.map_or(0, |reminded| reminded.times),
             cleared_at: alert.cleared.map(|cleared| cleared.at),
             cleared_value: alert.cleared.map(|cleared| cleared.value),
+            cleared_reason: alert.cleared.and_then(|cleared| cleared.reason),
         }
     }
 }
@@ -92,6 +124,7 @@ impl From<AlertDocument> for Alert {
         let cleared = document.cleared_at.map(|at| Cleared {
             at,
             value: document.cleared_value.unwrap_or(document.value),
+            reason: document.cleared_reason,
         });
         Self {
             id: document.id,
@@ -164,6 +197,7 @@ mod tests {
             cleared: Some(Cleared {
                 at: utc_datetime!(2024-05-01 12:06:00),
                 value: 80.0,
+                reason: None,
             }),
             ..raised()
         }
@@ -186,5 +220,20 @@ mod tests {
             .replace("engine-critical", "propeller-lost");
         let read: AlertDocument = serde_json::from_str(&text).unwrap();
         assert_eq!(Alert::from(read).rule, "propeller-lost");
+    }
+
+    /// Which may be one that only a later version knows.
+    #[test]
+    fn the_reason_of_an_end_is_read_back_as_far_as_it_is_known() {
+        let reason = Some(ClosedBecause::DroneGone);
+        let mut alert = cleared();
+        alert.cleared = alert.cleared.map(|cleared| Cleared { reason, ..cleared });
+        let text = serde_json::to_string(&AlertDocument::from(&alert)).unwrap();
+        assert!(text.contains(r#""clearedReason":"drone-gone""#), "{text}");
+        let read: AlertDocument = serde_json::from_str(&text).unwrap();
+        assert_eq!(Alert::from(read), alert);
+        let newer = text.replace("drone-gone", "moon-full");
+        let read: AlertDocument = serde_json::from_str(&newer).unwrap();
+        assert_eq!(Alert::from(read), cleared());
     }
 }

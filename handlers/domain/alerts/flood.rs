@@ -52,6 +52,8 @@ impl Partition {
                 enqueued_at: at,
                 first_enqueued_at: None,
                 authenticated_device: None,
+                marked_as_tick: false,
+                partition_key: None,
             });
         let told = self.alerts.observe(&self.rules, events);
         assert!(self.alerts.drones() <= MOST_DRONES);

@@ -10,8 +10,8 @@
 //! | [`rule`] | what a rule is: a measure, a [`Limit`] with hysteresis, a [`Severity`] |
 //! | [`register`] | one rule on one drone: open or not, and what changes |
 //! | [`window`] | the tumbling windows of the average temperature |
-//! | [`drone`], [`partition`] | all rules on one drone; all drones of one partition |
-//! | [`silence`] | alerts of `telemetry-lost`, which are found by looking |
+//! | [`drone`], [`partition`] | all rules on one drone; all drones of one partition, and its time |
+//! | [`silence`], [`reminder`] | what happens without an event: a drone falls silent; an alert is told again |
 //! | [`alert`] | [`Alert`] and [`Transition`] |
 //! | [`document`], [`cloud_event`], [`snapshot`] | the forms in which they are stored, sent and kept |
 //! | [`geofence`] | the polygon of `geofence-breached` |
@@ -33,23 +33,27 @@ pub mod geofence;
 pub mod moment;
 pub mod partition;
 pub mod register;
+pub mod reminder;
 pub mod rule;
 pub mod rules;
 pub mod settings;
 pub mod silence;
 pub mod snapshot;
+mod snapshot_v1;
 pub mod window;
 
 #[cfg(test)]
 mod flood;
 #[cfg(test)]
+mod partition_time;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod scripted;
 
-pub use alert::{Alert, Cleared, Kind, Reminded, Sighting, Transition};
+pub use alert::{Alert, Cleared, ClosedBecause, Kind, Reminded, Sighting, Transition};
 pub use document::AlertDocument;
-pub use partition::PartitionAlerts;
+pub use partition::{Noticed, PartitionAlerts};
 pub use rule::{Judgement, Limit, Observation, Rule, Rules, Severity};
 pub use settings::{AlertSettings, SettingError};
 pub use snapshot::SnapshotError;

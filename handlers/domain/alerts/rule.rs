@@ -6,8 +6,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use time::Duration;
 
+use super::reminder::Reminders;
+use super::rules::{clock_skew, telemetry_lost};
 use super::settings::{AlertSettings, SettingError};
-use crate::domain::telemetry::{Flight, Operating};
+use crate::domain::telemetry::{Flight, Intake, Operating};
 
 /// How much an alert matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -30,6 +32,8 @@ pub enum Observation {
     AverageTemperature(f64),
     /// How long a drone in flight has not been heard of.
     Silence(Duration),
+    /// How far a drone's clock is behind the hub's.
+    ClockBehind(Duration),
 }
 
 /// From which side a value breaks its limit.
@@ -168,8 +172,14 @@ impl fmt::Debug for Rule {
 #[derive(Debug)]
 pub struct Rules {
     rules: Vec<Rule>,
-    /// How long after its last message an open alert is told again; `None` for never.
-    pub reminder: Option<Duration>,
+    /// Where `telemetry-lost` is among them.
+    silence: Option<usize>,
+    /// Where `clock-skew` is.
+    clock_skew: Option<usize>,
+    /// Which events are judged at all.
+    pub intake: Intake,
+    /// When open alerts are told again; `None` for never.
+    pub reminders: Option<Reminders>,
     /// How much later than newer events an event may come and still count in its window.
     pub lateness: Duration,
 }
@@ -186,16 +196,41 @@ impl Rules {
         }
         let minutes: u32 = settings.whole("ReminderMinutes", 5, 0..=1440)?;
         let lateness: u32 = settings.whole("LatenessSeconds", 60, 0..=3600)?;
+        let place = |name| rules.iter().position(|rule: &Rule| rule.name == name);
         Ok(Self {
+            intake: Intake::default(),
+            reminders: (minutes > 0).then(|| Reminders::new(Duration::minutes(minutes.into()))),
+            silence: place(telemetry_lost::NAME),
+            clock_skew: place(clock_skew::NAME),
             rules,
-            reminder: (minutes > 0).then(|| Duration::minutes(minutes.into())),
             lateness: Duration::seconds(lateness.into()),
         })
+    }
+
+    /// The same rules, for those events that are taken.
+    pub fn taking(self, intake: Intake) -> Self {
+        Self { intake, ..self }
     }
 
     /// The rules in the order of [`rules::ALL`](super::rules::ALL).
     pub fn iter(&self) -> impl Iterator<Item = &Rule> {
         self.rules.iter()
+    }
+
+    /// `telemetry-lost`, with its place and the time that a drone may be silent; `None` where it is off.
+    pub(super) fn silence(&self) -> Option<(usize, &Rule, Duration)> {
+        self.timed(self.silence)
+    }
+
+    /// `clock-skew`, with its place and the time that a clock may be behind; `None` where it is off.
+    pub(super) fn clock_skew(&self) -> Option<(usize, &Rule, Duration)> {
+        self.timed(self.clock_skew)
+    }
+
+    fn timed(&self, place: Option<usize>) -> Option<(usize, &Rule, Duration)> {
+        let place = place?;
+        let rule = self.rules.get(place)?;
+        Some((place, rule, Duration::seconds_f64(rule.limit.raise())))
     }
 
     /// The rule of that name, where it is switched on.

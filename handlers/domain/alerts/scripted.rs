@@ -18,7 +18,8 @@ use crate::domain::timestamp;
 const FLIGHT: &str = include_str!("../../../tests/fixtures/alerts/scripted_flight.jsonl");
 const MESSAGES: &str =
     include_str!("../../../tests/fixtures/alerts/scripted_flight.messages.jsonl");
-const SNAPSHOT: &[u8] = include_bytes!("../../../tests/fixtures/alerts/snapshot-v1.bin");
+const SNAPSHOT: &[u8] = include_bytes!("../../../tests/fixtures/alerts/snapshot-v2.bin");
+const SNAPSHOT_V1: &[u8] = include_bytes!("../../../tests/fixtures/alerts/snapshot-v1.bin");
 
 const FENCE: &str =
     r#"{"type":"Polygon","coordinates":[[[10,50],[11,50],[11,51],[10,51],[10,50]]]}"#;
@@ -41,6 +42,8 @@ impl Stored {
             enqueued_at: self.enqueued_at,
             first_enqueued_at: None,
             authenticated_device: None,
+            marked_as_tick: false,
+            partition_key: None,
         }
     }
 }
@@ -94,7 +97,25 @@ fn open_alerts(state: &PartitionAlerts) -> BTreeSet<(String, String)> {
     drones
         .flat_map(|drone| drone.registers.iter())
         .filter_map(|register| register.open.as_ref())
-        .map(|alert| (alert.device_id.to_string(), alert.rule.to_string()))
+        .map(|open| {
+            (
+                open.alert.device_id.to_string(),
+                open.alert.rule.to_string(),
+            )
+        })
+        .collect()
+}
+
+/// Writes what this version makes, for somebody to look through: `WRITE_FIXTURES=1 cargo test scripted`, twice.
+fn write_fixture(name: &str, bytes: &[u8]) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/alerts");
+    std::fs::write(format!("{folder}/{name}"), bytes).unwrap();
+}
+
+fn lines(messages: &[String]) -> String {
+    messages
+        .iter()
+        .map(|message| format!("{message}\n"))
         .collect()
 }
 
@@ -104,6 +125,9 @@ fn a_flight_gives_exactly_the_messages_that_it_should() {
         .iter()
         .map(Transition::message)
         .collect();
+    if std::env::var_os("WRITE_FIXTURES").is_some() {
+        write_fixture("scripted_flight.messages.jsonl", lines(&told).as_bytes());
+    }
     let expected: Vec<&str> = MESSAGES.lines().collect();
     for (told, expected) in told.iter().zip(&expected) {
         assert_eq!(told, expected);
@@ -129,14 +153,32 @@ fn a_message_is_a_cloud_event() {
     }
 }
 
+/// The first 250 events, as each version has kept them. What the version before did not know comes with the next
+/// events, so it is the rest of the flight that must be the same.
 #[test]
-fn snapshots_of_this_version_stay_readable() {
-    let mut state = PartitionAlerts::default();
+fn snapshots_of_this_version_and_the_one_before_stay_readable() {
     let events = flight();
+    let mut state = PartitionAlerts::default();
     observe(&mut state, &events[..250]);
-    let kept = PartitionAlerts::decode(SNAPSHOT, &rules()).unwrap();
+    if std::env::var_os("WRITE_FIXTURES").is_some() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/tests/fixtures/alerts/snapshot-v2.bin"
+        );
+        std::fs::write(path, state.encode(&rules()).unwrap()).unwrap();
+    }
+    let mut kept = PartitionAlerts::decode(SNAPSHOT, &rules()).unwrap();
     assert_eq!(kept, state);
     assert!(kept.outbox.len() > 3 && !open_alerts(&kept).is_empty());
+    let mut before = PartitionAlerts::decode(SNAPSHOT_V1, &rules()).unwrap();
+    assert_eq!(open_alerts(&before), open_alerts(&kept));
+    // The host takes the last batch again, as it may.
+    let rest = &events[240..];
+    assert_eq!(
+        ids(&observe(&mut before, rest)),
+        ids(&observe(&mut kept, rest))
+    );
+    assert_eq!(open_alerts(&before), open_alerts(&kept));
 }
 
 #[test]
@@ -145,6 +187,7 @@ fn a_snapshot_is_read_by_a_version_with_other_rules() {
     let mut state = PartitionAlerts::default();
     observe(&mut state, &events[..250]);
     let bytes = state.encode(&rules()).unwrap();
+    let open = open_alerts(&state);
     let off = (
         "Alerts__EngineOverheatingRaise".to_owned(),
         "off".to_owned(),
@@ -159,8 +202,27 @@ fn a_snapshot_is_read_by_a_version_with_other_rules() {
         });
         rest.map(Transition::message_id).collect::<BTreeSet<_>>()
     };
+    let off = Some(ClosedBecause::RuleOff);
+    let (closed, told): (Vec<_>, Vec<_>) = told.into_iter().partition(|told| {
+        told.alert
+            .cleared
+            .is_some_and(|cleared| cleared.reason == off)
+    });
     assert!(ids(&told).is_subset(&still(&expected)));
     assert!(!told.is_empty());
+    // What is open of rules that are off is closed, and says why.
+    let gone = |alert: &(String, String)| fewer.get(&alert.1).is_none();
+    let closed: BTreeSet<_> = closed
+        .iter()
+        .map(|told| {
+            (
+                told.alert.device_id.to_string(),
+                told.alert.rule.to_string(),
+            )
+        })
+        .collect();
+    assert_eq!(closed, open.into_iter().filter(gone).collect());
+    assert!(!closed.is_empty());
 }
 
 #[test]
@@ -168,9 +230,10 @@ fn what_is_no_snapshot_is_refused() {
     for bytes in [
         &b""[..],
         &[0],
-        &[2, 0, 0, 0],
+        &[3, 0, 0, 0],
         &SNAPSHOT[..SNAPSHOT.len() / 2],
         &[1, 255, 255],
+        &[2, 255, 255],
     ] {
         assert!(PartitionAlerts::decode(bytes, &rules()).is_err());
     }
@@ -186,9 +249,20 @@ fn poison_and_drones_that_are_long_gone_are_let_go() {
     let mut much_later = events[1].clone();
     much_later.body = "{";
     much_later.sequence_number = 10_000;
-    much_later.enqueued_at += Duration::hours(2);
-    observe(&mut state, &[much_later]);
-    assert_eq!(state, PartitionAlerts::default());
+    much_later.enqueued_at += Duration::hours(26);
+    let told = observe(&mut state, &[much_later]);
+    // Both were in flight, so their silence was said, and after a day that they are gone.
+    let lost = told
+        .iter()
+        .filter(|told| told.alert.rule == "telemetry-lost");
+    let ends: Vec<_> = lost.filter(|told| told.kind == Kind::Cleared).collect();
+    assert_eq!(ends.len(), 2);
+    for end in ends {
+        let reason = end.alert.cleared.and_then(|cleared| cleared.reason);
+        assert_eq!(reason, Some(ClosedBecause::DroneGone));
+    }
+    assert_eq!(state.drones(), 0);
+    assert_eq!(state.next_deadline(&rules()), None);
 }
 
 /// What becomes of a call.

@@ -11,16 +11,18 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::alert::{Alert, Cleared, Kind, Saved, Transition};
-use super::drone::DroneAlerts;
+use super::drone::{DroneAlerts, LastFlight};
 use super::moment::Moment;
-use super::partition::{PartitionAlerts, Told};
-use super::register::Register;
+use super::partition::{Outgoing, PartitionAlerts, Progress};
+use super::register::{Open, Register};
 use super::rule::Rules;
+use super::silence::SilenceDeadline;
+use super::snapshot_v1;
 use super::window::Windows;
-use crate::domain::identifier::DeviceId;
+use crate::domain::identifier::{DeliveryId, DeviceId};
 use crate::domain::telemetry::Position;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Bytes that a drone usually takes.
 const USUAL_DRONE: usize = 512;
@@ -38,36 +40,50 @@ pub enum SnapshotError {
 
 /// What is read.
 #[derive(Deserialize)]
-struct Snapshot<'a> {
+pub(super) struct Snapshot<'a> {
     #[serde(borrow)]
-    rules: Vec<Cow<'a, str>>,
-    drones: Vec<SavedDrone>,
-    outbox: Vec<SavedTold<'a>>,
+    pub(super) rules: Vec<Cow<'a, str>>,
+    /// The last event's number, and the watermark.
+    pub(super) progress: Option<(i64, Moment)>,
+    pub(super) drones: Vec<SavedDrone>,
+    pub(super) outbox: Vec<SavedOutgoing<'a>>,
 }
 
 #[derive(Deserialize)]
-struct SavedDrone {
-    device_id: DeviceId,
-    newest: Moment,
-    last_seen_at: Moment,
-    position: Option<(Moment, [f64; 3])>,
-    windows: Windows,
-    registers: Vec<SavedRegister>,
+pub(super) struct SavedDrone {
+    pub(super) device_id: DeviceId,
+    pub(super) windows_closed_to: Moment,
+    pub(super) last_seen_at: Moment,
+    pub(super) flight: Option<SavedFlight>,
+    pub(super) silence: Option<(Moment, DeliveryId)>,
+    pub(super) windows: Windows,
+    pub(super) registers: Vec<SavedRegister>,
+}
+
+/// When, where, and whether on its way.
+pub(super) type SavedFlight = (Moment, [f64; 3], bool);
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct SavedRegister {
+    pub(super) breached_at: Option<Moment>,
+    pub(super) clear: Option<(Moment, f64)>,
+    pub(super) open: Option<SavedOpen>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct SavedRegister {
-    breached_at: Option<Moment>,
-    clear: Option<(Moment, f64)>,
-    open: Option<Saved>,
+pub(super) struct SavedOpen {
+    pub(super) alert: Saved,
+    pub(super) since: Moment,
+    pub(super) latest: (Moment, f64),
 }
 
 /// What is written: [`Snapshot`], of things that stay where they are. It is written with every batch.
 #[derive(Serialize)]
 struct Written<'a> {
     rules: Vec<&'a str>,
+    progress: Option<(i64, Moment)>,
     drones: WrittenDrones<'a>,
-    outbox: Vec<SavedTold<'a>>,
+    outbox: Vec<SavedOutgoing<'a>>,
 }
 
 struct WrittenDrones<'a>(&'a HashMap<DeviceId, DroneAlerts>);
@@ -82,9 +98,10 @@ impl Serialize for WrittenDrones<'_> {
 #[derive(Serialize)]
 struct WrittenDrone<'a> {
     device_id: &'a DeviceId,
-    newest: Moment,
+    windows_closed_to: Moment,
     last_seen_at: Moment,
-    position: Option<(Moment, [f64; 3])>,
+    flight: Option<SavedFlight>,
+    silence: Option<(Moment, &'a DeliveryId)>,
     windows: &'a Windows,
     registers: WrittenRegisters<'a>,
 }
@@ -98,16 +115,15 @@ impl Serialize for WrittenRegisters<'_> {
 }
 
 #[derive(Serialize, Deserialize)]
-struct SavedTold<'a> {
-    sequence_number: i64,
-    enqueued_at: Moment,
-    kind: Kind,
-    at: Moment,
-    value: f64,
-    device_id: DeviceId,
+pub(super) struct SavedOutgoing<'a> {
+    pub(super) sequence_number: i64,
+    pub(super) kind: Kind,
+    pub(super) at: Moment,
+    pub(super) value: f64,
+    pub(super) device_id: DeviceId,
     #[serde(borrow)]
-    rule: Cow<'a, str>,
-    alert: Saved,
+    pub(super) rule: Cow<'a, str>,
+    pub(super) alert: Saved,
 }
 
 impl PartitionAlerts {
@@ -118,8 +134,11 @@ impl PartitionAlerts {
     pub fn encode(&self, rules: &Rules) -> Result<Vec<u8>, SnapshotError> {
         let snapshot = Written {
             rules: rules.iter().map(|rule| rule.name).collect(),
+            progress: self
+                .progress
+                .map(|progress| (progress.sequence_number, progress.watermark.into())),
             drones: WrittenDrones(&self.drones),
-            outbox: self.outbox.iter().map(SavedTold::from).collect(),
+            outbox: self.outbox.iter().map(SavedOutgoing::from).collect(),
         };
         let mut bytes = Vec::with_capacity(self.drones.len() * USUAL_DRONE);
         bytes.push(VERSION);
@@ -127,40 +146,93 @@ impl PartitionAlerts {
             .map_err(|error| SnapshotError::Damaged(error.to_string()))
     }
 
-    /// Reads what [`encode`](Self::encode) wrote, perhaps in another version with other rules.
+    /// Reads what [`encode`](Self::encode) wrote, perhaps in the version before, perhaps with other rules. What is
+    /// open of rules that are no more is closed with the next event.
     ///
     /// # Errors
     /// Where the bytes are something else.
     pub fn decode(bytes: &[u8], rules: &Rules) -> Result<Self, SnapshotError> {
-        let snapshot: Snapshot<'_> = match bytes {
-            [VERSION, rest @ ..] => postcard::from_bytes(rest)
-                .map_err(|error| SnapshotError::Damaged(error.to_string()))?,
+        let snapshot = match bytes {
+            [VERSION, rest @ ..] => postcard::from_bytes(rest),
+            [snapshot_v1::VERSION, rest @ ..] => snapshot_v1::decode(rest, rules.lateness),
             [version, ..] => return Err(SnapshotError::Version(*version)),
             [] => return Err(SnapshotError::Damaged("it is empty".to_owned())),
         };
-        // Where each rule of the snapshot stands today.
-        let places: Vec<Option<(usize, &'static str)>> = snapshot
+        snapshot
+            .map(|snapshot| snapshot.restore(rules))
+            .map_err(|error| SnapshotError::Damaged(error.to_string()))
+    }
+}
+
+impl Snapshot<'_> {
+    fn restore(self, rules: &Rules) -> PartitionAlerts {
+        // Where each rule of the snapshot stands today, and its name.
+        let places: Vec<(Option<usize>, Cow<'static, str>)> = self
             .rules
             .iter()
             .map(|name| {
                 let mut known = rules.iter().enumerate();
-                known
-                    .find(|(_, rule)| rule.name == name)
-                    .map(|(place, rule)| (place, rule.name))
+                match known.find(|(_, rule)| rule.name == name) {
+                    Some((place, rule)) => (Some(place), Cow::Borrowed(rule.name)),
+                    None => (None, Cow::Owned(name.to_string())),
+                }
             })
             .collect();
-        Ok(Self {
-            drones: snapshot
-                .drones
-                .into_iter()
-                .map(|drone| drone.restore(&places))
-                .collect(),
-            outbox: snapshot
+        let mut partition = PartitionAlerts {
+            progress: self.progress.map(|(sequence_number, watermark)| Progress {
+                sequence_number,
+                watermark: watermark.time(),
+            }),
+            outbox: self
                 .outbox
                 .into_iter()
-                .map(SavedTold::restore)
+                .map(SavedOutgoing::restore)
                 .collect(),
-        })
+            ..PartitionAlerts::default()
+        };
+        for saved in self.drones {
+            let mut drone = DroneAlerts {
+                windows_closed_to: saved.windows_closed_to.time(),
+                last_seen_at: saved.last_seen_at.time(),
+                flight: saved.flight.map(flight),
+                silence: saved
+                    .silence
+                    .map(|(at, delivery_id)| SilenceDeadline {
+                        at: at.time(),
+                        delivery_id,
+                    })
+                    .filter(|_| rules.silence().is_some()),
+                windows: saved.windows,
+                registers: Vec::new(),
+            };
+            for (register, (place, name)) in saved.registers.into_iter().zip(&places) {
+                let name = name.clone();
+                match place {
+                    Some(place) => {
+                        *drone.register(*place) = register.restore(name, &saved.device_id);
+                    }
+                    None => partition.orphans.extend(
+                        register
+                            .open
+                            .map(|open| open.alert.restore(name, &saved.device_id)),
+                    ),
+                }
+            }
+            partition.drones.insert(saved.device_id, drone);
+        }
+        partition
+    }
+}
+
+fn flight((at, [latitude, longitude, altitude], in_flight): SavedFlight) -> LastFlight {
+    LastFlight {
+        at: at.time(),
+        position: Position {
+            latitude,
+            longitude,
+            altitude,
+        },
+        in_flight,
     }
 }
 
@@ -168,54 +240,20 @@ impl<'a> From<(&'a DeviceId, &'a DroneAlerts)> for WrittenDrone<'a> {
     fn from((device_id, drone): (&'a DeviceId, &'a DroneAlerts)) -> Self {
         Self {
             device_id,
-            newest: drone.newest.into(),
+            windows_closed_to: drone.windows_closed_to.into(),
             last_seen_at: drone.last_seen_at.into(),
-            position: drone.position.map(|(at, position)| {
-                let place = [position.latitude, position.longitude, position.altitude];
-                (at.into(), place)
+            flight: drone.flight.map(|flight| {
+                let at = flight.position;
+                let place = [at.latitude, at.longitude, at.altitude];
+                (flight.at.into(), place, flight.in_flight)
             }),
+            silence: drone
+                .silence
+                .as_ref()
+                .map(|silence| (silence.at.into(), &silence.delivery_id)),
             windows: &drone.windows,
             registers: WrittenRegisters(&drone.registers),
         }
-    }
-}
-
-impl SavedDrone {
-    fn restore(self, places: &[Option<(usize, &'static str)>]) -> (DeviceId, DroneAlerts) {
-        let mut registers = Vec::new();
-        for (saved, place) in self.registers.into_iter().zip(places) {
-            let Some((place, name)) = *place else {
-                continue;
-            };
-            if registers.len() <= place {
-                registers.resize_with(place + 1, Register::default);
-            }
-            registers[place] = Register {
-                breached_at: saved.breached_at.map(Moment::time),
-                clear: saved.clear.map(|(at, value)| Cleared {
-                    at: at.time(),
-                    value,
-                }),
-                open: saved
-                    .open
-                    .map(|alert| Box::new(alert.restore(Cow::Borrowed(name), &self.device_id))),
-            };
-        }
-        let drone = DroneAlerts {
-            newest: self.newest.time(),
-            last_seen_at: self.last_seen_at.time(),
-            position: self.position.map(|(at, [latitude, longitude, altitude])| {
-                let position = Position {
-                    latitude,
-                    longitude,
-                    altitude,
-                };
-                (at.time(), position)
-            }),
-            windows: self.windows,
-            registers,
-        };
-        (self.device_id, drone)
     }
 }
 
@@ -224,22 +262,45 @@ impl From<&Register> for SavedRegister {
         Self {
             breached_at: register.breached_at.map(Moment::from),
             clear: register.clear.map(|clear| (clear.at.into(), clear.value)),
-            open: register.open.as_deref().map(Saved::from),
+            open: register.open.as_deref().map(|open| SavedOpen {
+                alert: Saved::from(&open.alert),
+                since: open.since.into(),
+                latest: (open.latest.0.into(), open.latest.1),
+            }),
         }
     }
 }
 
-impl<'a> From<&'a Told> for SavedTold<'a> {
-    fn from(told: &'a Told) -> Self {
+impl SavedRegister {
+    fn restore(self, rule: Cow<'static, str>, device_id: &DeviceId) -> Register {
+        Register {
+            breached_at: self.breached_at.map(Moment::time),
+            clear: self.clear.map(|(at, value)| Cleared {
+                at: at.time(),
+                value,
+                reason: None,
+            }),
+            open: self.open.map(|open| {
+                Box::new(Open {
+                    alert: open.alert.restore(rule, device_id),
+                    since: open.since.time(),
+                    latest: (open.latest.0.time(), open.latest.1),
+                })
+            }),
+        }
+    }
+}
+
+impl<'a> From<&'a Outgoing> for SavedOutgoing<'a> {
+    fn from(sent: &'a Outgoing) -> Self {
         let Transition {
             kind,
             at,
             value,
             alert,
-        } = &told.transition;
+        } = &sent.transition;
         Self {
-            sequence_number: told.sequence_number,
-            enqueued_at: told.enqueued_at.into(),
+            sequence_number: sent.sequence_number,
             kind: *kind,
             at: (*at).into(),
             value: *value,
@@ -250,13 +311,12 @@ impl<'a> From<&'a Told> for SavedTold<'a> {
     }
 }
 
-impl SavedTold<'_> {
-    fn restore(self) -> Told {
+impl SavedOutgoing<'_> {
+    fn restore(self) -> Outgoing {
         let rule = Cow::Owned(self.rule.into_owned());
         let alert: Alert = self.alert.restore(rule, &self.device_id);
-        Told {
+        Outgoing {
             sequence_number: self.sequence_number,
-            enqueued_at: self.enqueued_at.time(),
             transition: Transition {
                 kind: self.kind,
                 at: self.at.time(),

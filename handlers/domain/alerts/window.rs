@@ -3,8 +3,9 @@
 //!
 //! A window ends at a multiple of 180 s since 1970 and holds what came after its beginning and up to its
 //! end, the end included (Stream Analytics: "Windowing functions"). It closes when an event of the same
-//! drone is newer than its end by more than the lateness that is allowed. What comes later than that
-//! is left out: its window has spoken. Within the lateness, neither order nor repetition changes an
+//! drone is newer than its end by more than the lateness that is allowed, or when the drone has been silent for so long that
+//! none will come, see [`drone`](super::drone). What comes later than that is left out: its window has spoken. Before,
+//! neither order nor repetition changes an
 //! average: readings are kept by their time, and added as whole numbers.
 
 use serde::{Deserialize, Serialize};
@@ -96,9 +97,15 @@ impl Windows {
         })
     }
 
-    /// Whether no window is open.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    /// The end of the last window that ended at a time or before.
+    pub fn last_end(&self, time: UtcDateTime) -> Option<UtcDateTime> {
+        let ended = self.0.partition_point(|window| window.end.time() <= time);
+        self.0[..ended].last().map(|window| window.end.time())
+    }
+
+    /// The end of the window that ends first.
+    pub fn first_end(&self) -> Option<UtcDateTime> {
+        self.0.first().map(|window| window.end.time())
     }
 }
 
@@ -184,7 +191,7 @@ mod tests {
                 average: 77.0
             }]
         );
-        assert!(windows.is_empty());
+        assert!(windows.first_end().is_none());
     }
 
     #[test]

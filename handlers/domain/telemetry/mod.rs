@@ -30,9 +30,19 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use time::UtcDateTime;
 
-pub use self::parse::{FUTURE_TOLERANCE, parse};
+pub use self::parse::{EARLIEST, FUTURE_TOLERANCE, parse};
 pub use self::poison::{Poison, Reason};
 use super::identifier::{DeliveryId, DeviceId};
+
+/// What is taken, as far as that is chosen. By itself, whatever can be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Intake {
+    /// Whether an event must have been authenticated by IoT Hub. Where devices have no other way in, one without is
+    /// forged, or the routing has lost what says whose it is.
+    pub device_required: bool,
+    /// What occurred before is refused, [`EARLIEST`] where nobody chose another.
+    pub earliest: Option<UtcDateTime>,
+}
 
 /// One event, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -160,6 +170,8 @@ pub struct EventContext<'a> {
     /// The device that IoT Hub authenticated (`iothub-connection-device-id`); `None` where drones send
     /// to Event Hubs directly.
     pub authenticated_device: Option<&'a str>,
+    /// What is refused beside what is wrong in itself.
+    pub intake: Intake,
     /// When the event reached the hub, the first time where it was sent again.
     pub enqueued_at: UtcDateTime,
 }

@@ -1,6 +1,7 @@
 //! The order in which a body is checked.
 
-use time::Duration;
+use time::macros::utc_datetime;
+use time::{Duration, UtcDateTime};
 
 use super::fields;
 use super::poison::{Fault, Poison, Quoted, Reason};
@@ -13,6 +14,9 @@ use crate::domain::timestamp::Rfc3339;
 /// How far a drone's clock may run ahead of the hub's.
 pub const FUTURE_TOLERANCE: Duration = Duration::minutes(5);
 
+/// No drone of this kind flew before; a clock that says so has not been set since it was switched on.
+pub const EARLIEST: UtcDateTime = utc_datetime!(2010-01-01 0:00);
+
 const FLIGHT: &str = "drone-event-sensor;v1";
 const OPERATING: &str = "drone-state-sensor;v1";
 
@@ -20,13 +24,13 @@ const OPERATING: &str = "drone-state-sensor;v1";
 ///
 /// The checks, in this order; the first that fails gives the reason:
 /// 1. the body is a JSON object, once trailing commas are forgiven;
-/// 2. `deviceId`, and that it is the device that IoT Hub authenticated: what else a forged payload says
-///    does not matter;
+/// 2. `deviceId`, and that it is the device that IoT Hub authenticated, where there is or must be one: what else a
+///    forged payload says does not matter;
 /// 3. `sensorType`, `deliveryId`, `occurrenceUtcTime`;
 /// 4. the reading: velocity, acceleration, position (latitude, longitude, altitude), flightStatus; or
 ///    temperature, batteryStatus, batteryLevel;
-/// 5. that it did not occur more than [`FUTURE_TOLERANCE`] after it was enqueued. There is no check for
-///    the past: late events are welcome.
+/// 5. that it did not occur before drones flew, nor more than [`FUTURE_TOLERANCE`] after it was enqueued. Late events
+///    are welcome.
 ///
 /// # Errors
 /// Where any of them fails. The same body and context give the same answer for ever: trying again is of
@@ -45,6 +49,15 @@ fn check(
     device_id: &DeviceId,
     context: &EventContext<'_>,
 ) -> Result<Telemetry, Fault> {
+    if context.intake.device_required && context.authenticated_device.is_none() {
+        return Err(Fault::new(
+            Reason::DeviceNotAuthenticated,
+            format_args!(
+                "deviceId: {} was not authenticated by IoT Hub",
+                Quoted(device_id.as_str())
+            ),
+        ));
+    }
     if let Some(authenticated) = context.authenticated_device
         && authenticated != device_id.as_str()
     {
@@ -74,6 +87,18 @@ fn check(
     let delivery_id = fields::identifier("deliveryId", wire.delivery_id)?;
     let occurred_at = fields::time("occurrenceUtcTime", wire.occurrence_utc_time)?;
     let reading = read(wire)?;
+    if let Some(earliest) = context.intake.earliest
+        && occurred_at < earliest
+    {
+        return Err(Fault::new(
+            Reason::OccurredLongAgo,
+            format_args!(
+                "occurrenceUtcTime: {} is before {}",
+                Rfc3339(occurred_at),
+                Rfc3339(earliest)
+            ),
+        ));
+    }
     // Saturating, because no context may make this panic.
     if occurred_at > context.enqueued_at.saturating_add(FUTURE_TOLERANCE) {
         return Err(Fault::new(

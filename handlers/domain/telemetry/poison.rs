@@ -41,19 +41,25 @@ pub enum Reason {
     UnsupportedSensorType,
     /// The payload's device is not the one that IoT Hub authenticated.
     DeviceMismatch,
+    /// No device was authenticated for it, where every event must have one: it did not come by way of IoT Hub.
+    DeviceNotAuthenticated,
+    /// It says that it occurred when no drone flew: its clock was not set.
+    OccurredLongAgo,
     /// It occurred more than 5 minutes after it was enqueued: it would win every later merge.
     OccurredInFuture,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::MalformedJson,
         Self::MissingField,
         Self::InvalidField,
         Self::OutOfRange,
         Self::UnsupportedSensorType,
         Self::DeviceMismatch,
+        Self::DeviceNotAuthenticated,
+        Self::OccurredLongAgo,
         Self::OccurredInFuture,
     ];
 
@@ -66,6 +72,8 @@ impl Reason {
             Self::OutOfRange => "out-of-range",
             Self::UnsupportedSensorType => "unsupported-sensor-type",
             Self::DeviceMismatch => "device-mismatch",
+            Self::DeviceNotAuthenticated => "device-not-authenticated",
+            Self::OccurredLongAgo => "occurred-long-ago",
             Self::OccurredInFuture => "occurred-in-future",
         }
     }
@@ -149,6 +157,8 @@ mod tests {
                 "out-of-range",
                 "unsupported-sensor-type",
                 "device-mismatch",
+                "device-not-authenticated",
+                "occurred-long-ago",
                 "occurred-in-future",
             ]
         );

@@ -24,6 +24,10 @@ const FIELDS: [&str; 11] = [
 const CONTEXT: EventContext<'static> = EventContext {
     authenticated_device: None,
     enqueued_at: time::macros::utc_datetime!(2026-01-01 00:00:00),
+    intake: Intake {
+        device_required: false,
+        earliest: None,
+    },
 };
 
 /// An event that has the fields of both messages and is accepted as either.

@@ -14,6 +14,7 @@ fn from(device: Option<&str>) -> EventContext<'_> {
     EventContext {
         authenticated_device: device,
         enqueued_at: ENQUEUED_AT,
+        intake: Intake::default(),
     }
 }
 
@@ -223,6 +224,7 @@ fn no_clock_of_the_hub_makes_it_panic() {
         let context = EventContext {
             authenticated_device: None,
             enqueued_at,
+            intake: Intake::default(),
         };
         let _ = parse(FLIGHT.as_bytes(), &context);
     }
@@ -393,4 +395,27 @@ fn the_first_fault_in_the_documented_order_gives_the_reason() {
         body = with(&body, wrong, mended);
     }
     assert!(parse(body.as_bytes(), &from(Some("drone-1"))).is_ok());
+}
+
+/// Where devices have no other way in than IoT Hub, what none was authenticated for is not taken.
+#[test]
+fn an_event_without_a_device_is_refused_where_each_must_have_one() {
+    let body = br#"{"occurrenceUtcTime":"2018-04-17T20:25:09Z","deviceId":"drone-1","sensorType":"drone-event-sensor;v1","deliveryId":"delivery-1","velocity":"14.2","acceleration":"2.52","position":"60.6|22.1|103.2","flightStatus":"3"}"#;
+    let reason = |device_required, authenticated_device| {
+        let context = EventContext {
+            authenticated_device,
+            enqueued_at: utc_datetime!(2018-04-17 20:25:10),
+            intake: Intake {
+                device_required,
+                earliest: None,
+            },
+        };
+        parse(body, &context)
+            .map(|_| ())
+            .map_err(|poison| poison.reason)
+    };
+    assert_eq!(reason(false, None), Ok(()));
+    assert_eq!(reason(true, Some("drone-1")), Ok(()));
+    assert_eq!(reason(true, None), Err(Reason::DeviceNotAuthenticated));
+    assert_eq!(reason(true, Some("drone-2")), Err(Reason::DeviceMismatch));
 }

@@ -1,11 +1,7 @@
-//! AdvanceWatermarks: a timer that sends a tick into each partition that is quiet and still waits for a deadline, so that RaiseAlerts
-//! tells of drones that have fallen silent. What is sent, and to whom, is [`Watermarks`]' business.
+//! AdvanceWatermarks: a timer that lets the time of quiet partitions go on, so that a drone that falls silent is missed
+//! where no other flies. See [`Watermarks`](crate::services::watermarks::Watermarks).
 //!
-//! A call that dies is not made again; whatever it left undone is as due at the next.
-//!
-//! [`Watermarks`]: crate::services::watermarks::Watermarks
-
-use std::time::Duration;
+//! A timer's call is not made again when it dies. What one leaves undone the next one does.
 
 use axum::extract::State;
 use azure_functions_sdk::{CallError, FunctionDefinition, Outputs, TimerInfo};
@@ -19,29 +15,23 @@ pub const FUNCTION: FunctionDefinition = FunctionDefinition::new(
     "AdvanceWatermarks",
     "timerTrigger",
     include_str!("function.json"),
-)
-// A list and a round of ticks for each eight partitions, each of at most ten seconds.
-.with_deadline(Duration::from_secs(120));
+);
 
 /// Looks once.
 ///
 /// # Errors
-/// Where the snapshots could not be listed, or no tick could be sent.
+/// Where the snapshots cannot be listed, or no tick could be sent; the next call does it.
 pub async fn handle(State(state): State<AppState>, timer: TimerInfo) -> Result<Outputs, CallError> {
     let advanced = state.watermarks.advance(UtcDateTime::now()).await?;
-    // A line of every look would be most of what an idle app logs.
-    if advanced.waiting == 0 {
-        debug!(
-            timer.is_past_due = timer.is_past_due,
-            "no partition waits for a deadline"
-        );
-    } else {
+    if advanced.waiting > 0 {
         info!(
             timer.is_past_due = timer.is_past_due,
             partitions.waiting = advanced.waiting,
             partitions.ticked = advanced.ticked,
-            "partitions that wait for a deadline were ticked"
+            "quiet partitions were told the time"
         );
+    } else {
+        debug!("no partition waits");
     }
     Ok(Outputs::new())
 }

@@ -10,7 +10,7 @@ use axum::extract::State;
 use azure_functions_sdk::{CallError, Event, EventHubBatch, FunctionDefinition, Outputs};
 use tracing::info;
 
-use super::{AppState, Taken, pieces};
+use super::{AppState, BatchSummary, pieces};
 use crate::capture::{self, CapturedEvent};
 use crate::stores::BlobStore;
 
@@ -29,11 +29,11 @@ pub async fn handle(
     State(state): State<AppState>,
     batch: EventHubBatch,
 ) -> Result<Outputs, CallError> {
-    let (taken, archived) = archive(&*state.archive, batch).await?;
-    if taken.events > 0 {
+    let (summary, archived) = archive(&*state.archive, batch).await?;
+    if summary.events > 0 {
         info!(
-            batch.events = taken.events,
-            batch.lag_ms = taken.lag_ms(),
+            batch.events = summary.events,
+            batch.lag_ms = summary.lag_ms(),
             archive.files = archived.files,
             archive.bytes = archived.bytes,
             "batch archived"
@@ -53,7 +53,7 @@ struct Archived {
 async fn archive(
     store: &dyn BlobStore,
     batch: EventHubBatch,
-) -> Result<(Taken, Archived), CallError> {
+) -> Result<(BatchSummary, Archived), CallError> {
     let mut archived = Archived::default();
     let mut last = None;
     for range in pieces(&batch.events) {
@@ -62,11 +62,11 @@ async fn archive(
         }
         last = file(&batch, range)?;
     }
-    let taken = Taken::from(batch);
+    let summary = BatchSummary::from(batch);
     if let Some((name, file)) = last {
         put(store, name, file, &mut archived).await?;
     }
-    Ok((taken, archived))
+    Ok((summary, archived))
 }
 
 async fn put(
@@ -131,8 +131,8 @@ mod tests {
         ] {
             let store = MemoryBlobs::default();
             let bodies = (0_u8..5).map(|n| Bytes::from(vec![n; size]));
-            let (taken, archived) = archive(&store, batch(bodies)).await.unwrap();
-            assert_eq!((taken.events, archived.files), (5, expected.len()));
+            let (summary, archived) = archive(&store, batch(bodies)).await.unwrap();
+            assert_eq!((summary.events, archived.files), (5, expected.len()));
             let blobs = store.snapshot();
             let names = expected.iter().map(|(first, last)| {
                 format!("telemetry/3/2024/05/01/12/{first:020}-{last:020}.avro")
@@ -153,8 +153,8 @@ mod tests {
     #[tokio::test]
     async fn of_no_events_there_is_no_file() {
         let store = MemoryBlobs::default();
-        let (taken, archived) = archive(&store, batch([])).await.unwrap();
-        assert_eq!((taken.events, archived.files), (0, 0));
+        let (summary, archived) = archive(&store, batch([])).await.unwrap();
+        assert_eq!((summary.events, archived.files), (0, 0));
         assert!(store.snapshot().is_empty());
     }
 }

@@ -6,9 +6,9 @@
 
 use axum::extract::State;
 use azure_functions_sdk::{CallError, EventHubBatch, FunctionDefinition, Outputs};
-use tracing::info;
+use tracing::{info, warn};
 
-use super::{AppState, Taken, received};
+use super::{AppState, BatchSummary, received};
 use crate::domain::alerts::{Kind, Transition};
 
 const ALERTS: &str = "alerts";
@@ -29,20 +29,30 @@ pub async fn handle(
     State(state): State<AppState>,
     batch: EventHubBatch,
 ) -> Result<Outputs, CallError> {
-    let noted = state
-        .episodes
+    let observed = state
+        .alerting
         .take(
             &batch.partition.event_hub_name,
             &batch.partition.partition_id,
             batch.events.iter().map(received),
         )
         .await?;
-    let taken = Taken::from(batch);
-    let told = noted.record().await?;
+    let noticed = observed.noticed();
+    if noticed.wrong_partition_key > 0 {
+        warn!(
+            batch.events.wrong_partition_key = noticed.wrong_partition_key,
+            partition.id = batch.partition.partition_id,
+            "events are not sorted by device: a drone's alerts may come late, twice or not at all; \
+             send with the device id as partition key"
+        );
+    }
+    let summary = BatchSummary::from(batch);
+    let told = observed.record().await?;
     let count = |kind| told.iter().filter(|told| told.kind == kind).count();
     info!(
-        batch.events = taken.events,
-        batch.lag_ms = taken.lag_ms(),
+        batch.events = summary.events,
+        batch.lag_ms = summary.lag_ms(),
+        batch.events.clock_behind = noticed.clock_behind,
         alerts.raised = count(Kind::Raised),
         alerts.reminded = count(Kind::Reminded),
         alerts.cleared = count(Kind::Cleared),

@@ -12,12 +12,10 @@ use azure_functions_sdk::{CallError, EventHubBatch, FunctionDefinition, Outputs}
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
-use time::UtcDateTime;
 use tracing::{info, warn};
 
-use super::{AppState, Taken, pieces, received};
-use crate::domain::{DeadLetter, DeviceId, DroneState, Reason, fold};
-use crate::services::latest_state::Applied;
+use super::{AppState, BatchSummary, pieces, received};
+use crate::domain::{DeadLetter, DeviceId, DroneState, Intake, Reason, fold};
 use crate::stores::{BlobStore, StoreError};
 
 const DEAD_LETTERS: &str = "deadLetters";
@@ -49,16 +47,15 @@ pub async fn handle(
         drones,
         mut dead_letters,
         mut messages,
-    } = fold_pieces(bodies, &batch).await?;
-    let is_repetition = batch.retry.is_some_and(|retry| retry.retry_count > 0);
-    let taken = Taken::from(batch);
-    let applied = apply(&state, &taken, drones, is_repetition).await?;
+    } = fold_pieces(bodies, state.intake, &batch).await?;
+    let summary = BatchSummary::from(batch);
+    let applied = state.drones.apply(drones.into_values()).await?;
     let rest = &mut dead_letters[messages.len()..];
     messages.extend(dead_letter_messages(bodies, &hub, rest).await?);
     warn_of(&dead_letters);
     info!(
-        batch.events = taken.events,
-        batch.lag_ms = taken.lag_ms(),
+        batch.events = summary.events,
+        batch.lag_ms = summary.lag_ms(),
         batch.dead_letters = dead_letters.len(),
         drones.written = applied.written,
         drones.unchanged = applied.unchanged,
@@ -78,7 +75,11 @@ struct Folded {
 
 /// Dead letters hold copies of their bodies, so those of one piece are put away before the next is looked at. Of a
 /// batch of usual size none are: the store is asked when the batch has been let go.
-async fn fold_pieces(bodies: &dyn BlobStore, batch: &EventHubBatch) -> Result<Folded, StoreError> {
+async fn fold_pieces(
+    bodies: &dyn BlobStore,
+    intake: Intake,
+    batch: &EventHubBatch,
+) -> Result<Folded, StoreError> {
     let partition = &batch.partition;
     let mut folded = Folded::default();
     for piece in pieces(&batch.events) {
@@ -87,7 +88,7 @@ async fn fold_pieces(bodies: &dyn BlobStore, batch: &EventHubBatch) -> Result<Fo
         folded.messages.extend(messages);
 
         let events = batch.events.get(piece).unwrap_or_default();
-        let changes = fold(&partition.partition_id, events.iter().map(received));
+        let changes = fold(intake, &partition.partition_id, events.iter().map(received));
         folded.dead_letters.extend(changes.dead_letters);
         if folded.drones.is_empty() {
             folded.drones = changes.drones;
@@ -101,29 +102,6 @@ async fn fold_pieces(bodies: &dyn BlobStore, batch: &EventHubBatch) -> Result<Fo
         }
     }
     Ok(folded)
-}
-
-/// Says of itself how far it is where it is behind: what is not applied yet looks like silence.
-async fn apply(
-    state: &AppState,
-    batch: &Taken,
-    drones: HashMap<DeviceId, DroneState>,
-    is_repetition: bool,
-) -> Result<Applied, StoreError> {
-    let Some(events) = batch.span() else {
-        return Ok(Applied::default());
-    };
-    if !is_repetition {
-        state.backlog.begun(&events, UtcDateTime::now()).await;
-    }
-    let applied = state.drones.apply(drones.into_values()).await;
-    match &applied {
-        Ok(_) => state.backlog.applied(&events, UtcDateTime::now()).await,
-        Err(error) if error.transient => state.backlog.failed(&events, UtcDateTime::now()).await,
-        // Somebody has to act first, and that may take days.
-        Err(_) => {}
-    }
-    applied
 }
 
 /// One line for each reason, not for each event: a device gone wrong must not fill the log, and the
@@ -189,6 +167,8 @@ mod tests {
 
     use super::super::PIECE;
     use super::super::batches::batch;
+    use time::UtcDateTime;
+
     use super::*;
     use crate::domain::MAX_MESSAGE_TEXT;
     use crate::stores::memory::MemoryBlobs;
@@ -289,11 +269,13 @@ mod tests {
         };
         let bad = || Bytes::from(vec![b'x'; LARGE]);
         let batch = batch([flight(7), bad(), flight(9), bad(), bad(), flight(8), bad()]);
-        let whole = fold("3", batch.events.iter().map(received));
+        let whole = fold(Intake::default(), "3", batch.events.iter().map(received));
         assert_eq!((whole.drones.len(), whole.dead_letters.len()), (1, 4));
 
         let store = SlowBlobs::default();
-        let mut folded = fold_pieces(&store, &batch).await.unwrap();
+        let mut folded = fold_pieces(&store, Intake::default(), &batch)
+            .await
+            .unwrap();
         assert_eq!(folded.drones, whole.drones);
         let held = folded.dead_letters.iter().map(|letter| letter.body.len());
         assert!(

@@ -35,12 +35,12 @@ impl CosmosAlerts {
     }
 
     /// Returns whether it was written: not where there is one already.
-    async fn create(&self, alert: &Alert) -> Result<bool, StoreError> {
+    async fn create(&self, partition: &str, alert: &Alert) -> Result<bool, StoreError> {
         let written = self
             .container
             .client()
             .await?
-            .create_item(key(alert), &alert.id, AlertDocument::from(alert), None)
+            .create_item(key(alert), &alert.id, document(partition, alert), None)
             .await;
         match written {
             Ok(_) => Ok(true),
@@ -50,13 +50,15 @@ impl CosmosAlerts {
     }
 
     /// Returns whether the store has the alert as it is, or further on.
-    async fn replace(&self, alert: &Alert) -> Result<bool, StoreError> {
+    async fn replace(&self, partition: &str, alert: &Alert) -> Result<bool, StoreError> {
         const READ: &str = "read alert from Cosmos DB";
         let container = self.container.client().await?;
         let found = match container.read_item(key(alert), &alert.id, None).await {
             Ok(found) => found,
             // Expired: it is written anew.
-            Err(error) if error.status().is_not_found() => return self.create(alert).await,
+            Err(error) if error.status().is_not_found() => {
+                return self.create(partition, alert).await;
+            }
             Err(error) => return Err(store_error(READ, &error)),
         };
         let etag = version(found.headers().etag(), READ)?;
@@ -71,9 +73,13 @@ impl CosmosAlerts {
         }
         let unchanged = Precondition::if_match(Etag::from(etag.0.into_string()));
         let options = ItemWriteOptions::default().with_precondition(unchanged);
-        let document = AlertDocument::from(alert);
         let written = container
-            .replace_item(key(alert), &alert.id, document, Some(options))
+            .replace_item(
+                key(alert),
+                &alert.id,
+                document(partition, alert),
+                Some(options),
+            )
             .await;
         match written {
             Ok(_) => Ok(true),
@@ -86,13 +92,13 @@ impl CosmosAlerts {
 
 #[async_trait]
 impl AlertStore for CosmosAlerts {
-    async fn record(&self, alert: &Alert) -> Result<(), StoreError> {
+    async fn record(&self, partition: &str, alert: &Alert) -> Result<(), StoreError> {
         // Most are new, and cost one write.
-        if alert.is_open() && alert.reminded.is_none() && self.create(alert).await? {
+        if alert.is_open() && alert.reminded.is_none() && self.create(partition, alert).await? {
             return Ok(());
         }
         for _ in 0..STALE_ROUNDS {
-            if self.replace(alert).await? {
+            if self.replace(partition, alert).await? {
                 return Ok(());
             }
         }
@@ -101,6 +107,28 @@ impl AlertStore for CosmosAlerts {
             message: format!("somebody else wrote it first, {STALE_ROUNDS} times in a row"),
             transient: true,
         })
+    }
+
+    async fn open_of(&self, partition: &str) -> Result<Vec<Alert>, StoreError> {
+        let failed = |error| store_error("list open alerts from Cosmos DB", &error);
+        let query =
+            Query::from("SELECT * FROM c WHERE c.active = true AND c.partition = @partition")
+                .with_parameter("@partition", partition)
+                .map_err(failed)?;
+        let items: Vec<Box<RawValue>> = self
+            .container
+            .client()
+            .await?
+            .query_items::<Box<RawValue>>(query, FeedScope::full_container(), None)
+            .await
+            .map_err(failed)?
+            .try_collect()
+            .await
+            .map_err(failed)?;
+        let readable = items.iter().filter_map(|item| readable(item));
+        Ok(readable
+            .map(|document: AlertDocument| Alert::from(document))
+            .collect())
     }
 
     async fn list(&self, filter: &AlertFilter, limit: u16) -> Result<Read<Vec<Alert>>, StoreError> {
@@ -140,6 +168,10 @@ impl AlertStore for CosmosAlerts {
             request_charge,
         })
     }
+}
+
+fn document(partition: &str, alert: &Alert) -> AlertDocument {
+    AlertDocument::from(alert).of(partition)
 }
 
 fn key(alert: &Alert) -> String {

@@ -5,12 +5,10 @@
 //! | [`drones`] | `drones` | the [`DroneStore`](super::DroneStore) |
 //! | [`fleet`] | `drones` | the [`FleetReader`](super::fleet::FleetReader) |
 //! | [`alerts`] | `alerts` | the [`AlertStore`](super::AlertStore) |
-//! | [`silence`] | `drones`, `alerts` | what [`SilenceWatch`](super::silence::SilenceWatch) needs |
 
 pub mod alerts;
 pub mod drones;
 pub mod fleet;
-pub mod silence;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

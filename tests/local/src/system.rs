@@ -171,14 +171,15 @@ impl System {
 
         let mut settings: BTreeMap<String, String> = [
             ("FUNCTIONS_WORKER_RUNTIME", "custom"),
-            // For the handler; this host reads the hub in process.
-            ("TelemetryHub", &format!("Endpoint=http://{hub_address}")),
+            (
+                "TelemetryHub",
+                &format!("Endpoint=http://{hub_address};UseDevelopmentEmulator=true"),
+            ),
             ("TelemetryHubName", HUB),
             ("CosmosDb", &cosmos.connection_string()),
             ("CosmosDbDatabase", DATABASE),
             ("FleetStorage", storage.connection_string()),
             ("AdvanceWatermarksSchedule", "*/30 * * * * *"),
-            ("SilentDronesSchedule", "*/30 * * * * *"),
             // There is no instance metadata service here to wait for.
             ("COSMOS_DISABLE_IMDS", "1"),
         ]
@@ -223,6 +224,33 @@ impl System {
         self.host.end().await;
         self.host = Host::start(self.host_options.clone()).await?;
         Ok(())
+    }
+
+    /// The app settings.
+    pub fn settings(&self) -> &BTreeMap<String, String> {
+        &self.host_options.settings
+    }
+
+    /// [Replaces](Self::replace_host) the host by one in which a function is switched off.
+    ///
+    /// # Errors
+    /// Where the new one does not start; there is no host then.
+    pub async fn switch_off(&mut self, function: &str) -> Result<(), HostError> {
+        let setting = format!("AzureWebJobs.{function}.Disabled");
+        self.host_options
+            .settings
+            .insert(setting, "true".to_owned());
+        self.replace_host().await
+    }
+
+    /// [Replaces](Self::replace_host) the host by one in which a function is switched on again.
+    ///
+    /// # Errors
+    /// Where the new one does not start; there is no host then.
+    pub async fn switch_on(&mut self, function: &str) -> Result<(), HostError> {
+        let setting = format!("AzureWebJobs.{function}.Disabled");
+        self.host_options.settings.remove(&setting);
+        self.replace_host().await
     }
 
     /// Another host with a handler of its own, which reads the same partitions for the same consumer groups:

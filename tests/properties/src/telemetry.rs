@@ -4,8 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use drone_delivery::domain::telemetry::{FUTURE_TOLERANCE, poison, ranges};
 use drone_delivery::domain::{
-    Changes, DeviceId, DroneDocument, DroneState, EventContext, MAX_MESSAGE_TEXT, Poison, Reading,
-    Reason, ReceivedEvent, Telemetry, fold, parse,
+    Changes, DeviceId, DroneDocument, DroneState, EventContext, Intake, MAX_MESSAGE_TEXT, Poison,
+    Reading, Reason, ReceivedEvent, Telemetry, fold, parse,
 };
 use serde::de::IgnoredAny;
 use time::UtcDateTime;
@@ -46,6 +46,7 @@ fn parse_from(body: &[u8], authenticated_device: Option<&str>) -> Result<Telemet
     let context = EventContext {
         authenticated_device,
         enqueued_at: ENQUEUED_AT,
+        intake: Intake::default(),
     };
     parse(body, &context)
 }
@@ -193,11 +194,13 @@ fn check_end(body: &[u8], read: &Result<Telemetry, Poison>) {
         enqueued_at: ENQUEUED_AT,
         first_enqueued_at: None,
         authenticated_device: None,
+        marked_as_tick: false,
+        partition_key: None,
     };
     let Changes {
         drones,
         dead_letters,
-    } = fold("7", [event]);
+    } = fold(Intake::default(), "7", [event]);
     match read {
         Ok(telemetry) => {
             assert!(dead_letters.is_empty());

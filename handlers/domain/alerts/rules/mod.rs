@@ -3,6 +3,7 @@
 pub mod altitude_exceeded;
 pub mod battery_critical;
 pub mod battery_low;
+pub mod clock_skew;
 pub mod engine_critical;
 pub mod engine_overheating;
 pub mod geofence_breached;
@@ -16,7 +17,7 @@ use super::settings::{AlertSettings, SettingError};
 pub type Make = fn(&AlertSettings) -> Result<Option<Rule>, SettingError>;
 
 /// Every rule there is.
-pub const ALL: [Make; 8] = [
+pub const ALL: [Make; 9] = [
     engine_overheating::rule,
     engine_critical::rule,
     battery_low::rule,
@@ -25,6 +26,7 @@ pub const ALL: [Make; 8] = [
     altitude_exceeded::rule,
     geofence_breached::rule,
     telemetry_lost::rule,
+    clock_skew::rule,
 ];
 
 #[cfg(test)]
@@ -89,6 +91,7 @@ mod tests {
                 ("altitude-exceeded", Warning),
                 ("geofence-breached", Critical),
                 ("telemetry-lost", Critical),
+                ("clock-skew", Warning),
             ]
         );
     }
@@ -98,6 +101,7 @@ mod tests {
         use Judgement::{Between, Breach, Clear};
         let average = Observation::AverageTemperature;
         let silence = |seconds| Observation::Silence(Duration::seconds(seconds));
+        let behind = |minutes| Observation::ClockBehind(Duration::minutes(minutes));
         let accelerating = |value| flight(|flight| flight.acceleration = value);
         let high = |value| flight(|flight| flight.position.altitude = value);
         let west = |value| flight(|flight| flight.position.longitude = value);
@@ -126,6 +130,9 @@ mod tests {
             ("geofence-breached", west(10.001), Clear),
             ("telemetry-lost", silence(120), Breach),
             ("telemetry-lost", silence(119), Clear),
+            ("clock-skew", behind(60), Breach),
+            ("clock-skew", behind(30), Between),
+            ("clock-skew", behind(29), Clear),
         ] {
             let rules = rules();
             let rule = rules.get(name).unwrap();
@@ -159,12 +166,16 @@ mod tests {
             looks(&Observation::Silence(Duration::HOUR)),
             ["telemetry-lost"]
         );
+        assert_eq!(
+            looks(&Observation::ClockBehind(Duration::WEEK)),
+            ["clock-skew"]
+        );
     }
 
     #[test]
     fn there_is_no_fence_unless_somebody_draws_one() {
         let rules = Rules::new(&AlertSettings::default()).unwrap();
         assert!(rules.get("geofence-breached").is_none());
-        assert_eq!(rules.iter().count(), 7);
+        assert_eq!(rules.iter().count(), 8);
     }
 }

@@ -1,5 +1,5 @@
-//! `telemetry-lost`: a drone in flight that has not been heard of for a while. Found by a timer, since
-//! silence is no event; cleared as soon as the drone is heard of again.
+//! `telemetry-lost`: a drone in flight that has not been heard of for a while. See
+//! [`silence`](crate::domain::alerts::silence).
 
 use crate::domain::alerts::rule::{Limit, Observation, Rule, Severity};
 use crate::domain::alerts::settings::{AlertSettings, SettingError};

@@ -1,20 +1,20 @@
 //! What has to be true at the end, computed from what was sent.
 //!
-//! States and dead letters follow from how the events were made. For alerts the rules themselves are asked,
-//! event by event in the hub's order, without host, batch, crash or retry: that they are right is shown
+//! States and dead letters follow from how the events were made. For alerts the rules themselves are asked, over the
+//! hub's whole log with its ticks, without host, batch, crash or retry: that they are right is shown
 //! elsewhere; here it counts that nothing that they say is lost, and nothing invented.
 
 use std::collections::{BTreeMap, HashMap};
 
-use bytes::Bytes;
-use drone_delivery::domain::ReceivedEvent;
 use drone_delivery::domain::alerts::{AlertDocument, PartitionAlerts, Rules};
+use drone_delivery::domain::{ReceivedEvent, WATERMARK_TICK};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use time::UtcDateTime;
 
 use super::traffic::{Fate, Reading, Sent};
-use crate::hub::Position;
+use crate::hub::{Hub, Position};
+use crate::system::HUB;
 
 /// Events that the rules are shown at once; they look through all drones for each lot.
 const LOT: usize = 1_000;
@@ -53,9 +53,9 @@ pub(super) struct ExpectedDrone {
 
 #[derive(Default)]
 struct Partition {
-    bodies: Vec<Fingerprint>,
-    alerts: PartitionAlerts,
-    unseen: Vec<(Bytes, String, Position)>,
+    /// By sequence number: what was sent, and ticks.
+    bodies: BTreeMap<i64, Fingerprint>,
+    ticks: u64,
 }
 
 impl Expected {
@@ -72,7 +72,7 @@ impl Expected {
     }
 
     /// Takes an event that the hub has taken at `position`. Nothing else may send to the hub.
-    pub(super) fn note(&mut self, sent: Sent, position: Position) {
+    pub(super) fn note(&mut self, sent: Sent, position: &Position) {
         self.sent += 1;
         let body = fingerprint(&sent.body);
         let number = usize::from(position.partition);
@@ -83,12 +83,8 @@ impl Expected {
             }
             Fate::Applied(reading) => self.apply(&sent.device, reading, position.enqueued_at),
         }
-        let partition = &mut self.partitions[number];
-        partition.bodies.push(body);
-        partition.unseen.push((sent.body, sent.device, position));
-        if partition.unseen.len() >= LOT {
-            self.ask_the_rules(number);
-        }
+        let bodies = &mut self.partitions[number].bodies;
+        bodies.insert(position.sequence_number, body);
     }
 
     fn apply(&mut self, device: &str, reading: Reading, enqueued_at: UtcDateTime) {
@@ -114,40 +110,69 @@ impl Expected {
         }
     }
 
-    fn ask_the_rules(&mut self, partition: usize) {
-        let Partition { alerts, unseen, .. } = &mut self.partitions[partition];
-        let events = unseen.iter().map(|(body, device, position)| ReceivedEvent {
-            body,
-            sequence_number: position.sequence_number,
-            offset: &position.offset,
-            enqueued_at: position.enqueued_at,
-            first_enqueued_at: None,
-            authenticated_device: Some(device.into()),
-        });
-        for transition in alerts.observe(&self.rules, events) {
-            self.messages
-                .insert(transition.message_id(), transition.message());
-            let document = serde_json::to_value(AlertDocument::from(&transition.alert));
-            self.alerts
-                .insert(transition.alert.id, document.unwrap_or_default());
+    /// Nothing comes any more, and everything is still in the hub's log.
+    pub(super) fn finish(&mut self, hub: &Hub) {
+        for number in 0..hub.partitions() {
+            self.ask_the_rules(hub, number);
         }
-        unseen.clear();
     }
 
-    /// Nothing comes any more.
-    pub(super) fn finish(&mut self) {
-        for partition in 0..self.partitions.len() {
-            self.ask_the_rules(partition);
+    fn ask_the_rules(&mut self, hub: &Hub, number: u16) {
+        let name = format!("{HUB}/{number}");
+        let log = hub.events(number, 0);
+        let mut alerts = PartitionAlerts::default();
+        for lot in log.chunks(LOT) {
+            let offsets: Vec<String> = lot.iter().map(|event| event.offset.to_string()).collect();
+            let events = lot
+                .iter()
+                .zip(&offsets)
+                .map(|(event, offset)| ReceivedEvent {
+                    body: &event.body,
+                    sequence_number: event.sequence_number,
+                    offset,
+                    enqueued_at: event.enqueued_at,
+                    first_enqueued_at: None,
+                    authenticated_device: event
+                        .system_properties
+                        .get("iothub-connection-device-id")
+                        .and_then(Value::as_str)
+                        .map(Into::into),
+                    partition_key: event.partition_key.as_deref(),
+                    marked_as_tick: event.properties.contains_key(WATERMARK_TICK),
+                });
+            let partition = &mut self.partitions[usize::from(number)];
+            for tick in events.clone().filter(ReceivedEvent::is_tick) {
+                partition.ticks += 1;
+                partition
+                    .bodies
+                    .insert(tick.sequence_number, fingerprint(tick.body));
+            }
+            for transition in alerts.observe(&self.rules, events) {
+                self.messages
+                    .insert(transition.message_id(), transition.message());
+                let document = AlertDocument::from(&transition.alert).of(&name);
+                self.alerts.insert(
+                    transition.alert.id,
+                    serde_json::to_value(document).unwrap_or_default(),
+                );
+            }
         }
+    }
+
+    /// How many ticks are in the log.
+    pub(super) fn ticks(&self) -> u64 {
+        self.partitions
+            .iter()
+            .map(|partition| partition.ticks)
+            .sum()
     }
 
     /// Every event: its partition and sequence number.
     pub(super) fn positions(&self) -> impl Iterator<Item = (usize, i64)> {
         let partitions = self.partitions.iter().enumerate();
         partitions.flat_map(|(number, partition)| {
-            (0..)
-                .zip(&partition.bodies)
-                .map(move |(at, _)| (number, at))
+            let numbers = partition.bodies.keys();
+            numbers.map(move |at| (number, *at))
         })
     }
 
@@ -155,7 +180,7 @@ impl Expected {
     pub(super) fn body(&self, partition: &str, sequence_number: i64) -> Option<&Fingerprint> {
         let partition: usize = partition.parse().ok()?;
         let bodies = &self.partitions.get(partition)?.bodies;
-        bodies.get(usize::try_from(sequence_number).ok()?)
+        bodies.get(&sequence_number)
     }
 }
 

@@ -424,7 +424,7 @@ mod tests {
 
     use std::collections::{BTreeMap, HashMap};
 
-    use drone_delivery::domain::{EventContext, parse};
+    use drone_delivery::domain::{EventContext, Intake, parse};
 
     use super::*;
 
@@ -440,6 +440,7 @@ mod tests {
                 &EventContext {
                     authenticated_device: Some(&sent.device),
                     enqueued_at: now,
+                    intake: Intake::default(),
                 },
             );
             let text = String::from_utf8_lossy(&sent.body[..sent.body.len().min(500)]).into_owned();

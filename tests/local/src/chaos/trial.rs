@@ -20,6 +20,7 @@ use super::verdict::Verdict;
 use crate::azurite::{FaultyStorage, StorageError, StorageService};
 use crate::fault::FaultPlan;
 use crate::host::{Host, HostError};
+use crate::hub::Retention;
 use crate::system::{DRONES, System};
 
 /// A consumer group may be this many events behind, and no more than an eighth of all, before the traffic
@@ -76,8 +77,8 @@ pub enum TrialError {
     Used,
 }
 
-/// Runs a trial on a system that nobody else uses and that reaches its storage through `storage`. DetectSilentDrones
-/// must be switched off: what it finds depends on the moment.
+/// Runs a trial on a system that nobody else uses and that reaches its storage through `storage`. Ticks come while
+/// events do, as drones fall silent.
 ///
 /// `progress` is told now and then how many events were sent, how many the slowest function is behind, and
 /// what is going on.
@@ -100,7 +101,7 @@ pub async fn run(
             }
         }))
         .map_err(|_| TrialError::Used)?;
-    let rules = Rules::new(&AlertSettings::default())?;
+    let rules = Rules::new(&AlertSettings::from_all(system.settings().clone()))?;
     let collector = Collector::start(system.storage.clone());
     let began = Instant::now();
     let mut trial = Trial {
@@ -118,9 +119,13 @@ pub async fn run(
         },
         progress,
     };
+    trial.system.hub.set_retention(Retention::Everything);
     trial.disturb_and_send(options, began).await?;
     trial.calm_down().await?;
     trial.say("settling");
+    // With it, the ticks end: the time of the log stands still, and what it comes to can be counted.
+    trial.count_calls_of_host();
+    trial.system.switch_off("AdvanceWatermarks").await?;
     let unsettled = trial.system.host.settled(SETTLE).await.err();
     trial.count_calls_of_host();
 
@@ -132,7 +137,7 @@ pub async fn run(
         calls,
         ..
     } = trial;
-    expected.finish();
+    expected.finish(&system.hub);
     let took = began.elapsed();
     let mut verdict = Verdict::of(system, &expected, collector.finish().await?).await?;
     for sentence in watch.went_back() {
@@ -291,7 +296,7 @@ impl<P: FnMut(u64, u64, &str)> Trial<'_, P> {
             for _ in 0..slice {
                 let sent = self.traffic.next(UtcDateTime::now());
                 let position = self.system.hub.append(sent.event());
-                self.expected.note(sent, position);
+                self.expected.note(sent, &position);
             }
             left -= slice;
             self.end_what_is_over().await;

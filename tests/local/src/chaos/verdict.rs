@@ -147,7 +147,9 @@ impl Verdict {
             }
         }
         self.archived = archived.len() as u64;
-        let missing = expected.sent.saturating_sub(self.archived);
+        let missing = (expected.sent + expected.ticks()).saturating_sub(self.archived);
+        // Which are no telemetry.
+        self.archived = self.archived.saturating_sub(expected.ticks());
         self.lost += missing;
         for (partition, number) in expected.positions().take_while(|_| missing > 0) {
             if !archived.contains_key(&(partition.to_string(), number)) {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use azure_storage_blob::BlobContainerClient;
 use drone_delivery::capture::ArchivedEvent;
-use drone_delivery::domain::{EventContext, parse};
+use drone_delivery::domain::{EventContext, Intake, parse};
 use drone_delivery::stores::blob::BlobService;
 use time::UtcDateTime;
 
@@ -185,6 +185,7 @@ impl Replay<'_> {
         let context = EventContext {
             authenticated_device: event.authenticated_device.as_deref(),
             enqueued_at: taken_at,
+            intake: Intake::default(),
         };
         let telemetry = match parse(&event.body, &context) {
             Ok(telemetry) => telemetry,

@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use drone_delivery::domain::timestamp::{parse_rfc3339, rfc3339};
-use drone_delivery::domain::{DeviceId, EventContext, Reason, parse};
+use drone_delivery::domain::{DeviceId, EventContext, Intake, Reason, parse};
 use serde::Deserialize;
 use time::UtcDateTime;
 
@@ -87,6 +87,7 @@ impl Letter {
         let context = EventContext {
             authenticated_device: self.authenticated_device.as_deref(),
             enqueued_at: self.taken_at(),
+            intake: Intake::default(),
         };
         let telemetry = parse(body, &context).map_err(|poison| match poison.reason {
             Reason::DeviceMismatch => Why::AnotherDevice,
@@ -119,8 +120,10 @@ mod tests {
             enqueued_at: utc_datetime!(2024-05-02 12:00:00.5),
             first_enqueued_at: Some(utc_datetime!(2024-05-01 12:00:00.123)),
             authenticated_device: authenticated.map(Into::into),
+            marked_as_tick: false,
+            partition_key: None,
         };
-        let letters = fold("7", [event]).dead_letters;
+        let letters = fold(Intake::default(), "7", [event]).dead_letters;
         let text = letters[0].message().unwrap();
         Letter::read(&STANDARD.encode(text)).unwrap()
     }

@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use drone_delivery::capture::{self, CaptureError};
-use drone_delivery::domain::{DeviceId, DroneDocument, DroneState, EventContext, parse};
+use drone_delivery::domain::{DeviceId, DroneDocument, DroneState, EventContext, Intake, parse};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use hdrhistogram::Histogram;
 use serde::Serialize;
@@ -301,6 +301,7 @@ fn is_part_of(event: &StoredEvent, states: &HashMap<DeviceId, DroneState>) -> bo
     let context = EventContext {
         authenticated_device: None,
         enqueued_at: event.enqueued_at,
+        intake: Intake::default(),
     };
     let Ok(telemetry) = parse(&event.body, &context) else {
         return false;

@@ -63,7 +63,7 @@ mod tests {
 
     fn timer(status: Option<ScheduleStatus>, is_past_due: bool) -> Value {
         let call = CallContext {
-            function: "DetectSilentDrones",
+            function: "AdvanceWatermarks",
             now: utc_datetime!(2024-05-01 12:05:00.01),
             retry: None,
         };

@@ -1,5 +1,7 @@
 //! Keeps what the rules know in step with the events, and the alerts with what the rules say.
 //!
+//! What the rules know, and what happens when a drone falls silent, is in [`domain::alerts`](crate::domain::alerts).
+//!
 //! For each batch, in this order:
 //! 1. the events go through [`PartitionAlerts`], which were loaded from their snapshot when this instance
 //!    took the partition;
@@ -10,8 +12,13 @@
 //! A crash between any two of these repeats the batch, and the snapshot's outbox repeats what it told.
 //! A fleet without anomalies costs one small blob a batch and no write to Cosmos DB.
 //!
-//! What is remembered of all partitions together has a bound. It costs nothing to forget: whatever is not at
-//! hand is in its snapshot, and is loaded again with the partition's next batch.
+//! Where a snapshot is missing or cannot be read, the partition begins with the alerts of it that are open in the store:
+//! they are cleared, told again and closed as if nothing had happened.
+//!
+//! What is remembered of all partitions together has a bound. It costs nothing to forget: whatever is not in
+//! memory is in its snapshot, and is loaded again with the partition's next batch.
+
+mod cache;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,13 +27,13 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use time::UtcDateTime;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
-use tracing::error;
+use tracing::{error, info};
 
-use super::alerts::{AlertStore, Mark, SnapshotStore, snapshot_name};
-use super::at_hand::AtHand;
-use super::{PutError, StoreError, Version};
+use self::cache::BoundedCache;
 use crate::domain::ReceivedEvent;
-use crate::domain::alerts::{Alert, PartitionAlerts, Rules, Transition};
+use crate::domain::alerts::{Alert, Noticed, PartitionAlerts, Rules, Transition};
+use crate::stores::alerts::{AlertStore, Mark, SnapshotStore, snapshot_name};
+use crate::stores::{PutError, StoreError, Version};
 
 /// How many alerts are recorded at once, over all calls.
 const CONCURRENT_WRITES: usize = 16;
@@ -34,18 +41,18 @@ const CONCURRENT_WRITES: usize = 16;
 /// How often a batch is taken again after somebody else saved first.
 const STALE_ROUNDS: usize = 5;
 
-/// How many drones are kept at hand over all partitions: five times the design's fleet, of about 1 KiB each.
+/// How many drones are kept in memory over all partitions: five times the design's fleet, of about 1 KiB each.
 /// There are more after a flood of device ids, or where partitions have come and gone between instances.
 const MOST_DRONES: usize = 50_000;
 
 /// The rules, and what they know of the partitions that this instance has. Calls of one partition take turns,
 /// as the host makes them; partitions do not wait for each other.
-pub struct Episodes {
+pub struct Alerting {
     rules: Arc<Rules>,
     snapshots: Arc<dyn SnapshotStore>,
     alerts: Arc<dyn AlertStore>,
     writes: Semaphore,
-    partitions: AtHand<Known>,
+    partitions: BoundedCache<Known>,
 }
 
 struct Known {
@@ -56,23 +63,30 @@ struct Known {
 /// What a batch tells. The partition's next batch waits until this is dropped.
 #[must_use]
 pub struct Observed<'a> {
-    episodes: &'a Episodes,
+    alerting: &'a Alerting,
+    partition: String,
     told: Vec<Transition>,
+    noticed: Noticed,
     _turn: OwnedMutexGuard<Option<Known>>,
 }
 
 impl Observed<'_> {
+    /// What is wrong with events that were judged all the same, but for those that were taken before.
+    pub fn noticed(&self) -> Noticed {
+        self.noticed
+    }
+
     /// Records every alert, and returns what has to be told.
     ///
     /// # Errors
     /// What the store says. Take the batch again.
     pub async fn record(self) -> Result<Vec<Transition>, StoreError> {
-        self.episodes.record(&self.told).await?;
+        self.alerting.record(&self.partition, &self.told).await?;
         Ok(self.told)
     }
 }
 
-impl Episodes {
+impl Alerting {
     /// Nothing is loaded until the first batch of a partition.
     pub fn new(
         rules: impl Into<Arc<Rules>>,
@@ -84,7 +98,7 @@ impl Episodes {
             snapshots,
             alerts,
             writes: Semaphore::new(CONCURRENT_WRITES),
-            partitions: AtHand::new(MOST_DRONES),
+            partitions: BoundedCache::new(MOST_DRONES),
         }
     }
 
@@ -99,26 +113,40 @@ impl Episodes {
         partition_id: &str,
         events: impl Iterator<Item = ReceivedEvent<'a>> + Clone,
     ) -> Result<Observed<'_>, StoreError> {
-        let name = snapshot_name(hub, partition_id);
-        let partition = self.partitions.slot(&name);
-        let mut known = Arc::clone(&partition.value).lock_owned().await;
-        let told = self.evaluate(&name, &mut known, events).await;
-        let drones = known.as_ref().map_or(0, |known| known.alerts.drones());
-        self.partitions.weigh(&partition, drones);
+        let partition = format!("{hub}/{partition_id}");
+        let slot = self.partitions.slot(&partition);
+        let mut known = Arc::clone(&slot.value).lock_owned().await;
+        let snapshot = snapshot_name(hub, partition_id);
+        let told = self
+            .evaluate(&partition, &snapshot, &mut known, events)
+            .await;
+        let mut noticed = Noticed::default();
+        let mut drones = 0;
+        if let Some(known) = &mut *known {
+            noticed = known.alerts.noticed();
+            drones = known.alerts.drones();
+        }
+        self.partitions.weigh(&slot, drones);
         Ok(Observed {
-            episodes: self,
+            alerting: self,
+            partition,
             told: told?,
+            noticed,
             _turn: known,
         })
     }
 
     async fn evaluate<'a>(
         &self,
-        name: &str,
+        partition: &str,
+        snapshot: &str,
         known: &mut Option<Known>,
         events: impl Iterator<Item = ReceivedEvent<'a>> + Clone,
     ) -> Result<Vec<Transition>, StoreError> {
         const OPERATION: &str = "save the alerts' snapshot";
+        let Some(first) = events.clone().next() else {
+            return Ok(Vec::new());
+        };
         for _ in 0..STALE_ROUNDS {
             // Taken out, and put back only once it is saved: what is not in the store must not be built on.
             let Known {
@@ -126,7 +154,7 @@ impl Episodes {
                 version,
             } = match known.take() {
                 Some(known) => known,
-                None => self.load(name).await?,
+                None => self.load(partition, snapshot, first.enqueued_at).await?,
             };
             let told = alerts.observe(&self.rules, events.clone());
             let body = alerts.encode(&self.rules).map_err(|error| StoreError {
@@ -134,14 +162,13 @@ impl Episodes {
                 message: error.to_string(),
                 transient: false,
             })?;
-            let watermark = events.clone().map(|event| event.enqueued_at).max();
             let mark = Mark {
-                watermark: watermark.unwrap_or(UtcDateTime::UNIX_EPOCH),
-                next_deadline: None,
+                watermark: alerts.watermark().unwrap_or(first.enqueued_at),
+                next_deadline: alerts.next_deadline(&self.rules),
             };
             let saved = self
                 .snapshots
-                .save(name, Bytes::from(body), mark, version.as_ref())
+                .save(snapshot, Bytes::from(body), mark, version.as_ref())
                 .await;
             match saved {
                 Ok(version) => {
@@ -162,26 +189,43 @@ impl Episodes {
         })
     }
 
-    async fn load(&self, name: &str) -> Result<Known, StoreError> {
-        let Some(snapshot) = self.snapshots.load(name).await? else {
-            return Ok(Known {
-                alerts: PartitionAlerts::default(),
-                version: None,
-            });
-        };
-        let alerts = PartitionAlerts::decode(&snapshot.body, &self.rules).unwrap_or_else(|error| {
-            // The call must not fail for this: it would fail for ever, and no alert would come any more.
-            error!(snapshot = name, %error, "the rules begin anew: open alerts may be raised again");
-            PartitionAlerts::default()
-        });
+    /// Loads what is known of a partition whose next event was taken at `now`.
+    async fn load(
+        &self,
+        partition: &str,
+        snapshot: &str,
+        now: UtcDateTime,
+    ) -> Result<Known, StoreError> {
+        let found = self.snapshots.load(snapshot).await?;
+        let mut version = None;
+        if let Some(snapshot) = found {
+            version = Some(snapshot.version);
+            match PartitionAlerts::decode(&snapshot.body, &self.rules) {
+                Ok(alerts) => return Ok(Known { alerts, version }),
+                // The call must not fail for this: it would fail for ever, and no alert would come any more.
+                Err(error) => error!(
+                    partition,
+                    %error,
+                    "the snapshot is of no use: the rules begin anew with the open alerts"
+                ),
+            }
+        }
+        let open = self.alerts.open_of(partition).await?;
+        if !open.is_empty() {
+            info!(
+                partition,
+                alerts.open = open.len(),
+                "open alerts are taken up again"
+            );
+        }
         Ok(Known {
-            alerts,
-            version: Some(snapshot.version),
+            alerts: PartitionAlerts::recovered(open, &self.rules, now),
+            version,
         })
     }
 
     /// Records each alert as the batch left it.
-    async fn record(&self, told: &[Transition]) -> Result<(), StoreError> {
+    async fn record(&self, partition: &str, told: &[Transition]) -> Result<(), StoreError> {
         let mut latest: HashMap<&str, &Alert> = HashMap::new();
         for transition in told {
             latest.insert(&transition.alert.id, &transition.alert);
@@ -191,7 +235,7 @@ impl Episodes {
             .map(|alert| async move {
                 // The semaphore is never closed.
                 let _permit = self.writes.acquire().await.ok();
-                self.alerts.record(alert).await
+                self.alerts.record(partition, alert).await
             })
             .collect();
         stream::iter(writes)
@@ -208,12 +252,13 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use async_trait::async_trait;
+    use time::UtcDateTime;
 
-    use super::super::alerts::AlertFilter;
-    use super::super::fleet::Read;
-    use super::super::memory::{MemoryAlerts, MemorySnapshots};
     use super::*;
     use crate::domain::alerts::AlertSettings;
+    use crate::stores::alerts::AlertFilter;
+    use crate::stores::fleet::Read;
+    use crate::stores::memory::{MemoryAlerts, MemorySnapshots};
 
     /// A [`MemoryAlerts`] that can be out of order.
     #[derive(Default)]
@@ -224,7 +269,7 @@ mod tests {
 
     #[async_trait]
     impl AlertStore for Alerts {
-        async fn record(&self, alert: &Alert) -> Result<(), StoreError> {
+        async fn record(&self, partition: &str, alert: &Alert) -> Result<(), StoreError> {
             if self.fails.load(Ordering::Relaxed) {
                 return Err(StoreError {
                     operation: "write alert",
@@ -232,7 +277,11 @@ mod tests {
                     transient: true,
                 });
             }
-            self.stored.record(alert).await
+            self.stored.record(partition, alert).await
+        }
+
+        async fn open_of(&self, partition: &str) -> Result<Vec<Alert>, StoreError> {
+            self.stored.open_of(partition).await
         }
 
         async fn list(
@@ -251,8 +300,8 @@ mod tests {
     }
 
     impl Stores {
-        fn instance(&self) -> Episodes {
-            Episodes::new(
+        fn instance(&self) -> Alerting {
+            Alerting::new(
                 Rules::new(&AlertSettings::default()).unwrap(),
                 Arc::clone(&self.snapshots) as _,
                 Arc::clone(&self.alerts) as _,
@@ -282,14 +331,14 @@ mod tests {
     }
 
     async fn take(
-        instance: &Episodes,
+        instance: &Alerting,
         bodies: &[(i64, String)],
     ) -> Result<Vec<String>, StoreError> {
         take_of(instance, "0", bodies).await
     }
 
     async fn take_of(
-        instance: &Episodes,
+        instance: &Alerting,
         partition: &str,
         bodies: &[(i64, String)],
     ) -> Result<Vec<String>, StoreError> {
@@ -300,6 +349,8 @@ mod tests {
             enqueued_at: UtcDateTime::from_unix_timestamp(1_714_564_800 + number * 20).unwrap(),
             first_enqueued_at: None,
             authenticated_device: None,
+            marked_as_tick: false,
+            partition_key: None,
         });
         let told = instance.take("telemetry", partition, events).await?;
         let told = told.record().await?;
@@ -360,7 +411,7 @@ mod tests {
     async fn what_is_at_hand_is_bounded_over_all_partitions_and_nothing_is_lost_by_it() {
         let stores = Stores::default();
         let mut instance = stores.instance();
-        instance.partitions = AtHand::new(25);
+        instance.partitions = BoundedCache::new(25);
         // One drone too hot, and then device ids without end, in partition after partition.
         assert_eq!(
             take(&instance, &bodies(0, &[60.0, 110.0])).await.unwrap(),
@@ -378,33 +429,65 @@ mod tests {
                 .collect();
             let told = take_of(&instance, &partition.to_string(), &events).await;
             assert_eq!(told.unwrap(), [""; 0]);
-            let at_hand: usize = instance.partitions.weights().into_values().sum();
-            assert!(at_hand <= 25, "{at_hand}");
+            let kept: usize = instance.partitions.weights().into_values().sum();
+            assert!(kept <= 25, "{kept}");
         }
-        assert_eq!(instance.partitions.weights()["telemetry/0.snapshot"], 0);
+        assert_eq!(instance.partitions.weights()["telemetry/0"], 0);
         // Loaded again from its snapshot, as if it had been there all the time.
         assert_eq!(
             take(&instance, &bodies(2, &[60.0])).await.unwrap(),
             [CLEARED]
         );
-        assert_eq!(instance.partitions.weights()["telemetry/0.snapshot"], 1);
+        assert_eq!(instance.partitions.weights()["telemetry/0"], 1);
     }
 
+    /// Whatever has become of the snapshot, what is open is cleared by what clears it, and is not raised again.
     #[tokio::test]
-    async fn a_damaged_snapshot_is_begun_anew_under_the_same_ids() {
-        let stores = Stores::default();
-        let batch = bodies(0, &[60.0, 110.0]);
-        take(&stores.instance(), &batch).await.unwrap();
-        let name = "telemetry/0.snapshot";
-        let found = stores.snapshots.load(name).await.unwrap().unwrap();
-        let damaged = Bytes::from_static(b"\x01\xff\xff");
-        let mark = Mark {
-            watermark: UtcDateTime::UNIX_EPOCH,
-            next_deadline: None,
-        };
-        let version = Some(&found.version);
-        let saved = stores.snapshots.save(name, damaged, mark, version);
-        saved.await.unwrap();
-        assert_eq!(take(&stores.instance(), &batch).await.unwrap(), [RAISED]);
+    async fn without_a_snapshot_the_open_alerts_are_taken_up_again() {
+        let damaged: [(&str, Option<&[u8]>); 3] = [
+            ("lost", None),
+            ("damaged", Some(b"\x02\xff\xff")),
+            ("of a newer version", Some(b"\x63\x00")),
+        ];
+        for (what, body) in damaged {
+            let mut stores = Stores::default();
+            let batch = bodies(0, &[60.0, 110.0]);
+            take(&stores.instance(), &batch).await.unwrap();
+            let name = "telemetry/0.snapshot";
+            match body {
+                None => stores.snapshots = Arc::default(),
+                Some(body) => {
+                    let found = stores.snapshots.load(name).await.unwrap().unwrap();
+                    let mark = Mark {
+                        watermark: UtcDateTime::UNIX_EPOCH,
+                        next_deadline: None,
+                    };
+                    let saved = stores.snapshots.save(
+                        name,
+                        Bytes::from_static(body),
+                        mark,
+                        Some(&found.version),
+                    );
+                    saved.await.unwrap();
+                }
+            }
+            let instance = stores.instance();
+            let still_hot = bodies(2, &[110.0]);
+            assert_eq!(
+                take(&instance, &still_hot).await.unwrap(),
+                [""; 0],
+                "{what}"
+            );
+            assert_eq!(
+                take(&instance, &bodies(3, &[60.0])).await.unwrap(),
+                [CLEARED],
+                "{what}"
+            );
+            assert_eq!(
+                stores.stored().await,
+                [("engine-critical".to_owned(), false)],
+                "{what}"
+            );
+        }
     }
 }

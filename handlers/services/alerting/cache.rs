@@ -1,12 +1,12 @@
-//! What is kept at hand of things that are stored elsewhere: by name, used by one call at a time, with a bound
-//! on all of it together.
+//! A cache of things that are stored elsewhere: by name, used by one call at a time, with a bound on all of it
+//! together.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Values by name, up to a weight. Letting one go must cost no more than loading it again.
-pub(super) struct AtHand<T> {
+pub(super) struct BoundedCache<T> {
     slots: Mutex<HashMap<String, Arc<Slot<T>>>>,
     most: usize,
     /// Counts uses, to tell which was last.
@@ -21,7 +21,7 @@ pub(super) struct Slot<T> {
     used: AtomicU64,
 }
 
-impl<T> AtHand<T> {
+impl<T> BoundedCache<T> {
     /// `most` is what all values may weigh together.
     pub(super) fn new(most: usize) -> Self {
         Self {
@@ -92,44 +92,44 @@ impl<T> AtHand<T> {
 mod tests {
     use super::*;
 
-    async fn keep(at_hand: &AtHand<&'static str>, name: &'static str, weight: usize) {
-        let slot = at_hand.slot(name);
+    async fn keep(cache: &BoundedCache<&'static str>, name: &'static str, weight: usize) {
+        let slot = cache.slot(name);
         *slot.value.lock().await = Some(name);
-        at_hand.weigh(&slot, weight);
+        cache.weigh(&slot, weight);
     }
 
-    async fn kept(at_hand: &AtHand<&'static str>) -> Vec<&'static str> {
+    async fn kept(cache: &BoundedCache<&'static str>) -> Vec<&'static str> {
         let mut kept = Vec::new();
-        for name in at_hand.weights().into_keys() {
-            kept.extend(*at_hand.slot(&name).value.lock().await);
+        for name in cache.weights().into_keys() {
+            kept.extend(*cache.slot(&name).value.lock().await);
         }
         kept
     }
 
     #[tokio::test]
     async fn the_longest_unused_goes_first() {
-        let at_hand = AtHand::new(10);
+        let cache = BoundedCache::new(10);
         for name in ["a", "b", "c"] {
-            keep(&at_hand, name, 3).await;
+            keep(&cache, name, 3).await;
         }
-        keep(&at_hand, "a", 3).await;
-        assert_eq!(kept(&at_hand).await, ["a", "b", "c"]);
-        keep(&at_hand, "d", 3).await;
-        assert_eq!(kept(&at_hand).await, ["a", "c", "d"]);
-        keep(&at_hand, "c", 8).await;
-        assert_eq!(kept(&at_hand).await, ["c"]);
+        keep(&cache, "a", 3).await;
+        assert_eq!(kept(&cache).await, ["a", "b", "c"]);
+        keep(&cache, "d", 3).await;
+        assert_eq!(kept(&cache).await, ["a", "c", "d"]);
+        keep(&cache, "c", 8).await;
+        assert_eq!(kept(&cache).await, ["c"]);
     }
 
     #[tokio::test]
     async fn what_is_in_use_stays() {
-        let at_hand = AtHand::new(10);
-        keep(&at_hand, "a", 6).await;
-        let in_use = at_hand.slot("a");
+        let cache = BoundedCache::new(10);
+        keep(&cache, "a", 6).await;
+        let in_use = cache.slot("a");
         let turn = in_use.value.lock().await;
-        keep(&at_hand, "b", 6).await;
-        keep(&at_hand, "c", 6).await;
+        keep(&cache, "b", 6).await;
+        keep(&cache, "c", 6).await;
         drop(turn);
         // Of those that were not in use none could stay beside it.
-        assert_eq!(kept(&at_hand).await, ["a"]);
+        assert_eq!(kept(&cache).await, ["a"]);
     }
 }
