@@ -9,7 +9,7 @@ use azure_core::http::{ClientOptions, ExponentialRetryOptions, RetryOptions, Sta
 use azure_core::time::Duration;
 use azure_functions_sdk::connection::{Connection, ConnectionString, IdentityConnection};
 
-use super::credentials::token_credential;
+use super::credentials::{TokenError, token_credential};
 use super::shared_key::SharedKeyPolicy;
 use super::{OPERATION_TIMEOUT, StoreError};
 
@@ -289,6 +289,9 @@ pub(super) fn store_error(
     error: &azure_core::Error,
     at: &Url,
 ) -> StoreError {
+    if let Some(failure) = TokenError::behind(error) {
+        return failure.in_store(operation);
+    }
     StoreError {
         operation,
         message: why(error, at),

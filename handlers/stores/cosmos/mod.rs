@@ -29,7 +29,7 @@ use serde_json::value::RawValue;
 use tokio::sync::OnceCell;
 use tracing::warn;
 
-use super::credentials::token_credential;
+use super::credentials::{TokenError, token_credential};
 use super::{OPERATION_TIMEOUT, StoreError, Version, in_time};
 
 /// A database, connected on first use: the first connection takes tens of milliseconds, and the
@@ -192,8 +192,18 @@ fn version(etag: Option<&Etag>, operation: &'static str) -> Result<Version, Stor
 /// Only the status is kept: the error's own text carries request details, and a backtrace where
 /// `RUST_BACKTRACE` is set.
 fn store_error(operation: &'static str, error: &CosmosError) -> StoreError {
+    if let Some(failure) = TokenError::behind(error) {
+        return failure.in_store(operation);
+    }
     let status = error.status();
     let code = status.status_code();
+    // The driver's own, where signing a request or getting a token failed (20401, 20402), and the service's for a token
+    // that ended on its way (5006).
+    let is_token = code == StatusCode::Unauthorized
+        && matches!(
+            status.sub_status().map(|code| code.value()),
+            Some(20401 | 20402 | 5006)
+        );
     StoreError {
         operation,
         message: match (status.name(), error.is_from_wire()) {
@@ -201,7 +211,8 @@ fn store_error(operation: &'static str, error: &CosmosError) -> StoreError {
             (None, true) => format!("Cosmos DB answered {}", u16::from(code)),
             (None, false) => format!("the client gave up with {}", u16::from(code)),
         },
-        transient: status.is_transient()
+        transient: is_token
+            || status.is_transient()
             // A partition that moves, a region that fails over.
             || status.is_gone()
             || status.is_read_session_not_available()
@@ -243,6 +254,11 @@ fn unreadable(item: &RawValue, error: &str) {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
+
+    use super::super::credentials::CachingCredential;
     use super::*;
 
     #[test]
@@ -255,5 +271,54 @@ mod tests {
         assert_eq!(hint(1_000), Some(1_000));
         assert_eq!(hint(1_001), None);
         assert_eq!(hint(usize::MAX), None);
+    }
+
+    /// A credential without a token, and a listener in place of Cosmos DB that nothing may reach.
+    #[derive(Debug)]
+    struct NoToken(azure_core::error::ErrorKind);
+
+    #[async_trait::async_trait]
+    impl TokenCredential for NoToken {
+        async fn get_token(
+            &self,
+            _scopes: &[&str],
+            _options: Option<TokenRequestOptions<'_>>,
+        ) -> azure_core::Result<AccessToken> {
+            Err(azure_core::Error::with_message(self.0.clone(), "as told"))
+        }
+    }
+
+    #[tokio::test]
+    async fn where_there_is_no_token_the_credential_says_whether_waiting_helps() {
+        use azure_core::error::ErrorKind;
+        for (kind, transient) in [(ErrorKind::Io, true), (ErrorKind::Credential, false)] {
+            let credential = Arc::new(CachingCredential::new(Arc::new(NoToken(kind))));
+            let endpoint = endpoint("https://127.0.0.1:1").unwrap();
+            let database = Arc::new(CosmosDatabase {
+                account: AccountReference::with_credential(endpoint, credential),
+                name: "drones".to_owned(),
+                client: OnceCell::new(),
+            });
+            let container = Container::new(&database, "drones");
+            let opened = container.client().await.map(|_| ());
+            let error = opened.expect_err("there is no token");
+            assert!(error.message.starts_with("no token for Azure: "), "{error}");
+            assert_eq!(error.transient, transient, "{error}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_ended_on_its_way_is_transient_and_a_wrong_one_is_not() {
+        let error = |sub_status: u16| {
+            let status = azure_data_cosmos::CosmosStatus::new(StatusCode::Unauthorized)
+                .with_sub_status(sub_status);
+            let error = CosmosError::builder().with_status(status).build();
+            store_error("read", &error)
+        };
+        for sub_status in [20_401, 20_402, 5_006] {
+            assert!(error(sub_status).transient, "{sub_status}");
+        }
+        // AadTokenInvalidAudience.
+        assert!(!error(5_008).transient);
     }
 }

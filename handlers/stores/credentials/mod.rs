@@ -3,16 +3,21 @@
 //! In Azure this is a managed identity, on a developer's machine the account signed in to `az`, `azd`
 //! or the like. Keys only come out of a connection string that somebody chose to set.
 
+mod caching;
+
 use std::sync::Arc;
 
-use azure_core::credentials::TokenCredential;
+use async_trait::async_trait;
+use azure_core::credentials::{AccessToken, TokenCredential, TokenRequestOptions};
 use azure_functions_sdk::connection::Credential;
 use azure_identity::{
     DeveloperToolsCredential, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
     UserAssignedId,
 };
 
-/// Makes the credential that a connection asks for.
+pub use self::caching::{CachingCredential, TokenError};
+
+/// Makes the credential that a connection asks for. It keeps its tokens: see [`CachingCredential`].
 ///
 /// App Service sets `IDENTITY_ENDPOINT` where an app has a managed identity; without it, and without
 /// an explicit `__credential`, this is a developer's machine.
@@ -20,6 +25,28 @@ use azure_identity::{
 /// # Errors
 /// Where the identity library refuses the configuration; no token is fetched yet.
 pub fn token_credential(wanted: &Credential) -> azure_core::Result<Arc<dyn TokenCredential>> {
+    identity(wanted)?;
+    let anew = Arc::new(MadeAnew(wanted.clone()));
+    Ok(Arc::new(CachingCredential::new(anew)))
+}
+
+/// A credential that is made anew for each token. The identity library's own keeps a token until 5 minutes before
+/// its end and answers with it until then, so that nobody could refresh it earlier.
+#[derive(Debug)]
+struct MadeAnew(Credential);
+
+#[async_trait]
+impl TokenCredential for MadeAnew {
+    async fn get_token(
+        &self,
+        scopes: &[&str],
+        options: Option<TokenRequestOptions<'_>>,
+    ) -> azure_core::Result<AccessToken> {
+        identity(&self.0)?.get_token(scopes, options).await
+    }
+}
+
+fn identity(wanted: &Credential) -> azure_core::Result<Arc<dyn TokenCredential>> {
     match wanted {
         Credential::ManagedIdentity { client_id } => managed_identity(client_id.clone()),
         Credential::Default if std::env::var_os("IDENTITY_ENDPOINT").is_some() => {
