@@ -3,7 +3,7 @@
 //! Some of it happens by itself once the partition's time has come to it: [`next_deadline`](DroneAlerts::next_deadline)
 //! says when, and [`pass`](DroneAlerts::pass) does it. At one time, in this order:
 //! - a temperature window closes although no newer event has come: the drone was not heard of, nor was it the
-//!   window's time, for the lateness and [`WINDOW_MARGIN`];
+//!   window's time, for the lateness and `WINDOW_MARGIN`;
 //! - a drone in flight has been [silent](super::silence) for too long;
 //! - an open alert is told [again](super::reminder);
 //! - the drone was not heard of for a day: what is open is closed.
