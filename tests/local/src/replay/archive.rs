@@ -7,7 +7,7 @@ use std::path::Path;
 
 use azure_storage_blob::BlobContainerClient;
 use drone_delivery::capture::ArchivedEvent;
-use drone_delivery::domain::{EventContext, Intake, parse};
+use drone_delivery::domain::{EventContext, Intake, TICK_BODY, parse};
 use drone_delivery::stores::blob::BlobService;
 use time::UtcDateTime;
 
@@ -179,6 +179,10 @@ impl Replay<'_> {
         }
         *done = Some(mark);
         self.summary.read += 1;
+        if event.authenticated_device.is_none() && event.body == TICK_BODY {
+            self.summary.pass_over("ticks");
+            return;
+        }
         let taken_at = event
             .first_enqueued_at
             .map_or(enqueued_at, |first| first.min(enqueued_at));
