@@ -23,8 +23,35 @@
 //! | [`settings`], [`error`] | app settings; who is told what when something fails |
 //!
 //! How the Functions host talks to this process is the business of [`azure_functions_sdk`].
+//!
+//! # Words
+//!
+//! | word | what is meant |
+//! |---|---|
+//! | event | what a drone sends and the hub keeps: a report with a partition, a sequence number and the time it was enqueued |
+//! | batch | events of one partition that the host hands to a function in one call |
+//! | checkpoint | how far a consumer group has come in a partition; the host moves it after a call that succeeded |
+//! | dead letter | an event that can never be applied, put aside with the reason |
+//! | transient | an error that trying again may mend: it fails the call, and the host brings the batch again |
+//! | bucket | one of 128 groups of drones, the partition key of `drones`: drones of a bucket are written together |
+//! | watermark | how far a partition's time has come: when its newest event was enqueued |
+//! | deadline | a time of the partition at which something happens without an event: a silence, a window's end, a reminder |
+//! | tick | an event that says nothing but that time passes, sent into a partition where a deadline waits and nothing else comes |
+//! | episode | an alert from raised to cleared; its id is made of rule, drone and first event |
+//! | snapshot | what RaiseAlerts knows of a partition: rules' windows, open alerts, outbox; a blob for each partition |
+//! | outbox | messages of the last batch, kept in the snapshot until the next: a call that is repeated tells the same |
+//! | fence | the snapshot's ETag: of two instances that work on one partition, one saves, and the other begins anew |
+//! | mark | the snapshot blob's metadata: next deadline and watermark, read for all partitions by one list call |
 
 #![forbid(unsafe_code)]
+
+// By which `tests/memory_stores.rs` names this crate, here as elsewhere.
+#[cfg(test)]
+extern crate self as drone_delivery;
+
+#[cfg(test)]
+#[path = "../tests/memory_stores.rs"]
+mod memory_stores;
 
 pub mod capture;
 pub mod domain;

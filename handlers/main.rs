@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use azure_functions_sdk::{HostConfig, observability};
 use drone_delivery::HOST_JSON;
+use drone_delivery::functions::notify_alert::Notifier;
 use drone_delivery::functions::{self, AppState, health};
+use drone_delivery::http::access::Authentication;
 use drone_delivery::services::alerting::Alerting;
 use drone_delivery::services::latest_state::LatestState;
 use drone_delivery::services::watermarks::Watermarks;
@@ -19,6 +21,7 @@ use drone_delivery::stores::cosmos::alerts::CosmosAlerts;
 use drone_delivery::stores::cosmos::drones::CosmosDrones;
 use drone_delivery::stores::event_hubs::{EventHubsNamespace, TickSender};
 use drone_delivery::stores::fleet::FleetReader;
+use drone_delivery::stores::queue::StorageQueue;
 use drone_delivery::stores::{AlertStore, BlobStore, DroneStore};
 use drone_delivery::webhook::Webhook;
 use tracing::{error, info, warn};
@@ -79,13 +82,16 @@ async fn run() -> Result<(), Box<dyn Error>> {
         }
     });
 
-    let webhook = settings
-        .webhook
-        .map(|url| Webhook::new(url, settings.webhook_timeout))
-        .transpose()?
-        .map(Arc::new);
+    let notifier = match settings.webhook {
+        None => None,
+        Some(url) => Some(Arc::new(Notifier {
+            webhook: Webhook::new(url, settings.webhook_timeout)?,
+            queue: StorageQueue::connect(&settings.storage, "drone-alerts")
+                .map_err(|error| format!("the app setting FleetStorage: {error}"))?,
+        })),
+    };
     let state = AppState {
-        webhook,
+        notifier,
         drones: Arc::new(LatestState::new(Arc::clone(&drones))),
         fleet,
         intake: settings.intake,
@@ -102,7 +108,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         dead_letter_bodies,
         health: Arc::new(health::Checks::new(drones, archive)),
         map_tiles: settings.map_tiles.map(Arc::new),
-        authentication: settings.authentication,
+        authentication: Authentication(settings.authentication),
     };
     functions::app(state, host).serve().await?;
     Ok(())

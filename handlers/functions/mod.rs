@@ -18,6 +18,7 @@ pub mod update_drone_state;
 use std::ops::Range;
 use std::sync::Arc;
 
+use axum::extract::FromRef;
 use axum::handler::Handler;
 use azure_functions_sdk::{Event, EventHubBatch, FunctionApp, HostConfig};
 use bytes::Bytes;
@@ -26,13 +27,13 @@ use tower_http::compression::CompressionLayer;
 
 use self::list_drones::query::ListQuery;
 use crate::domain::{FIRST_ENQUEUED_AT, Intake, ReceivedEvent, WATERMARK_TICK, first_enqueued_at};
+use crate::http::access::Authentication;
 use crate::services::alerting::Alerting;
 use crate::services::latest_state::LatestState;
 use crate::services::shared_reads::SharedReads;
 use crate::services::watermarks::Watermarks;
 use crate::stores::fleet::FleetReader;
 use crate::stores::{AlertFilter, AlertStore, BlobStore};
-use crate::webhook::Webhook;
 
 /// The device that IoT Hub authenticated; absent where drones send to Event Hubs directly.
 const AUTHENTICATED_DEVICE: &str = "iothub-connection-device-id";
@@ -62,12 +63,18 @@ pub struct AppState {
     pub dead_letter_bodies: Arc<dyn BlobStore>,
     /// When the stores were last seen working, for [`health`].
     pub health: Arc<health::Checks>,
-    /// Where alerts are posted; `None` where NotifyAlert is switched off.
-    pub webhook: Option<Arc<Webhook>>,
+    /// Posts alerts; `None` where NotifyAlert is switched off.
+    pub notifier: Option<Arc<notify_alert::Notifier>>,
     /// A background for [`fleet_map`]; without one it draws its own.
     pub map_tiles: Option<Arc<fleet_map::tiles::TileLayer>>,
-    /// Whether App Service Authentication guards this app (`WEBSITE_AUTH_ENABLED`).
-    pub authentication: bool,
+    /// Whether readers need a role.
+    pub authentication: Authentication,
+}
+
+impl FromRef<AppState> for Authentication {
+    fn from_ref(state: &AppState) -> Self {
+        state.authentication
+    }
 }
 
 /// Bytes of calls' bodies that are held at a time, over all functions: half a dozen batches of 1,000 events, which is more than
@@ -231,6 +238,9 @@ mod tests {
     fn what_functions_declare_fits_host_json_and_what_infra_makes_of_it() {
         let host = HostConfig::parse(HOST_JSON).unwrap();
         let timeout = host.function_timeout.unwrap();
+        let raw: serde_json::Value = serde_json::from_str(HOST_JSON).unwrap();
+        let max_dequeue_count = &raw["extensions"]["queues"]["maxDequeueCount"];
+        let max_dequeue_count = u32::try_from(max_dequeue_count.as_u64().unwrap()).unwrap();
         for function in FUNCTIONS {
             let name = function.name;
             assert!(
@@ -242,6 +252,7 @@ mod tests {
                     function.concurrent_calls >= Some(host.queue_calls()),
                     "{name}"
                 );
+                assert!(notify_alert::ATTEMPTS < max_dequeue_count, "{name}");
             }
         }
         // Of these two the deployment leaves alone what host.json says.

@@ -1,14 +1,17 @@
 //! Who may read.
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use azure_functions_sdk::ClientPrincipal;
 
 use crate::error::Problem;
-use crate::functions::AppState;
 
 /// The app role that a caller needs where App Service Authentication is on.
 const ROLE: &str = "GetStatus";
+
+/// Whether App Service Authentication guards this app, as its setting `WEBSITE_AUTH_ENABLED` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Authentication(pub bool);
 
 /// Somebody who may read the drones' state, as an extractor: a handler that names it in its arguments is
 /// not called for anybody else.
@@ -19,16 +22,18 @@ const ROLE: &str = "GetStatus";
 #[derive(Debug, Clone, Copy)]
 pub struct StatusReader;
 
-impl FromRequestParts<AppState> for StatusReader {
+impl<S> FromRequestParts<S> for StatusReader
+where
+    Authentication: FromRef<S>,
+    S: Send + Sync,
+{
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
-        if !state.authentication {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        if Authentication::from_ref(state) == Authentication(false) {
             return Ok(Self);
         }
-        match <ClientPrincipal as FromRequestParts<AppState>>::from_request_parts(parts, state)
-            .await
-        {
+        match ClientPrincipal::from_request_parts(parts, state).await {
             Err(_) => Err(Problem::unauthorized()),
             Ok(principal) if !principal.has_role(ROLE) => Err(Problem::forbidden(ROLE)),
             Ok(_) => Ok(Self),

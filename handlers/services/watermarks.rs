@@ -114,8 +114,8 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::memory_stores::MemorySnapshots;
     use crate::stores::alerts::Mark;
-    use crate::stores::memory::MemorySnapshots;
 
     /// Takes down where ticks go; partition 7 takes none.
     #[derive(Default)]

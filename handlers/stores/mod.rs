@@ -1,14 +1,13 @@
-//! Where state is kept: narrow traits, their adapters, and in-memory twins for tests.
+//! Where state is kept: narrow traits and their adapters. In-memory twins for tests are in `tests/memory_stores.rs`.
 //!
 //! | module | what it is |
 //! |---|---|
 //! | [`fleet`] | the reading side: [`FleetReader`](fleet::FleetReader) |
 //! | [`alerts`] | what alerting needs: [`AlertStore`], [`SnapshotStore`](alerts::SnapshotStore) |
 //! | [`cosmos`] | states and alerts in Cosmos DB |
-//! | [`blob`], [`queue`] | blobs and snapshots in Blob storage, queues for the tools beside the functions |
+//! | [`blob`], [`queue`] | blobs and snapshots in Blob storage; messages put back into a queue |
 //! | [`event_hubs`] | ticks into quiet partitions of the hub |
 //! | [`storage`] | what those two have in common |
-//! | [`memory`] | all of them, in memory; held to the same contract tests as the real ones |
 //! | [`credentials`] | from a Functions connection to an Azure credential |
 //!
 //! The SDK crates' errors end here: everything above sees [`StoreError`].
@@ -19,7 +18,6 @@ pub mod cosmos;
 pub mod credentials;
 pub mod event_hubs;
 pub mod fleet;
-pub mod memory;
 pub mod queue;
 pub mod shared_key;
 pub mod storage;

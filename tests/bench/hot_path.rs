@@ -22,13 +22,18 @@ use drone_delivery::HOST_JSON;
 use drone_delivery::domain::Intake;
 use drone_delivery::domain::alerts::{AlertSettings, Rules};
 use drone_delivery::functions::{AppState, app, health};
+use drone_delivery::http::access::Authentication;
 use drone_delivery::services::alerting::Alerting;
 use drone_delivery::services::latest_state::LatestState;
 use drone_delivery::services::watermarks::Watermarks;
 use drone_delivery::stores::AlertStore;
-use drone_delivery::stores::memory::{MemoryAlerts, MemoryBlobs, MemoryDrones, MemorySnapshots};
+use memory_stores::{MemoryAlerts, MemoryBlobs, MemoryDrones, MemorySnapshots};
 use serde_json::json;
 use tower::ServiceExt;
+
+#[path = "../memory_stores.rs"]
+#[allow(dead_code, missing_docs, reason = "tests need more of it")]
+mod memory_stores;
 
 const EVENTS: usize = 1_000;
 
@@ -90,9 +95,9 @@ fn router() -> Router {
         archive: Arc::clone(&archive) as _,
         dead_letter_bodies: Arc::clone(&archive) as _,
         health: Arc::new(health::Checks::new(drones, archive)),
-        webhook: None,
+        notifier: None,
         map_tiles: None,
-        authentication: false,
+        authentication: Authentication(false),
     };
     let host = HostConfig::parse(HOST_JSON).expect("host.json");
     app(state, host).into_router().expect("the functions")

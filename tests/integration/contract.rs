@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::memory_stores::{MemoryAlerts, MemoryBlobs, MemoryDrones, MemorySnapshots};
 use azure_functions_sdk::connection::{Connection, ConnectionString};
 use bytes::Bytes;
 use drone_delivery::domain::alerts::{Alert, AlertDocument};
@@ -14,7 +15,6 @@ use drone_delivery::stores::cosmos::CosmosDatabase;
 use drone_delivery::stores::cosmos::alerts::CosmosAlerts;
 use drone_delivery::stores::cosmos::drones::CosmosDrones;
 use drone_delivery::stores::fleet::{FleetReader, ListError, Position};
-use drone_delivery::stores::memory::{MemoryAlerts, MemoryBlobs, MemoryDrones, MemorySnapshots};
 use drone_delivery::stores::{
     AlertFilter, AlertStore, BatchError, BlobStore, DroneStore, DroneWrite, PutError, Version,
 };

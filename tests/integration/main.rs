@@ -24,6 +24,9 @@ mod listing;
 mod malformed;
 mod map;
 mod memory;
+#[path = "../memory_stores.rs"]
+#[allow(dead_code, reason = "unit tests need more of it")]
+mod memory_stores;
 mod monitoring;
 mod notify;
 mod open_api;

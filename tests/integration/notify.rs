@@ -3,15 +3,20 @@
 use std::future::{pending, ready};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use local::system::ALERT_QUEUE;
+use drone_delivery::functions::notify_alert::postponed::Postponed;
+use local::replay::Summary;
+use local::system::{ALERT_POISON, ALERT_QUEUE};
 use serde_json::json;
+use time::UtcDateTime;
 
+use crate::replay::{connections, run};
 use crate::support::{Fleet, until};
 
 /// In the address that the tests configure; it must show nowhere.
@@ -124,17 +129,30 @@ fn alert(id: &str) -> String {
     .to_string()
 }
 
+/// The message of an alert that has waited for so long.
+fn waiting_for(alert: &str, waited: Duration) -> String {
+    let postponed = Postponed {
+        alert: alert.to_owned(),
+        waits_since: Some(UtcDateTime::now() - waited),
+    };
+    postponed.message().unwrap()
+}
+
+/// One that is given up when nobody takes it now.
+fn waiting_for_a_day(alert: &str) -> String {
+    waiting_for(alert, Duration::from_secs(24 * 60 * 60))
+}
+
 async fn send(fleet: &Fleet, text: &str) {
     let storage = &fleet.system.storage;
     storage.send_queue_message(ALERT_QUEUE, text).await.unwrap();
 }
 
 async fn poison(fleet: &Fleet) -> Vec<String> {
-    let queue = format!("{ALERT_QUEUE}-poison");
     let storage = &fleet.system.storage;
     // The host makes the queue when it needs it.
-    match storage.queue_length(&queue).await {
-        Ok(_) => storage.take_queue_messages(&queue).await.unwrap(),
+    match storage.queue_length(ALERT_POISON).await {
+        Ok(_) => storage.take_queue_messages(ALERT_POISON).await.unwrap(),
         Err(_) => Vec::new(),
     }
 }
@@ -200,17 +218,18 @@ async fn a_receiver_that_fails_once_gets_the_alert_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_receiver_keeps_refusing_is_put_aside() {
+async fn what_a_receiver_has_refused_for_a_day_is_put_aside() {
     let receiver = Receiver::start(|_| {
         ready((StatusCode::INTERNAL_SERVER_ERROR, "secret body").into_response())
     })
     .await;
     let lines = Arc::default();
     let fleet = fleet(receiver.port, &lines).await;
-    send(&fleet, &alert("1")).await;
+    let text = waiting_for_a_day(&alert("1"));
+    send(&fleet, &text).await;
     fleet.settled().await;
     assert_eq!(receiver.seen().len(), 3);
-    assert_eq!(poison(&fleet).await, [alert("1")]);
+    assert_eq!(poison(&fleet).await, [text]);
     assert!(said(&lines, "the webhook answered 500"));
     is_discreet(&lines);
 }
@@ -220,10 +239,11 @@ async fn a_receiver_that_hangs_is_given_up() {
     let receiver = Receiver::start(|_| pending()).await;
     let lines = Arc::default();
     let fleet = fleet(receiver.port, &lines).await;
-    send(&fleet, &alert("1")).await;
+    let text = waiting_for_a_day(&alert("1"));
+    send(&fleet, &text).await;
     fleet.settled().await;
     assert_eq!(receiver.seen().len(), 3);
-    assert_eq!(poison(&fleet).await, [alert("1")]);
+    assert_eq!(poison(&fleet).await, [text]);
     assert!(said(&lines, "did not answer within 1 s"));
     is_discreet(&lines);
 }
@@ -239,11 +259,12 @@ async fn a_redirect_is_a_failure_and_not_followed() {
     .await;
     let lines = Arc::default();
     let fleet = fleet(receiver.port, &lines).await;
-    send(&fleet, &alert("1")).await;
+    let text = waiting_for_a_day(&alert("1"));
+    send(&fleet, &text).await;
     fleet.settled().await;
     assert_eq!(receiver.seen().len(), 3);
     assert_eq!(other.seen().len(), 0);
-    assert_eq!(poison(&fleet).await, [alert("1")]);
+    assert_eq!(poison(&fleet).await, [text]);
     assert!(said(&lines, "answered 307: redirects are not followed"));
     is_discreet(&lines);
 }
@@ -254,11 +275,95 @@ async fn a_receiver_that_is_not_there_is_told_without_its_address() {
     let port = Receiver::answering(StatusCode::OK).await.port;
     let lines = Arc::default();
     let fleet = fleet(port, &lines).await;
-    send(&fleet, &alert("1")).await;
+    let text = waiting_for_a_day(&alert("1"));
+    send(&fleet, &text).await;
     fleet.settled().await;
-    assert_eq!(poison(&fleet).await, [alert("1")]);
+    assert_eq!(poison(&fleet).await, [text]);
     assert!(said(&lines, "the webhook cannot be reached"));
     is_discreet(&lines);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_receiver_refuses_waits_in_the_queue() {
+    let receiver = Receiver::answering(StatusCode::SERVICE_UNAVAILABLE).await;
+    let lines = Arc::default();
+    let fleet = fleet(receiver.port, &lines).await;
+    send(&fleet, &alert("1")).await;
+    until("it is put back", async || said(&lines, "it is put back")).await;
+    assert_eq!(receiver.seen().len(), 3);
+    let storage = &fleet.system.storage;
+    // The new message, which is hidden for a minute; the old one goes with its call.
+    until("the message that failed is gone", async || {
+        storage.queue_length(ALERT_QUEUE).await.unwrap() == 1
+    })
+    .await;
+    assert!(
+        storage
+            .take_queue_messages(ALERT_QUEUE)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert!(poison(&fleet).await.is_empty());
+    assert!(said(&lines, "\"retry.seconds\":60"));
+    is_discreet(&lines);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_has_waited_is_posted_as_it_was() {
+    let receiver = Receiver::answering(StatusCode::OK).await;
+    let fleet = fleet(receiver.port, &Arc::default()).await;
+    let alert = alert("1");
+    send(&fleet, &waiting_for(&alert, Duration::from_secs(5_000))).await;
+    fleet.settled().await;
+    let seen = receiver.seen();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].body, alert);
+    assert!(poison(&fleet).await.is_empty());
+}
+
+async fn put_back(fleet: &Fleet, arguments: &[&str]) -> Summary {
+    let arguments = [&["--alerts-poison"], arguments].concat();
+    let summary = run(&connections(fleet), &arguments, &Default::default()).await;
+    summary.unwrap_or_else(|(error, _)| panic!("{error}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_given_up_is_put_back_once_the_receiver_is_well() {
+    let receiver = Receiver::start(|count| {
+        ready(match count {
+            ..=6 => StatusCode::BAD_GATEWAY.into_response(),
+            _ => StatusCode::OK.into_response(),
+        })
+    })
+    .await;
+    let fleet = fleet(receiver.port, &Arc::default()).await;
+    let nothing = put_back(&fleet, &[]).await;
+    assert_eq!((nothing.read, nothing.is_complete()), (0, true), "no queue");
+
+    let other = alert("2").replace("drone-1", "drone-2");
+    for alert in [&alert("1"), &other] {
+        send(&fleet, &waiting_for_a_day(alert)).await;
+    }
+    send(&fleet, "text").await;
+    fleet.settled().await;
+    assert_eq!(receiver.seen().len(), 6);
+
+    let dry = put_back(&fleet, &["--dry-run"]).await;
+    assert_eq!((dry.read, dry.sent, dry.taken_off), (3, 2, 0));
+    let some = put_back(&fleet, &["--device", "drone-2"]).await;
+    assert_eq!((some.chosen, some.sent, some.taken_off), (1, 1, 1));
+    fleet.settled().await;
+    let seen = receiver.seen();
+    assert_eq!((seen.len(), &*seen[6].body), (7, other.as_bytes()));
+
+    let rest = put_back(&fleet, &[]).await;
+    assert_eq!((rest.chosen, rest.sent, rest.taken_off), (2, 1, 1));
+    assert!(!rest.is_complete(), "what is no alert stays");
+    fleet.settled().await;
+    let seen = receiver.seen();
+    assert_eq!((seen.len(), &*seen[7].body), (8, alert("1").as_bytes()));
+    assert_eq!(poison(&fleet).await, ["text"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

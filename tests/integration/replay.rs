@@ -44,7 +44,7 @@ async fn replay_letters(fleet: &Fleet, arguments: &[&str]) -> Summary {
     summary.unwrap_or_else(|(error, _)| panic!("{error}"))
 }
 
-async fn run(
+pub async fn run(
     connections: &Connections,
     arguments: &[&str],
     stop: &Stop,

@@ -50,6 +50,8 @@ mod partition_time;
 mod properties;
 #[cfg(test)]
 mod scripted;
+#[cfg(test)]
+mod scripted_silence;
 
 pub use alert::{Alert, Cleared, ClosedBecause, Kind, Reminded, Sighting, Transition};
 pub use document::AlertDocument;

@@ -119,7 +119,7 @@ mod tests {
 
     use super::super::batches::batch;
     use super::*;
-    use crate::stores::memory::MemoryBlobs;
+    use crate::memory_stores::MemoryBlobs;
 
     const MIB: usize = 1024 * 1024;
 

@@ -171,7 +171,7 @@ mod tests {
 
     use super::*;
     use crate::domain::MAX_MESSAGE_TEXT;
-    use crate::stores::memory::MemoryBlobs;
+    use crate::memory_stores::MemoryBlobs;
 
     /// Takes its time for each blob, the first the longest, and counts how many it is asked for at once.
     #[derive(Default)]

@@ -65,7 +65,7 @@ struct Known {
 pub struct Observed<'a> {
     alerting: &'a Alerting,
     partition: String,
-    told: Vec<Transition>,
+    transitions: Vec<Transition>,
     noticed: Noticed,
     _turn: OwnedMutexGuard<Option<Known>>,
 }
@@ -81,8 +81,10 @@ impl Observed<'_> {
     /// # Errors
     /// What the store says. Take the batch again.
     pub async fn record(self) -> Result<Vec<Transition>, StoreError> {
-        self.alerting.record(&self.partition, &self.told).await?;
-        Ok(self.told)
+        self.alerting
+            .record(&self.partition, &self.transitions)
+            .await?;
+        Ok(self.transitions)
     }
 }
 
@@ -117,7 +119,7 @@ impl Alerting {
         let slot = self.partitions.slot(&partition);
         let mut known = Arc::clone(&slot.value).lock_owned().await;
         let snapshot = snapshot_name(hub, partition_id);
-        let told = self
+        let transitions = self
             .evaluate(&partition, &snapshot, &mut known, events)
             .await;
         let mut noticed = Noticed::default();
@@ -130,7 +132,7 @@ impl Alerting {
         Ok(Observed {
             alerting: self,
             partition,
-            told: told?,
+            transitions: transitions?,
             noticed,
             _turn: known,
         })
@@ -156,7 +158,7 @@ impl Alerting {
                 Some(known) => known,
                 None => self.load(partition, snapshot, first.enqueued_at).await?,
             };
-            let told = alerts.observe(&self.rules, events.clone());
+            let transitions = alerts.observe(&self.rules, events.clone());
             let body = alerts.encode(&self.rules).map_err(|error| StoreError {
                 operation: OPERATION,
                 message: error.to_string(),
@@ -176,7 +178,7 @@ impl Alerting {
                         alerts,
                         version: Some(version),
                     });
-                    return Ok(told);
+                    return Ok(transitions);
                 }
                 Err(PutError::Stale) => {}
                 Err(PutError::Store(error)) => return Err(error),
@@ -225,9 +227,9 @@ impl Alerting {
     }
 
     /// Records each alert as the batch left it.
-    async fn record(&self, partition: &str, told: &[Transition]) -> Result<(), StoreError> {
+    async fn record(&self, partition: &str, transitions: &[Transition]) -> Result<(), StoreError> {
         let mut latest: HashMap<&str, &Alert> = HashMap::new();
-        for transition in told {
+        for transition in transitions {
             latest.insert(&transition.alert.id, &transition.alert);
         }
         let writes: Vec<_> = latest
@@ -256,9 +258,9 @@ mod tests {
 
     use super::*;
     use crate::domain::alerts::AlertSettings;
+    use crate::memory_stores::{MemoryAlerts, MemorySnapshots};
     use crate::stores::alerts::AlertFilter;
     use crate::stores::fleet::Read;
-    use crate::stores::memory::{MemoryAlerts, MemorySnapshots};
 
     /// A [`MemoryAlerts`] that can be out of order.
     #[derive(Default)]
@@ -352,9 +354,9 @@ mod tests {
             marked_as_tick: false,
             partition_key: None,
         });
-        let told = instance.take("telemetry", partition, events).await?;
-        let told = told.record().await?;
-        Ok(told.iter().map(Transition::message_id).collect())
+        let transitions = instance.take("telemetry", partition, events).await?;
+        let transitions = transitions.record().await?;
+        Ok(transitions.iter().map(Transition::message_id).collect())
     }
 
     const RAISED: &str = "engine-critical~drone-1~20240501T120020.000000000Z/raised";
@@ -363,10 +365,10 @@ mod tests {
     #[tokio::test]
     async fn an_instance_that_takes_a_partition_over_goes_on_where_the_other_stopped() {
         let stores = Stores::default();
-        let told = take(&stores.instance(), &bodies(0, &[60.0, 110.0])).await;
-        assert_eq!(told.unwrap(), [RAISED]);
-        let told = take(&stores.instance(), &bodies(2, &[110.0, 60.0])).await;
-        assert_eq!(told.unwrap(), [CLEARED]);
+        let transitions = take(&stores.instance(), &bodies(0, &[60.0, 110.0])).await;
+        assert_eq!(transitions.unwrap(), [RAISED]);
+        let transitions = take(&stores.instance(), &bodies(2, &[110.0, 60.0])).await;
+        assert_eq!(transitions.unwrap(), [CLEARED]);
         assert_eq!(
             stores.stored().await,
             [("engine-critical".to_owned(), false)]
@@ -380,14 +382,14 @@ mod tests {
         take(&stale, &bodies(0, &[60.0])).await.unwrap();
         // The other one raises, and what the first remembers is no longer so.
         assert_eq!(take(&other, &bodies(1, &[110.0])).await.unwrap(), [RAISED]);
-        let told = take(&stale, &bodies(1, &[110.0, 112.0])).await.unwrap();
+        let transitions = take(&stale, &bodies(1, &[110.0, 112.0])).await.unwrap();
         assert_eq!(
-            told,
+            transitions,
             [RAISED],
             "the same alert, not one that begins with the second reading"
         );
-        let told = take(&other, &bodies(2, &[112.0, 60.0])).await.unwrap();
-        assert_eq!(told, [CLEARED]);
+        let transitions = take(&other, &bodies(2, &[112.0, 60.0])).await.unwrap();
+        assert_eq!(transitions, [CLEARED]);
         assert_eq!(stores.stored().await.len(), 1);
     }
 
@@ -427,8 +429,8 @@ mod tests {
                     )
                 })
                 .collect();
-            let told = take_of(&instance, &partition.to_string(), &events).await;
-            assert_eq!(told.unwrap(), [""; 0]);
+            let transitions = take_of(&instance, &partition.to_string(), &events).await;
+            assert_eq!(transitions.unwrap(), [""; 0]);
             let kept: usize = instance.partitions.weights().into_values().sum();
             assert!(kept <= 25, "{kept}");
         }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::tests::state;
 use super::*;
 use crate::domain::partition_key;
-use crate::stores::memory::MemoryDrones;
+use crate::memory_stores::MemoryDrones;
 use crate::stores::{BatchError, DroneWrite, OPERATION_TIMEOUT, StoredDrone};
 
 const PARTITIONS: u16 = 32;

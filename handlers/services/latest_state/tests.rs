@@ -12,7 +12,7 @@ use time::UtcDateTime;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
-use crate::stores::memory::MemoryDrones;
+use crate::memory_stores::MemoryDrones;
 use crate::stores::{BatchError, DroneWrite, MOST_WRITES, OPERATION_TIMEOUT, StoredDrone};
 
 pub(super) fn state(device: &str, second: i64) -> DroneState {

@@ -84,6 +84,7 @@ enum Command {
     ///   cargo local replay --dead-letters --dry-run
     ///   cargo local replay --dead-letters --reason out-of-range --repair "sed s/90.4/45.0/"
     ///   cargo local replay --archive --from 2024-05-01T00:00:00Z --to 2024-05-02T00:00:00Z
+    ///   cargo local replay --alerts-poison
     ///
     /// A dead letter is taken off the queue once the hub has accepted its event. One that would be
     /// dead-lettered again stays, and so does one from another device than it names: replayed, it

@@ -24,6 +24,9 @@ pub const ALERTS: &str = "alerts";
 pub const COSMOS_CONTAINERS: [(&str, &str); 2] = [(DRONES, "/bucket"), (ALERTS, "/deviceId")];
 /// The queue of alert transitions.
 pub const ALERT_QUEUE: &str = "drone-alerts";
+
+/// Where the host puts those that nobody has taken.
+pub const ALERT_POISON: &str = "drone-alerts-poison";
 /// The Blob container with what the alert rules know of each partition.
 pub const ALERT_STATE: &str = "alert-state";
 /// The Blob container of the raw archive.

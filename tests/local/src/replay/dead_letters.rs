@@ -5,11 +5,12 @@ use std::collections::HashSet;
 
 use super::letter::{Body, Letter};
 use super::pace::Pace;
-use super::queue::{LetterQueue, MOST, Taken};
+use super::queue::{Bodies, MOST, QueueReader, Taken};
 use super::repair::repair;
 use super::send::{Outgoing, send};
-use super::summary::{Summary, Why};
+use super::summary::{LATER, Summary, Why};
 use super::{Connections, ReplayError, ReplayOptions, Stop, View};
+use crate::system::DEAD_LETTERS;
 
 /// A letter whose event is to be sent.
 struct Chosen {
@@ -23,7 +24,8 @@ struct Replay<'a> {
     connections: &'a Connections,
     stop: &'a Stop,
     view: &'a mut View,
-    queue: LetterQueue,
+    queue: QueueReader,
+    bodies: Bodies,
     summary: Summary,
     /// Events that were sent, and those that are about to be.
     done: HashSet<String>,
@@ -43,8 +45,12 @@ pub(super) async fn replay(
         dry_run: options.dry_run,
         ..Summary::default()
     };
-    let queue = match LetterQueue::connect(&connections.storage) {
-        Ok(queue) => queue,
+    let connect = || {
+        let queue = QueueReader::connect(&connections.storage, DEAD_LETTERS)?;
+        Ok((queue, Bodies::connect(&connections.storage)?))
+    };
+    let (queue, bodies) = match connect() {
+        Ok(connected) => connected,
         Err(error) => return Err((error, summary)),
     };
     let mut replay = Replay {
@@ -53,6 +59,7 @@ pub(super) async fn replay(
         stop,
         view,
         queue,
+        bodies,
         summary,
         done: HashSet::new(),
         in_hand: HashSet::new(),
@@ -68,11 +75,13 @@ pub(super) async fn replay(
 
 impl Replay<'_> {
     async fn run(&mut self) -> Result<(), ReplayError> {
-        let (count, start) = self.queue.look().await?;
+        let Some((count, start)) = self.queue.look().await? else {
+            return Err(ReplayError::NoQueue(DEAD_LETTERS));
+        };
         let mut pace = Pace::new(self.options.rate);
         while !self.is_over() {
             let Some(messages) = self.queue.take(pace.portion(MOST)).await? else {
-                self.tell_of_hidden(count);
+                self.summary.tell_of_hidden(count);
                 return Ok(());
             };
             let mut chosen = Vec::new();
@@ -84,7 +93,7 @@ impl Replay<'_> {
                 self.summary.read += 1;
                 // Or a letter that comes back by way of the hub would be sent for ever.
                 if message.inserted_at.is_some_and(|inserted| inserted > start) {
-                    self.summary.pass_over("put aside after the replay began");
+                    self.summary.pass_over(LATER);
                     continue;
                 }
                 if let Some((letter, event)) = self.examine(message).await? {
@@ -104,17 +113,6 @@ impl Replay<'_> {
         }
         self.summary.interrupted = self.stop.is_requested();
         Ok(())
-    }
-
-    /// What a queue counts and nobody can take is in somebody's hands.
-    fn tell_of_hidden(&mut self, count: u64) {
-        let hidden = count.saturating_sub(self.summary.read);
-        if hidden > 0 {
-            self.summary.passed_over.insert(
-                "hidden by another replay, or for up to 15 minutes by one that was killed",
-                hidden,
-            );
-        }
     }
 
     fn is_over(&self) -> bool {
@@ -165,7 +163,7 @@ impl Replay<'_> {
             return Ok(None);
         }
         let body = match (body, &blob) {
-            (None, Some(name)) => self.queue.body(name).await?,
+            (None, Some(name)) => self.bodies.read(name).await?,
             (body, _) => body,
         };
         let Some(body) = body else {
@@ -269,9 +267,15 @@ impl Replay<'_> {
         }
     }
 
+    /// The letter, and then the blob with its body: a letter must never point at nothing.
     async fn take_off(&mut self, message: &str, id: &str, blob: Option<&str>) {
-        match self.queue.take_off(message, blob).await {
-            Ok(()) => self.summary.taken_off += 1,
+        match self.queue.take_off(message).await {
+            Ok(()) => {
+                self.summary.taken_off += 1;
+                if let Some(blob) = blob {
+                    self.bodies.delete(blob).await;
+                }
+            }
             Err(error) => self.leave(id, Why::NotTakenOff, &error.to_string()),
         }
     }

@@ -1,11 +1,12 @@
-//! `cargo local replay`: sends events again, from the dead letters or from the archive, in the local system or in
-//! Azure.
+//! `cargo local replay`: sends events again, from the dead letters or from the archive, and alerts that no receiver took, in the
+//! local system or in Azure.
 //!
 //! | module | what it is |
 //! |---|---|
 //! | `options`, `connections` | what is asked for; where it is read and sent |
 //! | `dead_letters` | the queue: read, mend, check, send, take off |
-//! | `letter`, `queue`, `repair` | one letter, and whether it may be sent; the queue; the command that mends |
+//! | `letter`, `queue`, `repair` | one letter, and whether it may be sent; what was put aside; the command that mends |
+//! | `alerts` | the queue of alerts that were given up: put back where NotifyAlert takes them from |
 //! | `archive`, `files`, `progress` | the archive, file by file; how far a replay has come |
 //! | `send`, `pace`, `stop` | sends with the first time; not too fast; until somebody stops it |
 //! | `summary`, `view` | what became of the events; what the user sees |
@@ -13,6 +14,7 @@
 //! Events go to the hub, as any event does, and not around it to the stores: whatever the functions make of events
 //! they make of these. Each carries the time that a hub took it first, so that it counts as of then.
 
+mod alerts;
 mod archive;
 mod connections;
 mod dead_letters;
@@ -64,6 +66,9 @@ pub enum ReplayError {
     /// The hub cannot be named, or does not take events.
     #[error("the hub: {0}")]
     Hub(#[from] DestinationError),
+    /// The queue is not there.
+    #[error("there is no queue {0}: `cargo local prepare` makes it, in Azure the deployment does")]
+    NoQueue(&'static str),
     /// A request to storage failed.
     #[error("cannot {operation}: {why}")]
     Request {
@@ -144,8 +149,15 @@ pub async fn replay(
     stop: &Stop,
     view: &mut View,
 ) -> Result<Summary, (ReplayError, Summary)> {
-    if options.source.archive {
+    let Source {
+        archive,
+        alerts_poison,
+        ..
+    } = options.source;
+    if archive {
         archive::replay(options, connections, repository, stop, view).await
+    } else if alerts_poison {
+        alerts::put_back(options, connections, stop, view).await
     } else {
         dead_letters::replay(options, connections, stop, view).await
     }

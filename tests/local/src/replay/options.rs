@@ -17,10 +17,10 @@ pub struct ReplayOptions {
     /// Where the events are.
     #[command(flatten)]
     pub source: Source,
-    /// Only events of this device. Of a dead letter whose device could not be read, the sender's.
+    /// Only events or alerts of this device. Of a dead letter whose device could not be read, the sender's.
     #[arg(long, value_name = "ID")]
     pub device: Option<DeviceId>,
-    /// Events per second at most, so that live ones are not pushed aside.
+    /// Events or alerts per second at most, so that live ones are not pushed aside.
     #[arg(long, value_name = "EVENTS_PER_SECOND", default_value_t = RATE, value_parser = parse_rate)]
     pub rate: f64,
     /// Show what would be sent and why the rest would not; send nothing and take nothing off.
@@ -29,42 +29,42 @@ pub struct ReplayOptions {
 
     /// Only dead letters with this reason, such as out-of-range; may be repeated. Those with the reason
     /// device-mismatch are never sent again.
-    #[arg(long = "reason", value_name = "REASON", conflicts_with = "archive", value_parser = reason)]
+    #[arg(long = "reason", value_name = "REASON", conflicts_with_all = ["archive", "alerts_poison"], value_parser = reason)]
     pub reasons: Vec<Reason>,
-    /// Choose this many dead letters at most.
+    /// Choose this many dead letters or alerts at most.
     #[arg(long, value_name = "N", conflicts_with = "archive", value_parser = clap::value_parser!(u64).range(1..))]
     pub limit: Option<u64>,
     /// A shell command that mends a body: it gets one on its standard input and writes the mended one to its
     /// standard output. Where it fails, takes longer than 20 seconds, or changes the device, the letter stays.
-    #[arg(long, value_name = "COMMAND", conflicts_with = "archive")]
+    #[arg(long, value_name = "COMMAND", conflicts_with_all = ["archive", "alerts_poison"])]
     pub repair: Option<String>,
 
     /// The first time, as RFC 3339: events that the hub took then or later.
-    #[arg(long, value_name = "TIME", required_if_eq("archive", "true"), conflicts_with = "dead_letters", value_parser = time)]
+    #[arg(long, value_name = "TIME", required_if_eq("archive", "true"), conflicts_with_all = ["dead_letters", "alerts_poison"], value_parser = time)]
     pub from: Option<UtcDateTime>,
     /// The end: events that the hub took before then. Not in the future, or the replay would read what it sends.
-    #[arg(long, value_name = "TIME", required_if_eq("archive", "true"), conflicts_with = "dead_letters", value_parser = past)]
+    #[arg(long, value_name = "TIME", required_if_eq("archive", "true"), conflicts_with_all = ["dead_letters", "alerts_poison"], value_parser = past)]
     pub to: Option<UtcDateTime>,
     /// Only this partition of the hub; may be repeated.
     #[arg(
         long = "partition",
         value_name = "NUMBER",
-        conflicts_with = "dead_letters"
+        conflicts_with_all = ["dead_letters", "alerts_poison"]
     )]
     pub partitions: Vec<u16>,
     /// Where it is noted how far the replay of the archive has come. Without it a file in target/replay/, another
     /// one for each choice of events.
-    #[arg(long, value_name = "FILE", conflicts_with = "dead_letters")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dead_letters", "alerts_poison"])]
     pub progress: Option<PathBuf>,
     /// Stop at the first file of the archive that cannot be read, instead of naming it and going on.
-    #[arg(long, conflicts_with = "dead_letters")]
+    #[arg(long, conflicts_with_all = ["dead_letters", "alerts_poison"])]
     pub strict: bool,
     /// Begin anew, also where the same replay has ended before.
-    #[arg(long, conflicts_with = "dead_letters")]
+    #[arg(long, conflicts_with_all = ["dead_letters", "alerts_poison"])]
     pub again: bool,
 }
 
-/// Exactly one of the two.
+/// Exactly one of the three.
 #[derive(Debug, Clone, Copy, Args)]
 #[group(required = true, multiple = false)]
 pub struct Source {
@@ -74,6 +74,9 @@ pub struct Source {
     /// Send what was archived between --from and --to, in the order of each partition.
     #[arg(long)]
     pub archive: bool,
+    /// Put alerts back into the queue drone-alerts that the webhook has refused for a day.
+    #[arg(long)]
+    pub alerts_poison: bool,
 }
 
 fn reason(text: &str) -> Result<Reason, String> {
@@ -127,6 +130,8 @@ mod tests {
         let options = parse("--dead-letters --reason out-of-range --reason malformed-json --device d --limit 3 --dry-run").unwrap();
         assert_eq!(options.reasons, [Reason::OutOfRange, Reason::MalformedJson]);
         assert_eq!(options.rate, RATE);
+        let options = parse("--alerts-poison --device d --limit 3 --dry-run --rate 5").unwrap();
+        assert!(options.source.alerts_poison);
         let options = parse(
             "--archive --from 2024-05-01T00:00:00Z --to 2024-05-02T00:00:00+02:00 --partition 3 --again",
         )
@@ -140,6 +145,11 @@ mod tests {
         for wrong in [
             "",
             "--dead-letters --archive",
+            "--dead-letters --alerts-poison",
+            "--alerts-poison --reason out-of-range",
+            "--alerts-poison --repair cat",
+            "--alerts-poison --partition 1",
+            "--alerts-poison --again",
             "--archive",
             "--archive --from 2024-05-01T00:00:00Z",
             "--archive --from yesterday --to 2024-05-01T00:00:00Z",

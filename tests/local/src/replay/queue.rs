@@ -1,4 +1,5 @@
-//! The queue of dead letters, and the blobs with the bodies that no message could hold.
+//! A queue of what was put aside: messages are looked at, hidden from others, and taken off or put back. Beside it the blobs with
+//! the bodies of dead letters that no message could hold.
 
 use std::collections::HashMap;
 
@@ -21,11 +22,11 @@ const DATE: HeaderName = HeaderName::from_static("date");
 /// The most that one request takes off a queue.
 pub(super) const MOST: usize = 32;
 
-/// How long a letter is hidden while it is looked at; a killed replay leaves it hidden for that long. Longer than
+/// How long a message is hidden while it is looked at; a killed replay leaves it hidden for that long. Longer than
 /// 32 repairs take.
 const HIDDEN_SECONDS: i32 = 15 * 60;
 
-/// Requests at once that put letters back.
+/// Requests at once that put messages back.
 const CONCURRENCY: usize = 16;
 
 /// A message that was taken, and is hidden from others.
@@ -37,36 +38,42 @@ pub(super) struct Taken {
 }
 
 /// The queue. What was taken stays in it, hidden, until it is taken off or put back.
-pub(super) struct LetterQueue {
+pub(super) struct QueueReader {
+    name: &'static str,
     queue: StorageQueue,
-    bodies: BlobContainer,
-    /// What is hidden now, with the receipt for each. Letters stay hidden to the end of a replay rather than be put
+    /// What is hidden now, with the receipt for each. Messages stay hidden to the end of a replay rather than be put
     /// back at once, or it would come upon them again and again.
     hidden: HashMap<String, String>,
 }
 
-impl LetterQueue {
-    pub(super) fn connect(storage: &Connection) -> Result<Self, ReplayError> {
+impl QueueReader {
+    pub(super) fn connect(storage: &Connection, name: &'static str) -> Result<Self, ReplayError> {
         Ok(Self {
-            queue: StorageQueue::connect(storage, DEAD_LETTERS)?,
-            bodies: BlobService::connect(storage)?.container(DEAD_LETTERS)?,
+            name,
+            queue: StorageQueue::connect(storage, name)?,
             hidden: HashMap::new(),
         })
     }
 
-    /// About how many messages there are, and what time it is there.
-    pub(super) async fn look(&self) -> Result<(u64, OffsetDateTime), ReplayError> {
-        let operation = "look at the queue telemetry-dead-letters";
-        let answer = self.queue.client().get_properties(None).await;
-        let answer =
-            answer.map_err(|error| failed(operation, &error, self.queue.client().url()))?;
+    fn failed(&self, operation: &str, error: &azure_core::Error) -> ReplayError {
+        let operation = format!("{operation} {}", self.name);
+        failed(&operation, error, self.queue.client().url())
+    }
+
+    /// About how many messages there are, and what time it is there; `None` where there is no such queue.
+    pub(super) async fn look(&self) -> Result<Option<(u64, OffsetDateTime)>, ReplayError> {
+        let answer = match self.queue.client().get_properties(None).await {
+            Ok(answer) => answer,
+            Err(error) if error.http_status() == Some(StatusCode::NotFound) => return Ok(None),
+            Err(error) => return Err(self.failed("look at the queue", &error)),
+        };
         let count = answer.approximate_messages_count().ok().flatten();
         let time = answer.headers().get_str(&DATE).ok();
         let time = time.and_then(|text| parse_rfc7231(text).ok());
-        Ok((
+        Ok(Some((
             count.map_or(0, |count| count.max(0).unsigned_abs()),
             time.unwrap_or_else(OffsetDateTime::now_utc),
-        ))
+        )))
     }
 
     /// Takes up to `count` messages that were not taken before; `None` where there are none at all.
@@ -80,13 +87,7 @@ impl LetterQueue {
         let client = self.queue.client();
         let received = async { client.receive_messages(Some(options)).await?.into_model() }.await;
         let received = received
-            .map_err(|error| {
-                failed(
-                    "read the queue telemetry-dead-letters",
-                    &error,
-                    client.url(),
-                )
-            })?
+            .map_err(|error| self.failed("read the queue", &error))?
             .items
             .unwrap_or_default();
         if received.is_empty() {
@@ -97,7 +98,7 @@ impl LetterQueue {
             let (Some(id), Some(receipt)) = (message.message_id, message.pop_receipt) else {
                 continue;
             };
-            // A long replay meets letters that were hidden for too short a time: only the receipt is new.
+            // A long replay meets messages that were hidden for too short a time: only the receipt is new.
             if self.hidden.insert(id.clone(), receipt).is_none() {
                 fresh.push(Taken {
                     id,
@@ -109,41 +110,12 @@ impl LetterQueue {
         Ok(Some(fresh))
     }
 
-    /// The body in a blob; `None` where there is no such blob.
-    pub(super) async fn body(&self, blob: &str) -> Result<Option<Vec<u8>>, ReplayError> {
-        let operation = "read a blob of telemetry-dead-letters";
-        let blob = self.bodies.client().blob_client(blob);
-        let found = match blob.download(None).await {
-            Ok(found) => found,
-            Err(error) if error.http_status() == Some(StatusCode::NotFound) => return Ok(None),
-            Err(error) => return Err(failed(operation, &error, self.bodies.client().url())),
-        };
-        let body = found.body.collect().await;
-        body.map(|body| Some(body.to_vec()))
-            .map_err(|error| failed(operation, &error, self.bodies.client().url()))
-    }
-
-    /// Takes a letter off, and then the blob with its body: a letter must never point at nothing.
-    pub(super) async fn take_off(
-        &mut self,
-        id: &str,
-        blob: Option<&str>,
-    ) -> Result<(), ReplayError> {
+    /// Takes a message off.
+    pub(super) async fn take_off(&mut self, id: &str) -> Result<(), ReplayError> {
         if let Some(receipt) = self.hidden.get(id) {
-            let client = self.queue.client();
-            let deleted = client.delete_message(id, receipt, None).await;
-            deleted.map_err(|error| {
-                failed(
-                    "take a letter off telemetry-dead-letters",
-                    &error,
-                    client.url(),
-                )
-            })?;
+            let deleted = self.queue.client().delete_message(id, receipt, None).await;
+            deleted.map_err(|error| self.failed("take a message off the queue", &error))?;
             self.hidden.remove(id);
-        }
-        if let Some(blob) = blob {
-            // What stays behind goes after 30 days, by the account's rules.
-            _ = self.bodies.client().blob_client(blob).delete(None).await;
         }
         Ok(())
     }
@@ -161,5 +133,35 @@ impl LetterQueue {
             .buffer_unordered(CONCURRENCY)
             .for_each(|_| async {})
             .await;
+    }
+}
+
+/// The blobs with bodies of dead letters.
+pub(super) struct Bodies(BlobContainer);
+
+impl Bodies {
+    pub(super) fn connect(storage: &Connection) -> Result<Self, ReplayError> {
+        Ok(Self(
+            BlobService::connect(storage)?.container(DEAD_LETTERS)?,
+        ))
+    }
+
+    /// A body; `None` where there is no such blob.
+    pub(super) async fn read(&self, blob: &str) -> Result<Option<Vec<u8>>, ReplayError> {
+        let operation = "read a blob of telemetry-dead-letters";
+        let blob = self.0.client().blob_client(blob);
+        let found = match blob.download(None).await {
+            Ok(found) => found,
+            Err(error) if error.http_status() == Some(StatusCode::NotFound) => return Ok(None),
+            Err(error) => return Err(failed(operation, &error, self.0.client().url())),
+        };
+        let body = found.body.collect().await;
+        body.map(|body| Some(body.to_vec()))
+            .map_err(|error| failed(operation, &error, self.0.client().url()))
+    }
+
+    /// What stays behind goes after 30 days, by the account's rules.
+    pub(super) async fn delete(&self, blob: &str) {
+        _ = self.0.client().blob_client(blob).delete(None).await;
     }
 }

@@ -18,6 +18,10 @@ pub enum Why {
     BodyGone,
     /// The message is no dead letter of this version.
     Unreadable,
+    /// The message is no alert.
+    NoAlert,
+    /// The queue did not take it.
+    NotPutBack,
     /// The hub did not accept it.
     NotAccepted,
     /// It was sent, but its letter is still in the queue.
@@ -32,22 +36,28 @@ impl fmt::Display for Why {
             Self::NotMended => f.write_str("the repair failed"),
             Self::BodyGone => f.write_str("the blob with its body is gone"),
             Self::Unreadable => f.write_str("is no dead letter"),
+            Self::NoAlert => f.write_str("is no alert"),
+            Self::NotPutBack => f.write_str("could not be put back"),
             Self::NotAccepted => f.write_str("the hub did not accept it"),
             Self::NotTakenOff => f.write_str("was sent, but could not be taken off"),
         }
     }
 }
 
+/// Why a message is passed over that comes while a replay goes on: what it sends itself may come back, and would be sent for
+/// ever.
+pub(super) const LATER: &str = "put aside after the replay began";
+
 /// Counts of a replay.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Events that were looked at.
+    /// Events or alerts that were looked at.
     pub read: u64,
     /// Those to be sent.
     pub chosen: u64,
-    /// Those that the hub has accepted; in a dry run, those that would be sent.
+    /// Those that the hub, or the queue of alerts, has accepted; in a dry run, those that would be sent.
     pub sent: u64,
-    /// Letters that are off the queue.
+    /// Messages that are off the queue.
     pub taken_off: u64,
     /// Chosen, but not sent or not taken off.
     pub left: BTreeMap<Why, u64>,
@@ -74,6 +84,17 @@ impl Summary {
 
     pub(super) fn leave(&mut self, why: Why) {
         *self.left.entry(why).or_default() += 1;
+    }
+
+    /// What a queue counts and nobody can take is in somebody's hands.
+    pub(super) fn tell_of_hidden(&mut self, count: u64) {
+        let hidden = count.saturating_sub(self.read);
+        if hidden > 0 {
+            self.passed_over.insert(
+                "hidden by another replay, or for up to 15 minutes by one that was killed",
+                hidden,
+            );
+        }
     }
 
     pub(super) fn pass_over(&mut self, what: &'static str) {

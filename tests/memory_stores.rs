@@ -1,4 +1,6 @@
-//! In-memory twins of the stores, for unit tests.
+//! In-memory twins of the stores, held to the same contract tests as the real ones.
+//!
+//! No program has them: the unit tests of `drone_delivery`, its integration tests and its bench each take this file in.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -7,14 +9,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::alerts::{AlertFilter, AlertStore, Mark, Snapshot, SnapshotStore};
-use super::fleet::{DronePage, FleetReader, ListError, Position, Read};
-use super::{
+use drone_delivery::domain::alerts::Alert;
+use drone_delivery::domain::fleet::DroneFilter;
+use drone_delivery::domain::{Bucket, DeviceId, DroneState};
+use drone_delivery::stores::alerts::{AlertFilter, AlertStore, Mark, Snapshot, SnapshotStore};
+use drone_delivery::stores::fleet::{DronePage, FleetReader, ListError, Position, Read};
+use drone_delivery::stores::{
     BatchError, BlobStore, DroneStore, DroneWrite, PutError, StoreError, StoredDrone, Version,
 };
-use crate::domain::alerts::Alert;
-use crate::domain::fleet::DroneFilter;
-use crate::domain::{Bucket, DeviceId, DroneState};
 
 /// A [`DroneStore`] and [`FleetReader`] in a map.
 #[derive(Default)]
@@ -54,11 +56,6 @@ impl MemoryDrones {
             .get(&state.device_id)
             .map_or(1, |(_, version)| version + 1);
         items.insert(state.device_id.clone(), (state, next));
-    }
-
-    /// Whether no drone is stored.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 
