@@ -33,6 +33,7 @@ async fn trial(seed: u64, events: u64, extra: &[(&str, &str)]) -> Outcome {
     let options = TrialOptions {
         seed,
         length: Length::Events(events),
+        rate: None,
         outages: Outages {
             shortest: Duration::from_millis(700),
             longest: Duration::from_millis(1_500),

@@ -61,6 +61,11 @@ impl Faults {
         self.plan.send_replace(plan);
     }
 
+    /// Whether anything goes wrong now.
+    pub(crate) fn is_set(&self) -> bool {
+        self.plan.borrow().is_some()
+    }
+
     /// Requests that a fault has met.
     pub(crate) fn met(&self) -> u64 {
         self.met.load(Ordering::Relaxed)

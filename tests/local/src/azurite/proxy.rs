@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -41,6 +41,7 @@ pub struct FaultyStorage {
 #[derive(Debug)]
 struct Proxy {
     faults: Arc<Faults>,
+    one: Arc<OneName>,
     server: JoinHandle<()>,
 }
 
@@ -72,31 +73,68 @@ impl FaultyStorage {
         }
     }
 
+    /// Makes a share of the requests fail whose path ends with `name`, such as `/container/blob`, or, with `None`, none any more.
+    /// One name at a time; what is set for the whole service meets the others.
+    pub fn set_fault_plan_of_blob(&self, name: &str, plan: Option<FaultPlan>) {
+        name.clone_into(&mut lock(&self.blob.one.name));
+        self.blob.one.faults.set(plan);
+    }
+
     /// Requests that a fault has met, since the start.
     pub fn faults(&self) -> u64 {
-        self.blob.faults.met() + self.queue.faults.met()
+        self.blob.met() + self.queue.met()
+    }
+}
+
+/// What goes wrong with one blob or queue alone.
+#[derive(Debug, Default)]
+struct OneName {
+    name: Mutex<String>,
+    faults: Faults,
+}
+
+impl OneName {
+    /// Those of a request for it, where something is set.
+    fn faults_of(&self, path: &str) -> Option<&Faults> {
+        (self.faults.is_set() && path.ends_with(&*lock(&self.name))).then_some(&self.faults)
     }
 }
 
 impl Proxy {
+    fn met(&self) -> u64 {
+        self.faults.met() + self.one.faults.met()
+    }
+
     async fn start(upstream: Authority) -> Result<(Self, SocketAddr), StorageError> {
         let listener = TcpListener::bind(("127.0.0.1", 0))
             .await
             .map_err(StorageError::Proxy)?;
         let address = listener.local_addr().map_err(StorageError::Proxy)?;
         let faults = Arc::new(Faults::default());
+        let one = Arc::new(OneName::default());
         let forward = Forward {
             client: Client::builder(TokioExecutor::new()).build(HttpConnector::new()),
             upstream,
         };
         let server = tokio::spawn({
-            let faults = Arc::clone(&faults);
-            crate::server::serve(listener, move |request| {
-                let (faults, forward) = (Arc::clone(&faults), forward.clone());
-                async move { faults.meet(refusal, forward.request(request)).await }
+            let (faults, one) = (Arc::clone(&faults), Arc::clone(&one));
+            crate::server::serve(listener, move |request: Request<Incoming>| {
+                let (faults, one) = (Arc::clone(&faults), Arc::clone(&one));
+                let forward = forward.clone();
+                async move {
+                    let faults = one.faults_of(request.uri().path()).unwrap_or(&faults);
+                    faults.meet(refusal, forward.request(request)).await
+                }
             })
         });
-        Ok((Self { faults, server }, address))
+        Ok((
+            Self {
+                faults,
+                one,
+                server,
+            },
+            address,
+        ))
     }
 }
 
@@ -136,6 +174,10 @@ impl Forward {
             .or(Some(PathAndQuery::from_static("/")));
         Uri::from_parts(uri).map_err(io::Error::other)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What is meant for one connection only.
@@ -232,5 +274,13 @@ mod tests {
             ["twice", "twice"]
         );
         assert!(faulty.faults() > 1);
+
+        let before = faulty.faults();
+        faulty.set_fault_plan_of_blob("/archive/one", Some(Fault::Status(500).into()));
+        account.read_blob("archive", "another").await.unwrap_err();
+        account.read_blob("archive", "one/more").await.unwrap_err();
+        assert_eq!(faulty.faults(), before);
+        account.read_blob("archive", "one").await.unwrap_err();
+        assert!(faulty.faults() > before);
     }
 }

@@ -141,13 +141,8 @@ pub fn run(options: &ChaosOptions) -> Result<(), Box<dyn Error>> {
     match outcome.passed() {
         true => Ok(()),
         false => Err(format!(
-            "not everything is as it has to be; the same again: cargo local chaos {} --seed {} --partitions {}",
-            match options.minutes {
-                Some(minutes) => format!("--minutes {minutes}"),
-                None => format!("--events {}", options.events),
-            },
-            options.seed,
-            options.partitions
+            "not everything is as it has to be; the same again: {}",
+            options.again()
         )
         .into()),
     }

@@ -14,6 +14,20 @@ use crate::fault::{Fault, FaultPlan};
 pub enum Disturbance {
     /// The handler's process gets a SIGKILL.
     KillHandler,
+    /// The same in the middle of a call of RaiseAlerts, so long after its beginning: between its snapshot, its records and
+    /// its answer.
+    KillInRaiseAlerts(Duration),
+    /// RaiseAlerts is switched off for so long. Events wait for it meanwhile, and time with them.
+    AlertsOff(Duration),
+    /// The snapshot of one partition cannot be had: RaiseAlerts stands still there, and only there.
+    StuckPartition {
+        /// Chooses the partition.
+        choice: u16,
+        /// What goes wrong with each request for it.
+        fault: Fault,
+        /// For how long.
+        lasts: Duration,
+    },
     /// The host ends in mid-call, and its handler with it; others take their place.
     KillHost,
     /// A second host holds every partition as well, for so long.
@@ -63,6 +77,9 @@ impl fmt::Display for Disturbance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::KillHandler => f.write_str("handler killed"),
+            Self::KillInRaiseAlerts(_) => f.write_str("handler killed in RaiseAlerts"),
+            Self::AlertsOff(_) => f.write_str("RaiseAlerts switched off"),
+            Self::StuckPartition { .. } => f.write_str("a partition stuck"),
             Self::KillHost => f.write_str("host killed"),
             Self::SecondHost(_) => f.write_str("second host"),
             Self::Redeliver { .. } => f.write_str("batches redelivered"),
@@ -100,7 +117,7 @@ pub struct Plan {
 
 impl Plan {
     /// How many disturbances there are before a kind comes again.
-    pub const KINDS: u64 = 21;
+    pub const KINDS: u64 = 24;
 
     /// The plan of a seed.
     pub fn new(seed: u64, outages: Outages) -> Self {
@@ -120,6 +137,16 @@ impl Plan {
             Disturbance::Redeliver {
                 choice: rng.random(),
                 events: rng.random_range(1..=500),
+            },
+            Disturbance::KillInRaiseAlerts(Duration::from_micros(rng.random_range(0..=30_000))),
+            Disturbance::AlertsOff(length(rng, self.outages)),
+            Disturbance::StuckPartition {
+                choice: rng.random(),
+                fault: match rng.random_ratio(1, 2) {
+                    true => Fault::Status(503),
+                    false => Fault::LostAnswer,
+                },
+                lasts: 3 * length(rng, self.outages),
             },
         ];
         let slow =

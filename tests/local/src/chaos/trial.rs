@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drone_delivery::domain::alerts::{AlertSettings, Rules};
+use drone_delivery::stores::alerts::snapshot_name;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use time::UtcDateTime;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::collector::Collector;
 use super::expected::Expected;
@@ -21,7 +22,7 @@ use crate::azurite::{FaultyStorage, StorageError, StorageService};
 use crate::fault::FaultPlan;
 use crate::host::{Host, HostError};
 use crate::hub::Retention;
-use crate::system::{DRONES, System};
+use crate::system::{ALERT_STATE, DRONES, HUB, System};
 
 /// A consumer group may be this many events behind, and no more than an eighth of all, before the traffic
 /// waits for it: enough that one partition in back-off does not hold up the others, and not all sent before anything
@@ -37,6 +38,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Events between two disturbances where the time decides how many there are.
 const BETWEEN: u64 = 1_000;
 
+/// The function that is killed and switched off by itself.
+const ALERTING: &str = "RaiseAlerts";
+
+/// Before and after a time without alerts.
+const A_MINUTE: Duration = Duration::from_secs(60);
+
+/// A call comes sooner than this wherever there is anything to do.
+const LONGEST_WAIT_FOR_A_CALL: Duration = Duration::from_secs(2);
+
 /// How long the functions may take to get over it. The host's back-off goes up to a minute.
 const SETTLE: Duration = Duration::from_secs(300);
 
@@ -47,6 +57,8 @@ pub struct TrialOptions {
     pub seed: u64,
     /// How much.
     pub length: Length,
+    /// Events a second at most, above 0; `None` where nothing but the functions holds them up.
+    pub rate: Option<f64>,
     /// What outages are like.
     pub outages: Outages,
 }
@@ -58,6 +70,8 @@ pub enum Length {
     Events(u64),
     /// For so long, plus the time to calm down.
     Time(Duration),
+    /// RaiseAlerts is switched off for so long, with a minute before and after, and nothing else goes wrong.
+    AlertsOff(Duration),
 }
 
 /// A trial could not be brought to its end. What it would have found is unknown.
@@ -111,11 +125,15 @@ pub async fn run(
         traffic: Traffic::new(options.seed),
         outages: BTreeMap::new(),
         second: None,
+        alerts_off: None,
+        stuck: None,
+        pace: options.rate.map(Pace::new),
         done: BTreeMap::new(),
         calls: Calls::default(),
         most_behind: match options.length {
             Length::Events(events) => MOST_BEHIND.min(events / 8),
             Length::Time(_) => MOST_BEHIND,
+            Length::AlertsOff(_) => u64::MAX,
         },
         progress,
     };
@@ -178,6 +196,11 @@ struct Trial<'a, P> {
     expected: Expected,
     /// When the present outage of each service ends.
     outages: BTreeMap<Service, Instant>,
+    /// Until when RaiseAlerts is switched off.
+    alerts_off: Option<Instant>,
+    /// Whose snapshot cannot be had, and until when.
+    stuck: Option<(String, Instant)>,
+    pace: Option<Pace>,
     /// Until when there are two hosts.
     second: Option<(Host, Instant)>,
     /// How often what was done.
@@ -230,6 +253,18 @@ impl<P: FnMut(u64, u64, &str)> Trial<'_, P> {
                 }
                 Ok(())
             }
+            Length::AlertsOff(off) => {
+                let end = began + A_MINUTE + off + A_MINUTE;
+                let mut disturbed = false;
+                while Instant::now() < end {
+                    if !disturbed && began.elapsed() >= A_MINUTE {
+                        disturbed = true;
+                        self.disturb(Some(Disturbance::AlertsOff(off))).await?;
+                    }
+                    self.send(SLICE).await?;
+                }
+                Ok(())
+            }
         }
     }
 
@@ -241,13 +276,37 @@ impl<P: FnMut(u64, u64, &str)> Trial<'_, P> {
         self.say(&name);
         match disturbance {
             Disturbance::KillHandler => self.system.host.kill_handler(),
+            Disturbance::KillInRaiseAlerts(after) => self.kill_in(ALERTING, after).await,
+            Disturbance::AlertsOff(lasts) => {
+                while self.alerts_off.is_some() {
+                    self.wait().await?;
+                }
+                self.count_calls_of_host();
+                self.system.switch_off(ALERTING).await?;
+                self.alerts_off = Some(Instant::now() + lasts);
+            }
+            Disturbance::StuckPartition {
+                choice,
+                fault,
+                lasts,
+            } => {
+                while self.stuck.is_some() {
+                    self.wait().await?;
+                }
+                let partition = choice % self.system.hub.partitions();
+                let blob = snapshot_name(HUB, &partition.to_string());
+                let blob = format!("/{ALERT_STATE}/{blob}");
+                self.storage
+                    .set_fault_plan_of_blob(&blob, Some(fault.into()));
+                self.stuck = Some((blob, Instant::now() + lasts));
+            }
             Disturbance::KillHost => {
                 self.count_calls_of_host();
                 self.system.replace_host().await?;
             }
             Disturbance::SecondHost(lasts) => {
                 while self.second.is_some() {
-                    self.wait().await;
+                    self.wait().await?;
                 }
                 let host = self.system.second_host().await?;
                 self.second = Some((host, Instant::now() + lasts));
@@ -259,7 +318,7 @@ impl<P: FnMut(u64, u64, &str)> Trial<'_, P> {
                 lasts,
             } => {
                 while self.outages.contains_key(&service) {
-                    self.wait().await;
+                    self.wait().await?;
                 }
                 self.set_fault(service, Some(plan));
                 self.outages.insert(service, Instant::now() + lasts);
@@ -290,36 +349,62 @@ impl<P: FnMut(u64, u64, &str)> Trial<'_, P> {
         let mut left = events;
         while left > 0 {
             while self.behind() > self.most_behind {
-                self.wait().await;
+                self.wait().await?;
             }
             let slice = left.min(SLICE);
+            if let Some(pace) = &mut self.pace {
+                sleep_until(pace.next(slice)).await;
+            }
             for _ in 0..slice {
                 let sent = self.traffic.next(UtcDateTime::now());
                 let position = self.system.hub.append(sent.event());
                 self.expected.note(sent, &position);
             }
             left -= slice;
-            self.end_what_is_over().await;
+            self.end_what_is_over().await?;
             // Everything else runs on the same two cores.
             tokio::task::yield_now().await;
         }
         Ok(())
     }
 
-    async fn wait(&mut self) {
+    async fn wait(&mut self) -> Result<(), TrialError> {
         sleep(LOOK_EVERY).await;
-        self.end_what_is_over().await;
+        self.end_what_is_over().await
+    }
+
+    /// Kills the handler so long after a call of a function has begun; where none does, it is killed all the same.
+    async fn kill_in(&self, function: &str, after: Duration) {
+        let host = &self.system.host;
+        let calls = || host.stats().get(function).map_or(0, |stats| stats.calls);
+        let (before, patience) = (calls(), Instant::now() + LONGEST_WAIT_FOR_A_CALL);
+        while calls() == before && Instant::now() < patience {
+            sleep(Duration::from_millis(1)).await;
+        }
+        sleep(after).await;
+        host.kill_handler();
     }
 
     async fn calm_down(&mut self) -> Result<(), TrialError> {
-        while !self.outages.is_empty() || self.second.is_some() {
-            self.wait().await;
+        while !self.outages.is_empty()
+            || self.second.is_some()
+            || self.alerts_off.is_some()
+            || self.stuck.is_some()
+        {
+            self.wait().await?;
         }
         Ok(())
     }
 
-    async fn end_what_is_over(&mut self) {
+    async fn end_what_is_over(&mut self) -> Result<(), TrialError> {
         let now = Instant::now();
+        if self.alerts_off.take_if(|end| now >= *end).is_some() {
+            self.count_calls_of_host();
+            self.system.switch_on(ALERTING).await?;
+        }
+        if let Some((blob, _)) = self.stuck.take_if(|(_, end)| now >= *end) {
+            self.storage.set_fault_plan_of_blob(&blob, None);
+        }
         let over: Vec<Service> = self
             .outages
             .iter()
@@ -343,6 +428,7 @@ impl<P: FnMut(u64, u64, &str)> Trial<'_, P> {
                 }
             }
         }
+        Ok(())
     }
 
     fn set_fault(&self, service: Service, plan: Option<FaultPlan>) {
@@ -366,6 +452,28 @@ impl<P: FnMut(u64, u64, &str)> Trial<'_, P> {
     fn say(&mut self, what: &str) {
         let behind = self.behind();
         (self.progress)(self.expected.sent, behind, what);
+    }
+}
+
+/// Lets so many events a second through.
+struct Pace {
+    rate: f64,
+    next: Instant,
+}
+
+impl Pace {
+    fn new(rate: f64) -> Self {
+        Self {
+            rate,
+            next: Instant::now(),
+        }
+    }
+
+    /// When the next `events` may go. What was missed while the trial did something else is made good.
+    fn next(&mut self, events: u64) -> Instant {
+        let now = self.next;
+        self.next += Duration::from_secs_f64(events as f64 / self.rate);
+        now
     }
 }
 
