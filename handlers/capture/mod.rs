@@ -79,9 +79,10 @@ pub enum CaptureError {
 }
 
 /// The name of the file that holds events `first` to `last` of a partition:
-/// `<hub>/<partition>/<yyyy>/<MM>/<dd>/<HH>/<first>-<last>.avro`, by the first event's time.
+/// `<hub>/<partition>/<yyyy>/<MM>/<dd>/<HH>/<mmss.mmm>-<first>-<last>.avro`, by the first event's time.
 ///
-/// Numbers are padded to 20 digits, so that the order of names is the order of events.
+/// The order of names is the order of events: by time, and within a millisecond by number, padded to 20 digits. No two
+/// files of other events have one name, also where a hub was made anew under its name and counts from 0 again.
 pub fn file_name(
     hub: &str,
     partition: &str,
@@ -90,11 +91,14 @@ pub fn file_name(
     last: i64,
 ) -> String {
     format!(
-        "{hub}/{partition}/{:04}/{:02}/{:02}/{:02}/{first:020}-{last:020}.avro",
+        "{hub}/{partition}/{:04}/{:02}/{:02}/{:02}/{:02}{:02}.{:03}-{first:020}-{last:020}.avro",
         first_enqueued_at.year(),
         u8::from(first_enqueued_at.month()),
         first_enqueued_at.day(),
         first_enqueued_at.hour(),
+        first_enqueued_at.minute(),
+        first_enqueued_at.second(),
+        first_enqueued_at.millisecond(),
     )
 }
 

@@ -31,10 +31,22 @@ fn event<'a>(sequence_number: i64, body: &'a [u8]) -> CapturedEvent<'a> {
 #[test]
 fn the_name_comes_from_the_data_and_sorts_as_the_events_do() {
     let at = utc_datetime!(2024-05-01 09:07:05.5);
+    let name = file_name("telemetry", "3", at, 41, 1042);
     assert_eq!(
-        file_name("telemetry", "3", at, 41, 1042),
-        "telemetry/3/2024/05/01/09/00000000000000000041-00000000000000001042.avro"
+        name,
+        "telemetry/3/2024/05/01/09/0705.500-00000000000000000041-00000000000000001042.avro"
     );
+    let next = file_name("telemetry", "3", at, 1043, 1044);
+    // Of a hub that was made anew, with the numbers of the first.
+    let anew = file_name(
+        "telemetry",
+        "3",
+        utc_datetime!(2024-05-01 09:07:05.501),
+        41,
+        1042,
+    );
+    let later = file_name("telemetry", "3", utc_datetime!(2024-05-01 09:10:00), 2, 3);
+    assert!([name, next, anew, later].is_sorted_by(|a, b| a < b));
 }
 
 #[test]

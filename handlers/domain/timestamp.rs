@@ -243,6 +243,25 @@ impl fmt::Display for Rfc3339Nanos {
     }
 }
 
+/// Shows a time for names and ids, in UTC with milliseconds: `20180417T202509.500Z`. Such texts sort as their times do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compact(
+    /// The time to show. Event Hubs knows no more of it than milliseconds.
+    pub UtcDateTime,
+);
+
+impl fmt::Display for Compact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (year, month, day) = self.0.to_calendar_date();
+        let (hour, minute, second, millisecond) = self.0.as_hms_milli();
+        let month = u8::from(month);
+        write!(
+            f,
+            "{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}.{millisecond:03}Z"
+        )
+    }
+}
+
 /// For `#[serde(with = "rfc3339")]`.
 pub mod rfc3339 {
     use serde::{Deserialize, Deserializer, Serializer, de};

@@ -3,6 +3,7 @@
 //! Every kind of malformed body has its line in `malformed.rs`, every bad parameter in `listing.rs`. Here is what those
 //! leave open: events broken at random, ids made to be misread, forged principals, and what answers give away.
 
+use local::letters::event as event_of;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
@@ -130,7 +131,7 @@ async fn events_broken_at_random_end_where_the_parser_says_and_their_neighbors_a
         let id = format!("{}:{}", key.0, key.1);
         let found: Vec<&Value> = letters
             .iter()
-            .filter(|letter| letter["id"] == *id)
+            .filter(|letter| event_of(letter).as_ref() == Some(&id))
             .collect();
         match parse(body, &context) {
             Ok(telemetry) => {

@@ -2,6 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use drone_delivery::domain::timestamp::Compact;
+use local::letters::event as event_of;
 use serde_json::{Value, json};
 
 use crate::support::{Fleet, flight};
@@ -43,7 +45,7 @@ async fn every_malformed_input_becomes_one_dead_letter_with_its_reason() {
     for (input, id) in &sent {
         let found: Vec<&Value> = letters
             .iter()
-            .filter(|letter| letter["id"] == **id)
+            .filter(|letter| event_of(letter).as_ref() == Some(id))
             .collect();
         assert_eq!(found.len(), 1, "{}: dead letters", input.name);
         let letter = found[0];
@@ -97,7 +99,12 @@ async fn a_body_too_large_for_a_queue_message_is_kept_in_a_blob() {
     assert_eq!(letters.len(), 1);
     let blob = letters[0]["bodyBlob"].as_str().expect("a blob's name");
     let expected = json!({
-        "id": format!("{}:{}", position.partition, position.sequence_number),
+        "id": format!(
+            "{}:{}:{}",
+            position.partition,
+            position.sequence_number,
+            Compact(position.enqueued_at)
+        ),
         "reason": "malformed-json",
         "detail": letters[0]["detail"],
         "partitionId": position.partition.to_string(),

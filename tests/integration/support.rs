@@ -12,6 +12,7 @@ use drone_delivery::domain::Bucket;
 use local::azurite::{Azurite, AzuriteOptions, StorageAccount};
 use local::host::LogSink;
 use local::hub::{NewEvent, Position, Retention};
+use local::letters;
 use local::system::{ARCHIVE, DATABASE, DEAD_LETTERS, DRONES, System, SystemOptions};
 use serde_json::{Value, json};
 
@@ -202,16 +203,12 @@ impl Fleet {
 
     /// Every dead letter, with repeats; reading them takes them off the queue.
     pub async fn take_dead_letters(&self) -> Vec<Value> {
-        let messages = self
-            .system
-            .storage
-            .take_queue_messages(DEAD_LETTERS)
-            .await
-            .unwrap();
-        messages
-            .iter()
-            .map(|text| serde_json::from_str(text).unwrap())
-            .collect()
+        let storage = &self.system.storage;
+        let mut all = Vec::new();
+        for message in storage.take_queue_messages(DEAD_LETTERS).await.unwrap() {
+            all.extend(letters::read(storage, &message).await.unwrap());
+        }
+        all
     }
 
     /// Every archived event by partition and sequence number, and how many repeats there were.

@@ -135,7 +135,7 @@ mod tests {
             assert_eq!((summary.events, archived.files), (5, expected.len()));
             let blobs = store.snapshot();
             let names = expected.iter().map(|(first, last)| {
-                format!("telemetry/3/2024/05/01/12/{first:020}-{last:020}.avro")
+                format!("telemetry/3/2024/05/01/12/0000.000-{first:020}-{last:020}.avro")
             });
             assert!(blobs.keys().cloned().eq(names), "{:?}", blobs.keys());
             let mut read = Vec::new();

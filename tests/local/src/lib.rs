@@ -30,6 +30,7 @@ pub mod cosmos;
 pub mod fault;
 pub mod host;
 pub mod hub;
+pub mod letters;
 pub mod load;
 pub mod npm;
 pub mod prepare;

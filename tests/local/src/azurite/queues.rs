@@ -2,8 +2,9 @@
 
 use azure_core::http::headers::HeaderName;
 use azure_storage_queue::models::{
-    QueueClientGetPropertiesResultHeaders, QueueClientReceiveMessagesOptions,
-    QueueClientUpdateMessageOptions, QueueMessage, ReceivedMessage,
+    QueueClientGetPropertiesResultHeaders, QueueClientPeekMessagesOptions,
+    QueueClientReceiveMessagesOptions, QueueClientUpdateMessageOptions, QueueMessage,
+    ReceivedMessage,
 };
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -83,6 +84,26 @@ impl StorageAccount {
                 );
             }
         }
+    }
+
+    /// The first 32 messages that nobody hides, decoded, and left as they are.
+    ///
+    /// # Errors
+    /// Where the request fails, or a message is not as the Functions host writes it.
+    pub async fn peek_queue_messages(&self, queue: &str) -> Result<Vec<String>, StorageError> {
+        let client = self.queue(queue)?;
+        let options = QueueClientPeekMessagesOptions {
+            number_of_messages: Some(MESSAGES_A_REQUEST),
+            ..Default::default()
+        };
+        let peeked = async { client.peek_messages(Some(options)).await?.into_model() }
+            .await
+            .map_err(|error| failed(format!("look at the queue {queue}"), error))?;
+        let texts = peeked.items.unwrap_or_default().into_iter().map(|message| {
+            decode(message.message_text.as_deref().unwrap_or_default())
+                .ok_or_else(|| StorageError::Message(queue.to_owned()))
+        });
+        texts.collect()
     }
 
     /// Takes up to 32 messages off a queue for good, decoded.

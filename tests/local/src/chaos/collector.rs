@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::azurite::{StorageAccount, StorageError};
+use crate::letters;
 use crate::system::{ALERT_QUEUE, DEAD_LETTERS};
 
 /// Between two looks at a queue that was empty.
@@ -94,11 +95,27 @@ async fn take(
 ) -> Result<usize, StorageError> {
     let texts = storage.remove_queue_messages(queue).await?;
     let count = texts.len();
+    let texts = match queue {
+        DEAD_LETTERS => letters_of(storage, &texts).await?,
+        _ => texts,
+    };
     let mut collected = collected.lock().unwrap_or_else(PoisonError::into_inner);
     for text in texts {
         collected.note(queue, text);
     }
     Ok(count)
+}
+
+async fn letters_of(
+    storage: &StorageAccount,
+    messages: &[String],
+) -> Result<Vec<String>, StorageError> {
+    let mut texts = Vec::new();
+    for message in messages {
+        let letters = letters::read(storage, message).await?;
+        texts.extend(letters.iter().map(Value::to_string));
+    }
+    Ok(texts)
 }
 
 impl Collected {

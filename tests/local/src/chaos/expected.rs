@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use drone_delivery::domain::alerts::{AlertDocument, PartitionAlerts, Rules};
+use drone_delivery::domain::timestamp::Compact;
 use drone_delivery::domain::{ReceivedEvent, WATERMARK_TICK};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -33,7 +34,7 @@ pub(super) struct Expected {
     rules: Rules,
     /// By device.
     pub(super) drones: HashMap<String, ExpectedDrone>,
-    /// By `<partition>:<sequence number>`.
+    /// By `<partition>:<sequence number>:<enqueued time>`.
     pub(super) dead_letters: HashMap<String, (&'static str, Fingerprint)>,
     partitions: Vec<Partition>,
     /// Each message of the alert queue, by its id.
@@ -78,7 +79,8 @@ impl Expected {
         let number = usize::from(position.partition);
         match sent.fate {
             Fate::DeadLettered(reason) => {
-                let id = format!("{number}:{}", position.sequence_number);
+                let time = Compact(position.enqueued_at);
+                let id = format!("{number}:{}:{time}", position.sequence_number);
                 self.dead_letters.insert(id, (reason, body));
             }
             Fate::Applied(reading) => self.apply(&sent.device, reading, position.enqueued_at),

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::answer::{Answer, Verdict, judge};
 use super::error::CallFailure;
 use super::function_json::{Function, OutputKind};
-use super::journal::Journal;
+use super::journal::{HostEvent, Journal};
 use super::link::{HandlerLink, Kill, Reached};
 use super::queue_output::QueueOutputs;
 
@@ -187,6 +187,11 @@ impl Invoker {
                         binding: output.binding.clone(),
                         problem,
                     })?;
+                self.journal.tell(HostEvent::QueueOutput {
+                    function: function.name.as_str().into(),
+                    queue: queue.as_str().into(),
+                    value: value.get().into(),
+                });
             }
         }
         Ok(())

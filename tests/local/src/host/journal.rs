@@ -55,6 +55,15 @@ pub enum HostEvent {
     /// An Event Hubs call succeeded, outputs delivered. Told before the checkpoint, so that whoever waits for [`super::Host::settled`]
     /// finds it in the channel afterwards.
     BatchDone(BatchDone),
+    /// What a call has left for a queue was put there. The call may fail all the same, and leave it again.
+    QueueOutput {
+        /// The function.
+        function: Arc<str>,
+        /// The queue.
+        queue: Arc<str>,
+        /// The value of the output, as JSON: a text, or an array of texts.
+        value: Arc<str>,
+    },
     /// A call failed; it may be made again.
     CallFailed(CallFailed),
     /// A queue message was moved to the poison queue.

@@ -78,7 +78,8 @@ impl Work<'_> {
         let mut pace = Pace::new(self.options.rate);
         while !self.is_over() {
             let Some(messages) = poison.take(pace.portion(MOST)).await? else {
-                self.summary.tell_of_hidden(count);
+                let hidden = count.saturating_sub(self.summary.read);
+                self.summary.tell_of_hidden(hidden);
                 return Ok(());
             };
             for message in messages {

@@ -1,9 +1,12 @@
 //! Sends dead letters again. A letter is taken off the queue only once the hub has its event: whatever stops a
 //! replay in between repeats an event, which the merge makes harmless, and loses none.
+//!
+//! A message can stand for many letters, in a blob. Where some of them stay, the rest gets a blob and a message of its own before
+//! the old message goes.
 
 use std::collections::HashSet;
 
-use super::letter::{Body, Letter};
+use super::letter::{Body, Group, Letter, Message};
 use super::pace::Pace;
 use super::queue::{Bodies, MOST, QueueReader, Taken};
 use super::repair::repair;
@@ -12,11 +15,30 @@ use super::summary::{LATER, Summary, Why};
 use super::{Connections, ReplayError, ReplayOptions, Stop, View};
 use crate::system::DEAD_LETTERS;
 
-/// A letter whose event is to be sent.
-struct Chosen {
+/// The most events that are sent before messages are taken off.
+const PORTION: usize = 256;
+
+/// A message that was taken.
+struct Held {
     message: String,
-    letter: Letter,
-    blob: Option<String>,
+    kind: Kind,
+    letters: Vec<Entry>,
+}
+
+enum Kind {
+    /// The blob with the body, where that is in one.
+    Alone(Option<String>),
+    Group(Group),
+}
+
+/// A letter of a message.
+struct Entry {
+    id: String,
+    /// What tells its event from others.
+    event: String,
+    /// As it stands in its group's blob.
+    line: String,
+    stays: bool,
 }
 
 struct Replay<'a> {
@@ -27,11 +49,15 @@ struct Replay<'a> {
     queue: QueueReader,
     bodies: Bodies,
     summary: Summary,
-    /// Events that were sent, and those that are about to be.
+    pace: Pace,
+    /// Messages that were looked at.
+    messages: u64,
+    /// Events that were sent, and those that are about to be. The queue may hold an event's letter twice: the second goes when
+    /// the first has.
     done: HashSet<String>,
     in_hand: HashSet<String>,
-    /// The queue may hold an event's letter twice: these go when the first one has.
-    twins: Vec<Chosen>,
+    outgoing: Vec<(String, Outgoing)>,
+    held: Vec<Held>,
 }
 
 /// See [`replay`](super::replay).
@@ -61,9 +87,12 @@ pub(super) async fn replay(
         queue,
         bodies,
         summary,
+        pace: Pace::new(options.rate),
+        messages: 0,
         done: HashSet::new(),
         in_hand: HashSet::new(),
-        twins: Vec::new(),
+        outgoing: Vec::new(),
+        held: Vec::new(),
     };
     let outcome = replay.run().await;
     replay.queue.put_back().await;
@@ -78,37 +107,29 @@ impl Replay<'_> {
         let Some((count, start)) = self.queue.look().await? else {
             return Err(ReplayError::NoQueue(DEAD_LETTERS));
         };
-        let mut pace = Pace::new(self.options.rate);
         while !self.is_over() {
-            let Some(messages) = self.queue.take(pace.portion(MOST)).await? else {
-                self.summary.tell_of_hidden(count);
+            let Some(messages) = self.queue.take(self.pace.portion(MOST)).await? else {
+                self.summary
+                    .tell_of_hidden(count.saturating_sub(self.messages));
                 return Ok(());
             };
-            let mut chosen = Vec::new();
-            let mut outgoing = Vec::new();
             for message in messages {
                 if self.is_over() {
                     break;
                 }
-                self.summary.read += 1;
+                self.messages += 1;
                 // Or a letter that comes back by way of the hub would be sent for ever.
                 if message.inserted_at.is_some_and(|inserted| inserted > start) {
+                    self.summary.read += 1;
                     self.summary.pass_over(LATER);
                     continue;
                 }
-                if let Some((letter, event)) = self.examine(message).await? {
-                    chosen.push(letter);
-                    outgoing.push(event);
+                self.examine(message).await?;
+                if self.outgoing.len() >= PORTION {
+                    self.settle().await?;
                 }
             }
-            if self.options.dry_run {
-                self.preview(&chosen, &outgoing);
-            } else if !outgoing.is_empty() {
-                // What is in hand goes out, also where a stop is asked for.
-                pace.admit(outgoing.len(), self.stop).await;
-                self.send(chosen, &outgoing).await?;
-            }
-            self.settle_twins().await;
+            self.settle().await?;
             self.view.show(&self.summary, Some(count));
         }
         self.summary.interrupted = self.stop.is_requested();
@@ -120,55 +141,101 @@ impl Replay<'_> {
         self.stop.is_requested() || self.summary.chosen >= limit
     }
 
-    /// The event to send, where there is one.
-    async fn examine(&mut self, taken: Taken) -> Result<Option<(Chosen, Outgoing)>, ReplayError> {
-        let Some(letter) = Letter::read(&taken.text) else {
-            if !self.is_filtered() {
-                self.summary.chosen += 1;
-                self.leave("a message", Why::Unreadable, "");
+    /// Looks at a message, and at each of its letters.
+    async fn examine(&mut self, taken: Taken) -> Result<(), ReplayError> {
+        let (kind, letters) = match Message::read(&taken.text) {
+            None => {
+                self.unreadable();
+                return Ok(());
             }
-            return Ok(None);
+            Some(Message::Letter(letter)) => {
+                let blob = match letter.body() {
+                    Some(Body::Blob(name)) => Some(name),
+                    _ => None,
+                };
+                let entry = self.letter(*letter, String::new()).await?;
+                (Kind::Alone(blob), vec![entry])
+            }
+            Some(Message::Group(group)) => {
+                let Some(lines) = self.bodies.read(&group.blob).await? else {
+                    self.summary.read += 1;
+                    self.summary.chosen += 1;
+                    self.leave(&group.blob, Why::BodyGone, "");
+                    return Ok(());
+                };
+                let entries = self.group(&String::from_utf8_lossy(&lines)).await?;
+                (Kind::Group(group), entries)
+            }
         };
+        self.held.push(Held {
+            message: taken.id,
+            kind,
+            letters,
+        });
+        Ok(())
+    }
+
+    async fn group(&mut self, lines: &str) -> Result<Vec<Entry>, ReplayError> {
+        let mut entries = Vec::new();
+        for line in lines.lines() {
+            // What is in hand goes out, also where a stop is asked for; the rest of the letters stay.
+            let entry = match Letter::of_line(line) {
+                Some(letter) if !self.is_over() => self.letter(letter, line.to_owned()).await?,
+                Some(letter) => Entry::staying(&letter, line.to_owned()),
+                None => {
+                    self.unreadable();
+                    Entry {
+                        id: String::new(),
+                        event: String::new(),
+                        line: line.to_owned(),
+                        stays: true,
+                    }
+                }
+            };
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+
+    fn unreadable(&mut self) {
+        self.summary.read += 1;
+        if self.options.reasons.is_empty() && self.options.device.is_none() {
+            self.summary.chosen += 1;
+            self.leave("a message", Why::Unreadable, "");
+        }
+    }
+
+    /// Puts a letter's event among those to be sent, where it is asked for and may be. It stays unless that becomes of it.
+    async fn letter(&mut self, letter: Letter, line: String) -> Result<Entry, ReplayError> {
+        self.summary.read += 1;
+        let mut entry = Entry::staying(&letter, line);
         if letter.is_spoofed() {
             self.summary
                 .pass_over("device-mismatch, which is never sent again");
-            return Ok(None);
+            return Ok(entry);
         }
         if !self.is_asked_for(&letter) {
             self.summary.pass_over("not asked for");
-            return Ok(None);
+            return Ok(entry);
         }
         self.summary.chosen += 1;
-        *self
-            .summary
-            .reasons
-            .entry(letter.reason.clone())
-            .or_default() += 1;
-        let (body, blob) = match letter.body() {
+        let reasons = &mut self.summary.reasons;
+        *reasons.entry(letter.reason.clone()).or_default() += 1;
+        if self.done.contains(&entry.event) || self.in_hand.contains(&entry.event) {
+            entry.stays = false;
+            return Ok(entry);
+        }
+        let body = match letter.body() {
             None => {
                 self.leave(&letter.id, Why::Unreadable, "");
-                return Ok(None);
+                return Ok(entry);
             }
-            Some(Body::Here(body)) => (Some(body), None),
-            Some(Body::Blob(name)) => (None, Some(name)),
-        };
-        let event = event(&letter);
-        if self.done.contains(&event) || self.in_hand.contains(&event) {
-            let message = taken.id;
-            self.twins.push(Chosen {
-                message,
-                letter,
-                blob,
-            });
-            return Ok(None);
-        }
-        let body = match (body, &blob) {
-            (None, Some(name)) => self.bodies.read(name).await?,
-            (body, _) => body,
+            Some(Body::Here(body)) => Some(body),
+            Some(Body::Blob(name)) => self.bodies.read(&name).await?,
         };
         let Some(body) = body else {
             self.leave(&letter.id, Why::BodyGone, "");
-            return Ok(None);
+            return Ok(entry);
         };
         let body = match &self.options.repair {
             None => body,
@@ -176,7 +243,7 @@ impl Replay<'_> {
                 Ok(mended) => mended,
                 Err(error) => {
                     self.leave(&letter.id, Why::NotMended, &error.to_string());
-                    return Ok(None);
+                    return Ok(entry);
                 }
             },
         };
@@ -188,13 +255,10 @@ impl Replay<'_> {
                     taken_at: letter.taken_at(),
                     body,
                 };
-                self.in_hand.insert(event);
-                let chosen = Chosen {
-                    message: taken.id,
-                    letter,
-                    blob,
-                };
-                Ok(Some((chosen, outgoing)))
+                self.preview(&letter, &outgoing);
+                self.in_hand.insert(entry.event.clone());
+                self.outgoing.push((entry.event.clone(), outgoing));
+                entry.stays = false;
             }
             (Err(why), _) => {
                 let detail = match self.options.repair {
@@ -202,17 +266,10 @@ impl Replay<'_> {
                     None => letter.detail.as_str(),
                 };
                 self.leave(&letter.id, why, detail);
-                Ok(None)
             }
-            (Ok(_), Err(_)) => {
-                self.leave(&letter.id, Why::Unreadable, "");
-                Ok(None)
-            }
+            (Ok(_), Err(_)) => self.leave(&letter.id, Why::Unreadable, ""),
         }
-    }
-
-    fn is_filtered(&self) -> bool {
-        !self.options.reasons.is_empty() || self.options.device.is_some()
+        Ok(entry)
     }
 
     fn is_asked_for(&self, letter: &Letter) -> bool {
@@ -222,11 +279,8 @@ impl Replay<'_> {
         reason && device.is_none_or(|device| letter.device() == Some(device.as_str()))
     }
 
-    fn preview(&mut self, chosen: &[Chosen], outgoing: &[Outgoing]) {
-        for (Chosen { letter, .. }, event) in chosen.iter().zip(outgoing) {
-            self.summary.sent += 1;
-            // A twin would not be sent.
-            self.done.insert(self::event(letter));
+    fn preview(&mut self, letter: &Letter, event: &Outgoing) {
+        if self.options.dry_run {
             self.view.tell(&format!(
                 "{}  {}  of {}  {} bytes, put aside as {}",
                 letter.id,
@@ -238,45 +292,80 @@ impl Replay<'_> {
         }
     }
 
-    async fn send(
-        &mut self,
-        chosen: Vec<Chosen>,
-        outgoing: &[Outgoing],
-    ) -> Result<(), ReplayError> {
-        let sent = send(&self.connections.hub, outgoing).await;
-        for (chosen, accepted) in chosen.into_iter().zip(sent.accepted) {
-            if !accepted {
+    /// Sends what is in hand, and takes off what is done.
+    async fn settle(&mut self) -> Result<(), ReplayError> {
+        self.in_hand.clear();
+        let held = std::mem::take(&mut self.held);
+        let outgoing = std::mem::take(&mut self.outgoing);
+        if self.options.dry_run {
+            self.summary.sent += outgoing.len() as u64;
+            // A twin would not be sent.
+            self.done
+                .extend(outgoing.into_iter().map(|(event, _)| event));
+            return Ok(());
+        }
+        let outcome = self.send(outgoing).await;
+        for held in held {
+            self.take_off(held).await;
+        }
+        outcome
+    }
+
+    async fn send(&mut self, outgoing: Vec<(String, Outgoing)>) -> Result<(), ReplayError> {
+        let (events, outgoing): (Vec<_>, Vec<_>) = outgoing.into_iter().unzip();
+        if outgoing.is_empty() {
+            return Ok(());
+        }
+        self.pace.admit(outgoing.len(), self.stop).await;
+        let sent = send(&self.connections.hub, &outgoing).await;
+        for (event, accepted) in events.into_iter().zip(sent.accepted) {
+            if accepted {
+                self.summary.sent += 1;
+                self.done.insert(event);
+            } else {
                 self.summary.leave(Why::NotAccepted);
-                continue;
             }
-            self.summary.sent += 1;
-            self.done.insert(event(&chosen.letter));
-            self.take_off(&chosen.message, &chosen.letter.id, chosen.blob.as_deref())
-                .await;
         }
         sent.error.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    async fn settle_twins(&mut self) {
-        self.in_hand.clear();
-        for twin in std::mem::take(&mut self.twins) {
-            if !self.options.dry_run && self.done.contains(&event(&twin.letter)) {
-                self.take_off(&twin.message, &twin.letter.id, twin.blob.as_deref())
-                    .await;
+    /// The message, where anything of it is done, and then the blob with its body: a message must never point at nothing.
+    async fn take_off(&mut self, held: Held) {
+        let stays = |entry: &Entry| entry.stays || !self.done.contains(&entry.event);
+        let rest: Vec<&Entry> = held.letters.iter().filter(|entry| stays(entry)).collect();
+        let gone = held.letters.len() - rest.len();
+        if gone == 0 {
+            return;
+        }
+        let id = held.letters.first().map_or("", |entry| entry.id.as_str());
+        if !rest.is_empty()
+            && let Kind::Group(group) = &held.kind
+        {
+            let lines: String = rest
+                .iter()
+                .map(|entry| format!("{}\n", entry.line))
+                .collect();
+            let (message, blob) = group.of_rest(&lines);
+            let kept = async {
+                self.bodies.write(&blob, lines).await?;
+                self.queue.put(&message).await
+            };
+            if let Err(error) = kept.await {
+                self.leave(id, Why::NotTakenOff, &error.to_string());
+                return;
             }
         }
-    }
-
-    /// The letter, and then the blob with its body: a letter must never point at nothing.
-    async fn take_off(&mut self, message: &str, id: &str, blob: Option<&str>) {
-        match self.queue.take_off(message).await {
-            Ok(()) => {
-                self.summary.taken_off += 1;
-                if let Some(blob) = blob {
-                    self.bodies.delete(blob).await;
-                }
+        match self.queue.take_off(&held.message).await {
+            Ok(()) => self.summary.taken_off += gone as u64,
+            Err(error) => {
+                self.leave(id, Why::NotTakenOff, &error.to_string());
+                return;
             }
-            Err(error) => self.leave(id, Why::NotTakenOff, &error.to_string()),
+        }
+        // A group's blob stays until it goes by the account's rules, after 30 days: a call that was repeated has left a second
+        // message that points at it.
+        if let Kind::Alone(Some(blob)) = held.kind {
+            self.bodies.delete(&blob).await;
         }
     }
 
@@ -287,7 +376,14 @@ impl Replay<'_> {
     }
 }
 
-/// What tells one event from another, also where a hub was made anew and its numbers began again.
-fn event(letter: &Letter) -> String {
-    format!("{} {}", letter.id, letter.enqueued_at)
+impl Entry {
+    fn staying(letter: &Letter, line: String) -> Self {
+        Self {
+            id: letter.id.clone(),
+            // Also letters of before their ids had the time in them, where a hub was made anew and its numbers began again.
+            event: format!("{} {}", letter.id, letter.enqueued_at),
+            line,
+            stays: true,
+        }
+    }
 }

@@ -19,7 +19,8 @@ const LONGEST_BATCH: i64 = 7;
 /// be as many again.
 const PARTITIONS: u16 = 32;
 
-/// What a name says: `<hub>/<partition>/<yyyy>/<MM>/<dd>/<HH>/<first>-<last>.avro`.
+/// What a name says: `<hub>/<partition>/<yyyy>/<MM>/<dd>/<HH>/<mmss.mmm>-<first>-<last>.avro`. Names of before 0.1 were without
+/// the minute, and sort before the others of their hour.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ArchiveFile {
     pub(super) name: String,
@@ -32,7 +33,8 @@ pub(super) struct ArchiveFile {
 impl ArchiveFile {
     fn parse(name: &str) -> Option<Self> {
         let mut parts = name.strip_suffix(".avro")?.rsplitn(6, '/');
-        let (first, last) = parts.next()?.split_once('-')?;
+        let mut file = parts.next()?.rsplit('-');
+        let (last, first) = (file.next()?, file.next()?);
         let hour = parts.next()?.parse().ok()?;
         let day = parts.next()?.parse().ok()?;
         let month: u8 = parts.next()?.parse().ok()?;
@@ -145,7 +147,8 @@ impl<'a> Files<'a> {
             }
             let mut earlier = self.of_day(day).await?;
             earlier.retain(|file| file.hour < hour);
-            if let Some(latest) = earlier.iter().map(|file| file.first).max() {
+            // Of a hub that was made anew meanwhile, numbers say nothing of those of the old one.
+            if let Some(latest) = earlier.last().map(|file| file.first) {
                 earlier.retain(|file| file.last >= latest);
                 return Ok(earlier);
             }
@@ -241,11 +244,15 @@ mod tests {
             last: 1042,
         };
         assert_eq!(ArchiveFile::parse(&name), Some(expected));
+        let before = "telemetry/3/2024/05/01/09/00000000000000000041-00000000000000001042.avro";
+        let before = ArchiveFile::parse(before).map(|file| (file.first, file.last));
+        assert_eq!(before, Some((41, 1042)));
         assert_eq!(hour(at), utc_datetime!(2024-05-01 09:00));
         for other in [
             "",
             "telemetry/3/2024/05/01/09/1-2.parquet",
             "telemetry/3/2024/13/01/09/1-2.avro",
+            "telemetry/3/2024/05/01/09/2.avro",
         ] {
             assert_eq!(ArchiveFile::parse(other), None, "{other}");
         }

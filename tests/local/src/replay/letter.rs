@@ -1,16 +1,20 @@
 //! A dead letter as it is read from the queue, and whether its event may be sent again.
 
+use std::collections::BTreeMap;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use drone_delivery::domain::timestamp::{parse_rfc3339, rfc3339};
 use drone_delivery::domain::{DeviceId, EventContext, Intake, Reason, parse};
 use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use time::UtcDateTime;
 
 use super::summary::Why;
 
 /// What [`DeadLetter`](drone_delivery::domain::DeadLetter) writes.
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Letter {
     /// The event's partition and number.
@@ -36,10 +40,69 @@ pub(super) enum Body {
     Blob(String),
 }
 
-impl Letter {
-    /// Reads a message as the host has put it on the queue: base64 of JSON. `None` for anything else.
+/// A message as the host has put it on the queue.
+#[derive(Debug)]
+pub(super) enum Message {
+    Letter(Box<Letter>),
+    /// Many letters, in a blob.
+    Group(Group),
+}
+
+/// The message of many letters.
+#[derive(Debug, Clone)]
+pub(super) struct Group {
+    pub(super) blob: String,
+    fields: serde_json::Map<String, Value>,
+}
+
+impl Message {
+    /// Reads base64 of JSON. `None` for anything else.
     pub(super) fn read(stored: &str) -> Option<Self> {
-        serde_json::from_slice(&STANDARD.decode(stored).ok()?).ok()
+        let json = STANDARD.decode(stored).ok()?;
+        let fields: serde_json::Map<String, Value> = serde_json::from_slice(&json).ok()?;
+        match fields.get("lettersBlob").and_then(Value::as_str) {
+            Some(blob) => Some(Self::Group(Group {
+                blob: blob.to_owned(),
+                fields,
+            })),
+            None => serde_json::from_slice(&json).ok().map(Self::Letter),
+        }
+    }
+}
+
+/// What the name of the blob with the rest of a group has in it.
+const REST: &str = ".rest-";
+
+impl Group {
+    /// The message and the name of the blob for those of the letters that stay, given as the blob's lines.
+    pub(super) fn of_rest(&self, lines: &str) -> (String, String) {
+        let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
+        for line in lines.lines() {
+            let reason = Letter::of_line(line).map_or_else(String::new, |letter| letter.reason);
+            *reasons.entry(reason).or_default() += 1;
+        }
+        // By its content, so that no message of the same group leads to another rest.
+        let hash = Sha256::digest(lines);
+        let hash: String = hash
+            .iter()
+            .take(8)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let whole = self.blob.trim_end_matches(".jsonl");
+        let whole = whole.split_once(REST).map_or(whole, |(whole, _)| whole);
+        let blob = format!("{whole}{REST}{hash}.jsonl");
+        let mut fields = self.fields.clone();
+        fields.insert("letters".to_owned(), json!(lines.lines().count()));
+        fields.insert("reasons".to_owned(), json!(reasons));
+        fields.insert("lettersBlob".to_owned(), json!(blob));
+        (Value::Object(fields).to_string(), blob)
+    }
+}
+
+impl Letter {
+    /// Reads a line of a group's blob.
+    pub(super) fn of_line(line: &str) -> Option<Self> {
+        serde_json::from_str(line).ok()
     }
 
     /// `None` for a message that has neither.
@@ -125,7 +188,10 @@ mod tests {
         };
         let letters = fold(Intake::default(), "7", [event]).dead_letters;
         let text = letters[0].message().unwrap();
-        Letter::read(&STANDARD.encode(text)).unwrap()
+        match Message::read(&STANDARD.encode(text)) {
+            Some(Message::Letter(letter)) => *letter,
+            other => panic!("{other:?}"),
+        }
     }
 
     #[test]
@@ -133,7 +199,7 @@ mod tests {
         let letter = letter(&GOOD.replace("0.2", "7"), Some("drone-1"));
         assert_eq!(
             (letter.id.as_str(), letter.reason.as_str()),
-            ("7:41", "out-of-range")
+            ("7:41:20240502T120000.500Z", "out-of-range")
         );
         assert_eq!(letter.taken_at(), utc_datetime!(2024-05-01 12:00:00.123));
         assert_eq!(letter.device(), Some("drone-1"));
@@ -179,7 +245,7 @@ mod tests {
     #[test]
     fn what_is_no_letter_is_none() {
         for text in ["", "{}", "not base64", &STANDARD.encode("{}")] {
-            assert!(Letter::read(text).is_none(), "{text}");
+            assert!(Message::read(text).is_none(), "{text}");
         }
     }
 }

@@ -1,7 +1,8 @@
-//! A queue of what was put aside: messages are looked at, hidden from others, and taken off or put back. Beside it the blobs with
-//! the bodies of dead letters that no message could hold.
+//! A queue of what was put aside: messages are looked at, hidden from others, and taken off or put back. Beside it the blobs of
+//! dead letters.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use azure_core::http::StatusCode;
 use azure_core::http::headers::HeaderName;
@@ -12,6 +13,7 @@ use azure_storage_queue::models::{
 };
 use drone_delivery::stores::blob::{BlobContainer, BlobService};
 use drone_delivery::stores::queue::StorageQueue;
+use drone_delivery::stores::{BlobStore, StoreError};
 use futures_util::{StreamExt, stream};
 
 use super::{ReplayError, failed};
@@ -110,6 +112,11 @@ impl QueueReader {
         Ok(Some(fresh))
     }
 
+    /// Puts a message on the queue, as the host does.
+    pub(super) async fn put(&self, text: &str) -> Result<(), StoreError> {
+        self.queue.put(text, Duration::ZERO).await
+    }
+
     /// Takes a message off.
     pub(super) async fn take_off(&mut self, id: &str) -> Result<(), ReplayError> {
         if let Some(receipt) = self.hidden.get(id) {
@@ -136,7 +143,7 @@ impl QueueReader {
     }
 }
 
-/// The blobs with bodies of dead letters.
+/// The blobs with bodies of dead letters, and with many of them together.
 pub(super) struct Bodies(BlobContainer);
 
 impl Bodies {
@@ -158,6 +165,10 @@ impl Bodies {
         let body = found.body.collect().await;
         body.map(|body| Some(body.to_vec()))
             .map_err(|error| failed(operation, &error, self.0.client().url()))
+    }
+
+    pub(super) async fn write(&self, blob: &str, body: String) -> Result<(), StoreError> {
+        self.0.put(blob, body.into()).await
     }
 
     /// What stays behind goes after 30 days, by the account's rules.

@@ -87,8 +87,7 @@ impl Summary {
     }
 
     /// What a queue counts and nobody can take is in somebody's hands.
-    pub(super) fn tell_of_hidden(&mut self, count: u64) {
-        let hidden = count.saturating_sub(self.read);
+    pub(super) fn tell_of_hidden(&mut self, hidden: u64) {
         if hidden > 0 {
             self.passed_over.insert(
                 "hidden by another replay, or for up to 15 minutes by one that was killed",

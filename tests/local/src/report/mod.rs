@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::azurite::StorageError;
 use crate::hub::StoredEvent;
+use crate::letters;
 use crate::system::{ALERT_QUEUE, ALERTS, ARCHIVE, DATABASE, DEAD_LETTERS, DRONES, System};
 
 pub use alerts::AlertReport;
@@ -255,10 +256,11 @@ async fn dead_letter_ids(
 ) -> Result<HashSet<EventKey>, ReportError> {
     let mut ids = HashSet::new();
     for text in system.storage.take_queue_messages(DEAD_LETTERS).await? {
-        let message: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-        match message["id"].as_str() {
-            Some(id) => _ = ids.insert(id.to_owned()),
-            None => faults.push("a dead letter has no id".to_owned()),
+        for letter in letters::read(&system.storage, &text).await? {
+            match letters::event(&letter) {
+                Some(event) => _ = ids.insert(event),
+                None => faults.push("a dead letter names no event".to_owned()),
+            }
         }
     }
     Ok(ids)

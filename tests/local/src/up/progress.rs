@@ -11,9 +11,9 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::alerts::Alerts;
-use crate::azurite::StorageAccount;
 use crate::cosmos::CosmosEmulator;
 use crate::host::HostEvent;
+use crate::letters;
 use crate::report::latency_histogram;
 use crate::system::{ALERTS, DATABASE, DEAD_LETTERS, System};
 
@@ -21,9 +21,6 @@ use crate::system::{ALERTS, DATABASE, DEAD_LETTERS, System};
 const STATE: (&str, &str) = ("UpdateDroneState", "drone-state");
 /// The function that archives, and its consumer group.
 const ARCHIVE: (&str, &str) = ("ArchiveTelemetry", "telemetry-archive");
-
-/// How often the dead-letter queue is asked for its length.
-const ASK_QUEUE: Duration = Duration::from_secs(1);
 
 /// How often the alerts in Cosmos DB are looked at.
 const LOOK_AT_ALERTS: Duration = Duration::from_secs(1);
@@ -87,7 +84,6 @@ impl Progress {
     pub(super) async fn follow(&self, news: Receiver<HostEvent>, system: &System) -> Infallible {
         tokio::select! {
             never = self.follow_calls(news) => never,
-            never = self.follow_dead_letters(&system.storage) => never,
             never = self.follow_alerts(&system.cosmos) => never,
         }
     }
@@ -119,20 +115,15 @@ impl Progress {
                         latencies.saturating_record(u64::try_from(late).unwrap_or(0));
                     }
                 }
+                Ok(HostEvent::QueueOutput { queue, value, .. }) if &*queue == DEAD_LETTERS => {
+                    let messages: Vec<String> = serde_json::from_str(&value).unwrap_or_default();
+                    let count = messages.iter().map(|message| letters::count(message)).sum();
+                    self.dead_lettered.fetch_add(count, Ordering::Relaxed);
+                }
                 // Missed news are missing from the percentiles and from nothing else.
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => std::future::pending().await,
             }
-        }
-    }
-
-    async fn follow_dead_letters(&self, storage: &StorageAccount) -> Infallible {
-        loop {
-            // The queue's own length, not what the handler says; without an answer the last one stands.
-            if let Ok(length) = storage.queue_length(DEAD_LETTERS).await {
-                self.dead_lettered.store(length, Ordering::Relaxed);
-            }
-            tokio::time::sleep(ASK_QUEUE).await;
         }
     }
 }

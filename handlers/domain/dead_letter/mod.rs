@@ -1,4 +1,6 @@
-//! An event put aside, and the queue message that says why.
+//! An event put aside, and the queue message that says why; many of them, and the blob that holds them together.
+
+mod group;
 
 use std::fmt;
 
@@ -10,7 +12,9 @@ use time::UtcDateTime;
 use super::batch::ReceivedEvent;
 use super::identifier::DeviceId;
 use super::telemetry::{Poison, Reason};
-use super::timestamp::{Rfc3339, rfc3339};
+use super::timestamp::{Compact, Rfc3339, rfc3339};
+
+pub use group::{DeadLetterGroup, MOST_MESSAGES};
 
 /// The longest text of a queue message, in bytes: the host base64-encodes it, and Queue storage takes
 /// 64 KiB of that.
@@ -93,10 +97,11 @@ impl DeadLetter {
         }
     }
 
-    /// `<partition>:<sequence>`: the same event has the same id whenever it is put aside, so that
-    /// readers of the queue recognize repeats.
+    /// `<partition>:<sequence>:<enqueued>`: the same event has the same id whenever it is put aside, so that readers of the
+    /// queue recognize repeats. A hub that is made anew under its name counts from 0 again, but later.
     pub fn id(&self) -> String {
-        format!("{}:{}", self.partition_id, self.sequence_number)
+        let (number, time) = (self.sequence_number, Compact(self.enqueued_at));
+        format!("{}:{number}:{time}", self.partition_id)
     }
 
     /// The queue message with the body in it; `None` where that is longer than [`MAX_MESSAGE_TEXT`]. Then
@@ -118,14 +123,20 @@ impl DeadLetter {
         self.text(Content::BodyBlob(name))
     }
 
-    /// The blob for a body that no message can hold: `<hub>/<partition>/<sequence>.bin`, the sequence
-    /// number with 20 digits so that names sort as events do. Made from the event alone, so that a call
-    /// that is run again writes the same blob.
+    /// The blob for a body that no message can hold: `<hub>/<partition>/<enqueued>-<sequence>.bin`, in an order in which
+    /// names sort as events do. Made from the event alone, so that a call that is run again writes the same blob, and
+    /// no other event ever does.
     pub fn blob_name(&self, event_hub_name: &str) -> String {
+        let (number, time) = (self.sequence_number, Compact(self.enqueued_at));
         format!(
-            "{event_hub_name}/{}/{:020}.bin",
-            self.partition_id, self.sequence_number
+            "{event_hub_name}/{}/{time}-{number:020}.bin",
+            self.partition_id
         )
+    }
+
+    /// The message with the body in it, however long: a line of a [`DeadLetterGroup`].
+    fn line(&self) -> String {
+        self.text(Content::Body(STANDARD.encode(&self.body)))
     }
 
     #[expect(
@@ -207,7 +218,7 @@ mod tests {
         assert_eq!(
             letter(b"{\xff").message().unwrap(),
             concat!(
-                r#"{"id":"7:41","reason":"out-of-range","detail":"position: latitude 90.4 is out of range -90..90","#,
+                r#"{"id":"7:41:20240501T120000.123Z","reason":"out-of-range","detail":"position: latitude 90.4 is out of range -90..90","#,
                 r#""deviceId":"drone-1","partitionId":"7","sequenceNumber":41,"offset":"4294970632","#,
                 r#""enqueuedAt":"2024-05-01T12:00:00.123Z","body":"e/8="}"#,
             )
@@ -219,13 +230,16 @@ mod tests {
         let mut letter = letter(b"");
         letter.device_id = None;
         let name = letter.blob_name("telemetry");
-        assert_eq!(name, "telemetry/7/00000000000000000041.bin");
+        assert_eq!(
+            name,
+            "telemetry/7/20240501T120000.123Z-00000000000000000041.bin"
+        );
         assert_eq!(
             letter.message_with_blob(&name),
             concat!(
-                r#"{"id":"7:41","reason":"out-of-range","detail":"position: latitude 90.4 is out of range -90..90","#,
+                r#"{"id":"7:41:20240501T120000.123Z","reason":"out-of-range","detail":"position: latitude 90.4 is out of range -90..90","#,
                 r#""partitionId":"7","sequenceNumber":41,"offset":"4294970632","#,
-                r#""enqueuedAt":"2024-05-01T12:00:00.123Z","bodyBlob":"telemetry/7/00000000000000000041.bin"}"#,
+                r#""enqueuedAt":"2024-05-01T12:00:00.123Z","bodyBlob":"telemetry/7/20240501T120000.123Z-00000000000000000041.bin"}"#,
             )
         );
     }
