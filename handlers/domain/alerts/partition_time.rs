@@ -247,6 +247,40 @@ proptest! {
     }
 
     #[test]
+    fn a_hub_that_is_made_anew_goes_on_where_the_old_one_ended(log in log(), at in 0..80_usize, batch in 1..30_usize) {
+        let (old, new) = log.split_at(at.min(log.len()));
+        let ended = old.iter().map(|event| event.enqueued_at).max().unwrap_or(start());
+        let begins = new.first().map_or(ended, |event| event.enqueued_at);
+        // The new one counts from 0 again, and its times are later.
+        let later = (ended - begins).max(Duration::ZERO) + Duration::seconds(4);
+        let moved = |first: i64| {
+            let events = (first..).zip(new).map(move |(sequence_number, event)| Logged {
+                sequence_number,
+                enqueued_at: event.enqueued_at + later,
+                ..event.clone()
+            });
+            events.collect::<Vec<_>>()
+        };
+        let whole: Vec<_> = old.iter().cloned().chain(moved(5_000)).collect();
+        let expected = observe(&mut PartitionAlerts::default(), &whole);
+
+        let mut state = PartitionAlerts::default();
+        let before = observe(&mut state, old);
+        let mut after = Vec::new();
+        for events in moved(0).chunks(batch) {
+            state = restarted(&state);
+            let told = observe(&mut state, events);
+            prop_assert_eq!(&observe(&mut state, events), &told, "the same batch again");
+            after.extend(told);
+        }
+        let ids = |told: &[Transition]| told.iter().map(Transition::message_id).collect::<Vec<_>>();
+        let (old_ids, new_ids) = (ids(&before), ids(&after));
+        prop_assert!(new_ids.iter().all(|id| !old_ids.contains(id)));
+        let all: Vec<_> = before.into_iter().chain(after).collect();
+        prop_assert_eq!(by_drone(&all), by_drone(&expected));
+    }
+
+    #[test]
     fn a_drone_is_lost_exactly_where_its_silence_in_flight_is_too_long(log in log()) {
         let told = observe(&mut PartitionAlerts::default(), &log);
         for drone in 0..3 {
