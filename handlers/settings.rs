@@ -12,6 +12,7 @@ use crate::functions::fleet_map::tiles::{TileLayer, TileTemplateError};
 use crate::functions::notify_alert::LONGEST_POST;
 use crate::webhook::WebhookUrl;
 
+const ROLE_REQUIRED: &str = "RequireReaderRole";
 const DEVICE_REQUIRED: &str = "RequireAuthenticatedDevice";
 const EARLIEST_OCCURRENCE: &str = "EarliestOccurrence";
 const WEBHOOK_URL: &str = "AlertWebhookUrl";
@@ -45,7 +46,8 @@ pub struct Settings {
     pub alerts: Rules,
     /// `FleetMapTiles` and `FleetMapTilesAttribution`: a background for the map; without it, its own.
     pub map_tiles: Option<TileLayer>,
-    /// `WEBSITE_AUTH_ENABLED`: whether App Service Authentication is on. Set by the templates, and by App Service itself on some plans.
+    /// `RequireReaderRole`, which the templates set, or `WEBSITE_AUTH_ENABLED`, which App Service sets on some plans: whether App
+    /// Service Authentication is on.
     pub authentication: bool,
 }
 
@@ -102,8 +104,9 @@ impl Settings {
                     TileLayer::new(&template, &attribution)
                 })
                 .transpose()?,
-            authentication: plain("WEBSITE_AUTH_ENABLED")
-                .is_some_and(|value| value.eq_ignore_ascii_case("true")),
+            authentication: flag(ROLE_REQUIRED, plain)?
+                || plain("WEBSITE_AUTH_ENABLED")
+                    .is_some_and(|value| value.eq_ignore_ascii_case("true")),
         })
     }
 }
@@ -118,19 +121,21 @@ fn state_storage(
     }
 }
 
-/// A safeguard that is misspelt must not be off.
+/// A safeguard, off where nothing is set. One that is misspelt must not be off.
+fn flag(
+    name: &'static str,
+    setting: impl Fn(&str) -> Option<String>,
+) -> Result<bool, SettingsError> {
+    match setting(name).as_deref().map(str::trim) {
+        None => Ok(false),
+        Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+        Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+        Some(_) => Err(SettingsError::Unusable(name, "it must be true or false")),
+    }
+}
+
 fn intake(setting: impl Fn(&str) -> Option<String>) -> Result<Intake, SettingsError> {
-    let device_required = match setting(DEVICE_REQUIRED).as_deref().map(str::trim) {
-        None => false,
-        Some(text) if text.eq_ignore_ascii_case("true") => true,
-        Some(text) if text.eq_ignore_ascii_case("false") => false,
-        Some(_) => {
-            return Err(SettingsError::Unusable(
-                DEVICE_REQUIRED,
-                "it must be true or false",
-            ));
-        }
-    };
+    let device_required = flag(DEVICE_REQUIRED, &setting)?;
     let earliest = match setting(EARLIEST_OCCURRENCE).as_deref().map(str::trim) {
         None => Some(EARLIEST),
         Some(text) if text.eq_ignore_ascii_case("off") => None,

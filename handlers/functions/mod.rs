@@ -81,6 +81,10 @@ impl FromRef<AppState> for Authentication {
 /// the processors of an instance work on. A call lets go of its body before it waits for a store.
 const BODIES: usize = 8 * 1024 * 1024;
 
+/// The most events of a batch, for each function that gets any: five times what `infra/` asks for at most. With as many drones in it
+/// UpdateDroneState makes some 128 requests to Cosmos DB, up to 32 of them at a time: half a second of its minute at 100 ms each.
+const MOST_EVENTS: usize = 5_000;
+
 /// Binds every function of [`FUNCTIONS`](crate::FUNCTIONS) to its handler.
 pub fn app(state: AppState, host: HostConfig) -> FunctionApp<AppState> {
     FunctionApp::new(state, host)
@@ -247,6 +251,12 @@ mod tests {
                 function.deadline.is_none_or(|deadline| deadline < timeout),
                 "{name}"
             );
+            if function.trigger == "eventHubTrigger" {
+                assert!(
+                    function.most_events >= Some(host.max_event_batch_size),
+                    "{name}"
+                );
+            }
             if function.trigger == "queueTrigger" {
                 assert!(
                     function.concurrent_calls >= Some(host.queue_calls()),
@@ -255,6 +265,11 @@ mod tests {
                 assert!(notify_alert::ATTEMPTS < max_dequeue_count, "{name}");
             }
         }
+        let main = include_str!("../../infra/main.bicep");
+        let largest = main
+            .lines()
+            .find_map(|line| line.strip_prefix("var largestBatch = "));
+        assert!(largest.unwrap().parse::<usize>().unwrap() <= MOST_EVENTS);
         // Of these two the deployment leaves alone what host.json says.
         let infra = include_str!("../../infra/modules/function-app.bicep");
         for part in ["functionTimeout", "extensions__queues"] {

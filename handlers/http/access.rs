@@ -9,7 +9,7 @@ use crate::error::Problem;
 /// The app role that a caller needs where App Service Authentication is on.
 const ROLE: &str = "GetStatus";
 
-/// Whether App Service Authentication guards this app, as its setting `WEBSITE_AUTH_ENABLED` says.
+/// Whether App Service Authentication guards this app, as its [settings](crate::settings::Settings::authentication) say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Authentication(pub bool);
 

@@ -103,7 +103,7 @@ var alertSettings = empty(alertWebhookUrl) && empty(alertWebhookSecretUri)
   : [{ name: 'AlertWebhookUrl', value: webhook }]
 
 // The handler asks for the app role only where it is told that somebody has signed people in.
-var signInSettings = empty(signInClientId) ? [] : [{ name: 'WEBSITE_AUTH_ENABLED', value: 'true' }]
+var signInSettings = empty(signInClientId) ? [] : [{ name: 'RequireReaderRole', value: 'true' }]
 
 var thresholdSettings = [
   for threshold in items(alertThresholds): {

@@ -45,7 +45,7 @@ fn sign_in_leaves_open_what_is_anonymous_and_nothing_else() {
 #[test]
 fn where_people_sign_in_the_handler_is_told_to_ask_for_the_role() {
     let module = include_str!("../../infra/modules/function-app.bicep");
-    let told = "var signInSettings = empty(signInClientId) ? [] : [{ name: 'WEBSITE_AUTH_ENABLED', value: 'true' }]";
+    let told = "var signInSettings = empty(signInClientId) ? [] : [{ name: 'RequireReaderRole', value: 'true' }]";
     assert!(module.contains(told));
     let settings = module
         .lines()

@@ -177,7 +177,7 @@ async fn health_tells_which_store_is_out_of_reach() {
 async fn with_authentication_on_a_read_needs_the_app_role() {
     use base64::Engine;
 
-    let fleet = Fleet::with_settings(&[("WEBSITE_AUTH_ENABLED", "True")]).await;
+    let fleet = Fleet::with_settings(&[("RequireReaderRole", "True")]).await;
     let principal = |role: &str| {
         base64::engine::general_purpose::STANDARD.encode(
             json!({

@@ -10,7 +10,7 @@ use axum::extract::State;
 use azure_functions_sdk::{CallError, Event, EventHubBatch, FunctionDefinition, Outputs};
 use tracing::info;
 
-use super::{AppState, BatchSummary, pieces};
+use super::{AppState, BatchSummary, MOST_EVENTS, pieces};
 use crate::capture::{self, CapturedEvent};
 use crate::stores::BlobStore;
 
@@ -19,7 +19,8 @@ pub const FUNCTION: FunctionDefinition = FunctionDefinition::new(
     "ArchiveTelemetry",
     "eventHubTrigger",
     include_str!("function.json"),
-);
+)
+.with_most_events(MOST_EVENTS);
 
 /// Archives one batch.
 ///

@@ -8,7 +8,7 @@ use axum::extract::State;
 use azure_functions_sdk::{CallError, EventHubBatch, FunctionDefinition, Outputs};
 use tracing::{info, warn};
 
-use super::{AppState, BatchSummary, received};
+use super::{AppState, BatchSummary, MOST_EVENTS, received};
 use crate::domain::alerts::{Kind, Transition};
 
 const ALERTS: &str = "alerts";
@@ -19,7 +19,8 @@ pub const FUNCTION: FunctionDefinition = FunctionDefinition::new(
     "eventHubTrigger",
     include_str!("function.json"),
 )
-.with_outputs(&[ALERTS]);
+.with_outputs(&[ALERTS])
+.with_most_events(MOST_EVENTS);
 
 /// Takes one batch.
 ///

@@ -11,7 +11,7 @@ use axum::extract::State;
 use azure_functions_sdk::{CallError, EventHubBatch, FunctionDefinition, Outputs};
 use tracing::{info, warn};
 
-use super::{AppState, BatchSummary, pieces, received};
+use super::{AppState, BatchSummary, MOST_EVENTS, pieces, received};
 use crate::domain::{DeadLetter, DeviceId, DroneState, Intake, Reason, fold};
 use crate::services::dead_letters::put_aside;
 use crate::stores::{BlobStore, StoreError};
@@ -25,7 +25,8 @@ pub const FUNCTION: FunctionDefinition = FunctionDefinition::new(
     include_str!("function.json"),
 )
 .with_outputs(&[DEAD_LETTERS])
-.with_concurrent_calls(AT_ONCE);
+.with_concurrent_calls(AT_ONCE)
+.with_most_events(MOST_EVENTS);
 
 /// Every partition of a hub may have a batch under way: a call has let go of its events when it waits for Cosmos DB, and
 /// what several calls want of one bucket is written together. Their bodies are bounded by bytes, with those of all functions.

@@ -57,6 +57,7 @@ struct Registered {
     forwarded: bool,
     deadline: Option<Duration>,
     concurrent_calls: Option<usize>,
+    most_events: Option<usize>,
 }
 
 /// What a function may take.
@@ -255,6 +256,7 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
                 forwarded,
                 deadline: definition.deadline,
                 concurrent_calls: definition.concurrent_calls,
+                most_events: definition.most_events,
             }),
         }
         self
@@ -282,6 +284,14 @@ impl Registered {
                 deadline,
                 function_timeout,
             });
+        }
+        let asked = host.max_event_batch_size;
+        if let Some(most) = self.most_events
+            && asked > most
+            && self.config.trigger.is("eventHubTrigger")
+            && !is_switched_off(&self.config.name)
+        {
+            return Err(DefinitionProblem::BatchTooLarge { most, asked });
         }
         let declared = self.concurrent_calls;
         let running = declared

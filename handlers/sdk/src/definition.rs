@@ -38,6 +38,8 @@ pub struct FunctionDefinition {
     /// How many of its calls run at a time; `None` for the app's
     /// [`max_concurrent_calls`](crate::FunctionApp::max_concurrent_calls).
     pub concurrent_calls: Option<usize>,
+    /// The most events of a call that the function is made for; `None` for as many as host.json asks for.
+    pub most_events: Option<usize>,
 }
 
 /// A function's name, its function.json and its code do not fit together.
@@ -126,6 +128,16 @@ pub enum DefinitionProblem {
         /// How many may be started.
         started: usize,
     },
+    /// The host may bring more events in a call than the function is made for.
+    #[error(
+        "a call is made for {most} events, and host.json lets it bring {asked} (extensions.eventHubs, maxEventBatchSize)"
+    )]
+    BatchTooLarge {
+        /// The declared number.
+        most: usize,
+        /// That of host.json, or of the app setting in its place.
+        asked: usize,
+    },
     /// Another function has the name already.
     #[error("it is registered twice")]
     RegisteredTwice,
@@ -150,6 +162,17 @@ impl FunctionDefinition {
             outputs: &[],
             deadline: None,
             concurrent_calls: None,
+            most_events: None,
+        }
+    }
+
+    /// Declares the most events of a call that the function's deadline is made for. The start is refused where host.json lets
+    /// batches be larger (extensions.eventHubs, maxEventBatchSize).
+    #[must_use]
+    pub const fn with_most_events(self, events: usize) -> Self {
+        Self {
+            most_events: Some(events),
+            ..self
         }
     }
 

@@ -132,6 +132,13 @@ async fn a_call_that_takes_too_long_fails_at_its_deadline() {
     assert_eq!(started.elapsed().as_secs(), 3);
 }
 
+const EVENTS: FunctionDefinition = FunctionDefinition::new(
+    "Collect",
+    "eventHubTrigger",
+    r#"{"bindings":[{"type":"eventHubTrigger","direction":"in","name":"events","eventHubName":"hub","connection":"Hub",
+        "consumerGroup":"g",        "cardinality":"many","dataType":"binary"}]}"#,
+);
+
 const QUEUE: FunctionDefinition = FunctionDefinition::new(
     "Notify",
     "queueTrigger",
@@ -198,15 +205,26 @@ fn what_is_declared_is_held_against_host_json() {
             r#"{"extensions":{"queues":{"batchSize":32,"newBatchThreshold":4}}}"#,
             "host.json lets 36 be started",
         ),
+        (
+            EVENTS.with_most_events(99),
+            "{}",
+            "a call is made for 99 events, and host.json lets it bring 100",
+        ),
     ] {
         let error = start(definition, host).unwrap_err();
         assert!(
-            error.contains("Notify") && error.contains(reason),
+            error.contains(definition.name) && error.contains(reason),
             "{error}"
         );
     }
     let few = r#"{"extensions":{"queues":{"batchSize":4,"newBatchThreshold":0}}}"#;
     assert_eq!(start(QUEUE.with_concurrent_calls(4), few), Ok(()));
+    assert_eq!(start(EVENTS.with_most_events(100), "{}"), Ok(()));
+    assert_eq!(
+        start(QUEUE.with_most_events(1), "{}"),
+        Ok(()),
+        "it has no batches"
+    );
 }
 
 #[tokio::test(start_paused = true)]
