@@ -262,6 +262,7 @@ impl<P: FnMut(u64, u64, &str)> Trial<'_, P> {
                         self.disturb(Some(Disturbance::AlertsOff(off))).await?;
                     }
                     self.send(SLICE).await?;
+                    self.say("events go on");
                 }
                 Ok(())
             }

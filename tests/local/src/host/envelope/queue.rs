@@ -1,10 +1,13 @@
 //! The envelope of a queue message.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use time::UtcDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcDateTime};
 
 use super::{CallContext, begin, begin_metadata, end};
 use crate::host::clock::{self, Zone};
@@ -97,7 +100,7 @@ fn properties(text: &str) -> Metadata {
         match serde_json::from_str(value.get()).ok()? {
             Value::Null | Value::Array(_) => return None,
             Value::Object(_) => minify_into(&mut out, value.get()),
-            Value::String(text) => string_twice_into(&mut out, &text),
+            Value::String(text) => string_twice_into(&mut out, &as_dates_are_written(&text)),
             // As .NET writes them.
             Value::Bool(flag) => string_twice_into(&mut out, if flag { "True" } else { "False" }),
             Value::Number(_) => string_twice_into(&mut out, value.get()),
@@ -105,6 +108,26 @@ fn properties(text: &str) -> Metadata {
         Some((name, out))
     };
     members.0.into_iter().filter_map(json).collect()
+}
+
+/// A text that the host's JSON reader takes for a date comes out as .NET writes one, in UTC and in whole seconds.
+fn as_dates_are_written(text: &str) -> Cow<'_, str> {
+    let parse = |text: &str| OffsetDateTime::parse(text, &Rfc3339).ok();
+    // A date need not say where it is.
+    let date = parse(text).or_else(|| parse(&format!("{text}Z")));
+    let Some(date) = date.filter(|_| text.as_bytes().get(10) == Some(&b'T')) else {
+        return Cow::Borrowed(text);
+    };
+    let date = date.to_utc();
+    Cow::Owned(format!(
+        "{:02}/{:02}/{:04} {:02}:{:02}:{:02}",
+        u8::from(date.month()),
+        date.day(),
+        date.year(),
+        date.hour(),
+        date.minute(),
+        date.second()
+    ))
 }
 
 /// The members of an object in their order, with numbers as they are written.
@@ -191,6 +214,49 @@ mod tests {
             ),
         ] {
             assert_eq!(called(data_type, body), recorded(fixture), "{fixture}");
+        }
+    }
+
+    /// Those of a real host 4.1037, each made anew from what it shows of its message.
+    #[test]
+    fn envelopes_are_as_a_real_host_was_recorded_to_send_them() {
+        for name in [
+            "alert",
+            "empty",
+            "json_array",
+            "json_number",
+            "json_object",
+            "json_string",
+            "text",
+        ] {
+            let recorded = recorded(&format!("real/queue_{name}"));
+            let metadata = &recorded["Metadata"];
+            let inner = |value: &Value| -> String {
+                serde_json::from_str(value.as_str().unwrap()).unwrap()
+            };
+            let time = |value: &Value| {
+                let time = OffsetDateTime::parse(value.as_str().unwrap(), &Rfc3339);
+                time.unwrap().to_utc()
+            };
+            let body = inner(&recorded["Data"]["alert"]);
+            let message = ReceivedMessage {
+                id: inner(&metadata["Id"]),
+                receipt: inner(&metadata["PopReceipt"]),
+                text: String::new(),
+                dequeue_count: metadata["DequeueCount"].as_str().unwrap().parse().unwrap(),
+                inserted: time(&metadata["InsertionTime"]),
+                expires: time(&metadata["ExpirationTime"]),
+                next_visible: time(&metadata["NextVisibleTime"]),
+            };
+            let call = CallContext {
+                function: "NotifyAlert",
+                now: time(&metadata["sys"]["UtcNow"]),
+                retry: None,
+            };
+            let text = envelope("alert", DataType::String, &message, body.as_bytes(), &call);
+            let mut made: Value = serde_json::from_str(&text).unwrap();
+            made["Metadata"]["sys"]["RandGuid"] = metadata["sys"]["RandGuid"].clone();
+            assert_eq!(made, recorded, "{name}");
         }
     }
 
