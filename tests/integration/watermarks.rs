@@ -1,15 +1,18 @@
 //! AdvanceWatermarks: the real process between a snapshot's mark and the hub.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use azure_functions_sdk::connection::{Connection, ConnectionString};
 use bytes::Bytes;
 use drone_delivery::domain::WATERMARK_TICK;
+use drone_delivery::domain::timestamp::{Rfc3339, Rfc3339Nanos};
 use drone_delivery::stores::Version;
 use drone_delivery::stores::alerts::{Mark, SnapshotStore, snapshot_name};
 use drone_delivery::stores::blob::{BlobContainer, BlobService};
 use local::host::RunTimerError;
-use local::system::{ALERT_STATE, HUB};
+use local::system::{ALERT_STATE, ALERTS, DATABASE, HUB};
+use serde_json::{Value, json};
 use time::{Duration, UtcDateTime};
 
 use crate::support::Fleet;
@@ -115,4 +118,84 @@ async fn a_hub_that_takes_no_ticks_is_named_once_and_left_alone() {
         .iter()
         .filter(|line| line.contains("takes no event over HTTPS"));
     assert_eq!(said.count(), 1, "{lines:?}");
+}
+
+/// A fleet of one drone, with nothing to move its partition's time but ticks. With `QUIET_MINUTES=10` in the environment it takes the
+/// settings as they are deployed and looks that long at nothing; otherwise all is shorter.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lost_drone_is_told_of_and_after_it_has_landed_nothing_happens_any_more() {
+    let minutes = std::env::var("QUIET_MINUTES").ok();
+    let minutes: Option<u64> = minutes.map(|text| text.parse().expect("a number of minutes"));
+    let (silence, pause, patience) = match minutes {
+        Some(minutes) => (120, minutes * 60, 240),
+        None => (3, 5, 60),
+    };
+    let shorter = [
+        ("Alerts__SilenceSeconds", "3"),
+        ("AdvanceWatermarksSchedule", "*/1 * * * * *"),
+    ];
+    let fleet = Fleet::with_settings(if minutes.is_some() { &[] } else { &shorter }).await;
+    let hub = &fleet.system.hub;
+    let report = |status: &str| {
+        let at = Rfc3339(UtcDateTime::now());
+        json!({
+            "occurrenceUtcTime": at.to_string(), "deviceId": "solo", "sensorType": "drone-event-sensor;v1",
+            "deliveryId": "d", "velocity": "1", "acceleration": "0", "position": "47.4|-122.1|100", "flightStatus": status,
+        })
+        .to_string()
+    };
+    let alert = async |open: bool| {
+        let started = Instant::now();
+        loop {
+            let documents = fleet.system.cosmos.items(DATABASE, ALERTS).await;
+            let found = documents
+                .into_iter()
+                .find(|alert| alert["clearedAt"].is_null() == open);
+            if let Some(found) = found {
+                return found;
+            }
+            assert!(started.elapsed().as_secs() < patience, "no such alert");
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    let heard = fleet.send("solo", report("1")).enqueued_at;
+    let lost = alert(true).await;
+    let took = UtcDateTime::now() - heard;
+    eprintln!("lost after {took}, the limit is {silence} s");
+    let raised_at = Rfc3339Nanos(heard + Duration::seconds(silence));
+    assert_eq!(
+        (&lost["rule"], &lost["raisedAt"]),
+        (&json!("telemetry-lost"), &json!(raised_at.to_string()))
+    );
+    assert!(took <= Duration::seconds(silence + 60));
+    fleet.send("solo", report("4"));
+    let cleared = alert(false).await;
+    assert_eq!(
+        (&cleared["id"], &cleared["clearedReason"]),
+        (&lost["id"], &Value::Null)
+    );
+    fleet.settled().await;
+
+    let figures = || {
+        let mut stats = fleet.system.host.stats();
+        let timer = stats.remove("AdvanceWatermarks").unwrap();
+        assert_eq!(timer.failures, 0);
+        let calls: Vec<_> = stats
+            .into_iter()
+            .map(|(name, stats)| (name, stats.calls))
+            .collect();
+        (
+            timer.calls,
+            (hub.appended(), fleet.system.cosmos.writes(), calls),
+        )
+    };
+    let (timer, before) = figures();
+    tokio::time::sleep(std::time::Duration::from_secs(pause)).await;
+    let (later, after) = figures();
+    assert_eq!(after, before, "something was sent, written or called");
+    assert!(later > timer, "the timer goes on");
+    eprintln!(
+        "{} calls of the timer in {pause} s, and nothing else",
+        later - timer
+    );
 }
