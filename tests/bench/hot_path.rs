@@ -46,6 +46,14 @@ fn update_drone_state(bencher: divan::Bencher<'_, '_>, drones: usize) {
     call(bencher, "UpdateDroneState", drones);
 }
 
+/// A batch of nothing but dead letters: a device whose clock is in the future.
+#[divan::bench(args = [40])]
+fn update_drone_state_dead_letters(bencher: divan::Bencher<'_, '_>, drones: usize) {
+    // The bodies are in base64, so only the times at which the hub took them change.
+    let body = envelope(drones).replace("2024-05-01T12:", "2024-05-01T11:");
+    bench(bencher, "UpdateDroneState", body);
+}
+
 #[divan::bench(args = [40])]
 fn archive_telemetry(bencher: divan::Bencher<'_, '_>, drones: usize) {
     call(bencher, "ArchiveTelemetry", drones);
@@ -57,12 +65,16 @@ fn raise_alerts(bencher: divan::Bencher<'_, '_>, drones: usize) {
 }
 
 fn call(bencher: divan::Bencher<'_, '_>, function: &str, drones: usize) {
+    bench(bencher, function, envelope(drones));
+}
+
+fn bench(bencher: divan::Bencher<'_, '_>, function: &str, body: String) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .expect("a runtime");
     let router = router();
-    let body = Bytes::from(envelope(drones));
+    let body = Bytes::from(body);
     bencher.counter(ItemsCount::new(EVENTS)).bench_local(|| {
         let request = Request::post(format!("/{function}"))
             .header("content-type", "application/json")

@@ -29,8 +29,9 @@ pub struct Postponed {
     pub waits_since: Option<UtcDateTime>,
 }
 
+/// No CloudEvent has a `waitsSince`: names of its attributes are in lower case. What a newer version adds is passed over.
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct Wrapped {
     #[serde(with = "rfc3339")]
     waits_since: UtcDateTime,
@@ -117,6 +118,8 @@ mod tests {
             waiting.message().unwrap(),
             r#"{"waitsSince":"2024-05-01T12:00:00Z","alert":"{}"}"#
         );
+        let newer = r#"{"waitsSince":"2024-05-01T12:00:00Z","alert":"{}","attempts":[1]}"#;
+        assert_eq!(Postponed::read(newer), waiting);
     }
 
     #[test]
