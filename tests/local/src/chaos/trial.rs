@@ -144,7 +144,12 @@ pub async fn run(
     // With it, the ticks end: the time of the log stands still, and what it comes to can be counted.
     trial.count_calls_of_host();
     trial.system.switch_off("AdvanceWatermarks").await?;
-    let unsettled = trial.system.host.settled(SETTLE).await.err();
+    let patience = match options.length {
+        // What has waited for so long is not done at once.
+        Length::AlertsOff(off) => SETTLE + off,
+        _ => SETTLE,
+    };
+    let unsettled = trial.system.host.settled(patience).await.err();
     trial.count_calls_of_host();
 
     trial.say("counting");
