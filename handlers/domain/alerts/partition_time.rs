@@ -148,7 +148,11 @@ fn silences(log: &[Logged], drone: u8) -> Vec<(UtcDateTime, bool)> {
     for event in log {
         let now = event.enqueued_at;
         if now > watermark {
-            found.extend(due.take_if(|due| *due < now).map(|due| (due, false)));
+            let passed = due.take_if(|due| *due < now);
+            // Where a clock that stepped back has the drone heard before it was lost, it is lost still, and not again.
+            if found.last().is_none_or(|last| last.1) {
+                found.extend(passed.map(|due| (due, false)));
+            }
             watermark = now;
         }
         let (What::Flight(_) | What::Operating(_), true) = (event.what, event.drone == drone)
