@@ -80,8 +80,9 @@ enum To {
     /// whoever is signed in to `az` or `azd`.
     EventHubs,
     /// IoT Hub over MQTT with TLS, a connection for each drone. Set IOT_HUB_CONNECTION_STRING to that of a
-    /// policy with the permission DeviceConnect, such as `device`. The drones Simulated.drone-00001 and on
-    /// must be registered.
+    /// policy with the permission DeviceConnect, such as `device`; the drones Simulated.drone-00001 and on
+    /// must be registered. Or set DPS_ID_SCOPE and DPS_GROUP_KEY, the key of an enrolment group of a Device
+    /// Provisioning Service: then each drone registers itself.
     IotHub,
     /// Standard output, a JSON object a line.
     Stdout,
@@ -139,11 +140,10 @@ fn destination(cli: &Cli) -> Result<Destination, DestinationError> {
             .ok()
             .filter(|value| !value.trim().is_empty())
     };
-    let require = |name| variable(name).ok_or(DestinationError::Missing(name));
     match cli.to {
         To::Local => Destination::local(&cli.hub_url),
         To::EventHubs => EventHub::from_settings(variable).map(Destination::from),
-        To::IotHub => Destination::iot_hub(&require("IOT_HUB_CONNECTION_STRING")?),
+        To::IotHub => Destination::iot_hub_from_settings(variable),
         To::Stdout => Ok(Destination::lines(Box::new(std::io::BufWriter::new(
             std::io::stdout(),
         )))),

@@ -4,8 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use axum::extract::Request;
+use axum::http::StatusCode;
+use serde_json::json;
 use simulator::{Destination, DestinationError, Fleet, Plan, Scenario, SimulatedEvent};
 use time::UtcDateTime;
 use tokio::net::TcpListener;
@@ -123,6 +127,134 @@ async fn an_iot_hub_gets_every_event_on_its_devices_own_connection() {
     destination.flush().await.unwrap();
     assert_eq!(arrived(&hub, authenticated), expected);
     assert_eq!(*listener.watch_accepted().borrow(), 12);
+}
+
+/// What the Device Provisioning Service answers a drone: first that it is busy, then that it works on it, then its hub.
+async fn provisioning(hub: String, asked: Arc<Mutex<Vec<String>>>) -> String {
+    let answer = move |request: Request| {
+        let (hub, asked) = (hub.clone(), Arc::clone(&asked));
+        async move {
+            let path = request.uri().path().to_owned();
+            let token = request.headers()["authorization"].to_str().unwrap();
+            let device = path.split('/').nth(3).unwrap();
+            let resource = format!("sr=0ne00000001%2Fregistrations%2F{device}&");
+            assert!(
+                token.contains(&resource) && token.ends_with("&skn=registration"),
+                "{token}"
+            );
+            assert_eq!(request.uri().query(), Some("api-version=2021-06-01"));
+            let before = {
+                let mut asked = asked.lock().unwrap();
+                asked.push(format!("{} {path}", request.method()));
+                asked.iter().filter(|asked| asked.ends_with(&path)).count()
+            };
+            let status = match (
+                request.method().as_str(),
+                path.ends_with("/register"),
+                before,
+            ) {
+                ("PUT", true, 1) => {
+                    return (
+                        StatusCode::TOO_MANY_REQUESTS,
+                        [("retry-after", "0")],
+                        String::new(),
+                    );
+                }
+                ("PUT", true, _) => json!({"operationId": "op.1", "status": "assigning"}),
+                ("GET", false, 1) => json!({"operationId": "op.1", "status": "assigning"}),
+                ("GET", false, _) if device == "banned" => json!({
+                    "operationId": "op.1", "status": "disabled",
+                    "registrationState": {"registrationId": device, "status": "disabled"},
+                }),
+                ("GET", false, _) => json!({
+                    "operationId": "op.1", "status": "assigned",
+                    "registrationState": {"registrationId": device, "assignedHub": hub, "deviceId": device, "status": "assigned"},
+                }),
+                other => panic!("{other:?}"),
+            };
+            (
+                StatusCode::ACCEPTED,
+                [("retry-after", "0")],
+                status.to_string(),
+            )
+        }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = axum::Router::new().fallback(answer);
+    tokio::spawn(axum::serve(listener, router).into_future());
+    format!("http://{address}")
+}
+
+fn provisioned(endpoint: &str) -> Destination {
+    let settings = |name| match name {
+        "DPS_ID_SCOPE" => Some("0ne00000001".to_owned()),
+        "DPS_GROUP_KEY" => Some("c2VjcmV0".to_owned()),
+        "DPS_ENDPOINT" => Some(endpoint.to_owned()),
+        _ => None,
+    };
+    Destination::iot_hub_from_settings(settings).unwrap()
+}
+
+#[tokio::test]
+async fn drones_that_nobody_has_registered_are_told_their_hub_and_come_in() {
+    let hub = Hub::new("telemetry", 4);
+    let listener = MqttListener::start(&hub, 0).unwrap();
+    let asked = Arc::default();
+    let service = provisioning(listener.address().to_string(), Arc::clone(&asked)).await;
+    let events = events();
+    let expected = sent(&events);
+    let mut destination = provisioned(&service);
+    for event in events {
+        destination.send(vec![event]).await.unwrap();
+    }
+    destination.flush().await.unwrap();
+    assert_eq!(arrived(&hub, authenticated), expected);
+    // Each drone: turned away once, taken, and asked twice what has become of it.
+    assert_eq!(asked.lock().unwrap().len(), 12 * 4);
+}
+
+#[tokio::test]
+async fn a_drone_that_may_not_come_in_is_named_and_no_key_is() {
+    let hub = Hub::new("telemetry", 1);
+    let listener = MqttListener::start(&hub, 0).unwrap();
+    let service = provisioning(listener.address().to_string(), Arc::default()).await;
+    let mut destination = provisioned(&service);
+    let banned = SimulatedEvent {
+        device_id: "banned".to_owned(),
+        ..events().remove(0)
+    };
+    destination.send(vec![banned]).await.unwrap();
+    let error = destination.flush().await.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "a drone was refused: banned: the registration is disabled"
+    );
+
+    let of = |key: &'static str, endpoint: &'static str| {
+        let settings = move |name: &str| match name {
+            "DPS_ID_SCOPE" => Some("0ne00000001".to_owned()),
+            "DPS_GROUP_KEY" => Some(key.to_owned()).filter(|key| !key.is_empty()),
+            "DPS_ENDPOINT" => Some(endpoint.to_owned()),
+            _ => None,
+        };
+        Destination::iot_hub_from_settings(settings)
+            .err()
+            .unwrap()
+            .to_string()
+    };
+    assert_eq!(
+        of("", "https://dps.example.com"),
+        "DPS_GROUP_KEY is not set"
+    );
+    assert_eq!(
+        of("***", "https://dps.example.com"),
+        "DPS_GROUP_KEY has no valid value="
+    );
+    assert_eq!(
+        of("c2VjcmV0", "http://dps.example.com"),
+        "DPS_ENDPOINT has no valid value="
+    );
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! IoT Hub over MQTT: a connection for each drone, and a token that is renewed while it flies.
+//! IoT Hub over MQTT: a connection for each drone, and a token that is renewed while it flies. A drone that nobody has registered
+//! asks the Device Provisioning Service first which hub is its own.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 
 use super::connection_string::ConnectionString;
+use super::provisioning::{Assigned, NotAssigned, Provisioning};
 use super::{DestinationError, by_device};
 use crate::SimulatedEvent;
 
@@ -43,15 +45,39 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The largest event that IoT Hub takes.
 const MAX_PACKET: usize = 256 * 1024;
 
-/// An IoT hub.
+/// An IoT hub, or several of a Device Provisioning Service.
 pub(super) struct IotHub {
-    account: Arc<Account>,
+    way: Arc<Way>,
     drones: HashMap<String, AsyncClient>,
     connections: JoinSet<()>,
     sent: u64,
     acknowledged: Arc<AtomicU64>,
     /// Why a drone was turned away for good; the first reason stays.
     refusal: watch::Sender<Option<String>>,
+}
+
+/// How drones get to their hub.
+enum Way {
+    /// All know it, and one key for all.
+    Known(Arc<Account>),
+    /// Each asks.
+    Provisioned(Provisioning, Tokens),
+}
+
+/// How long a token is good, and how long it is used.
+#[derive(Clone, Copy)]
+struct Tokens {
+    lifetime: Duration,
+    used: Duration,
+}
+
+impl Tokens {
+    fn of(lifetime: Duration) -> Self {
+        Self {
+            lifetime,
+            used: lifetime * 5 / 6,
+        }
+    }
 }
 
 /// How drones present themselves.
@@ -62,9 +88,7 @@ struct Account {
     key: SharedAccessKey,
     /// The name of the key, for one that is good for every device.
     policy: Option<String>,
-    /// How long a token is good, and how long it is used.
-    lifetime: Duration,
-    used: Duration,
+    tokens: Tokens,
 }
 
 impl IotHub {
@@ -88,7 +112,7 @@ impl IotHub {
         } else {
             (host, 8883, Transport::tls_with_config(tls()?.into()))
         };
-        Ok(Self::new(Account {
+        Ok(Self::new(Way::Known(Arc::new(Account {
             host: host.to_owned(),
             port,
             transport,
@@ -97,14 +121,18 @@ impl IotHub {
                 name: "SharedAccessKey",
             })?,
             policy: Some(policy.to_owned()),
-            lifetime: token_lifetime,
-            used: token_lifetime * 5 / 6,
-        }))
+            tokens: Tokens::of(token_lifetime),
+        }))))
     }
 
-    fn new(account: Account) -> Self {
+    /// Drones that nobody has registered.
+    pub(super) fn provisioned(service: Provisioning, token_lifetime: Duration) -> Self {
+        Self::new(Way::Provisioned(service, Tokens::of(token_lifetime)))
+    }
+
+    fn new(way: Way) -> Self {
         Self {
-            account: Arc::new(account),
+            way: Arc::new(way),
             drones: HashMap::new(),
             connections: JoinSet::new(),
             sent: 0,
@@ -164,11 +192,12 @@ impl IotHub {
         if let Some(client) = self.drones.get(device) {
             return client.clone();
         }
-        let (client, events) = AsyncClient::new(self.account.options(device), WAITING);
-        self.connections.spawn(fly(
+        // Without a host until its hub is known; nothing connects before.
+        let (client, events) = AsyncClient::new(MqttOptions::new(device, "", 0), WAITING);
+        self.connections.spawn(come_in(
             events,
             device.to_owned(),
-            Arc::clone(&self.account),
+            Arc::clone(&self.way),
             Arc::clone(&self.acknowledged),
             self.refusal.clone(),
         ));
@@ -177,7 +206,54 @@ impl IotHub {
     }
 }
 
+impl Way {
+    /// The hub of a drone. Asks until there is one.
+    async fn account(&self, device: &str) -> Result<Arc<Account>, String> {
+        let (service, tokens) = match self {
+            Self::Known(account) => return Ok(Arc::clone(account)),
+            Self::Provisioned(service, tokens) => (service, *tokens),
+        };
+        let mut pause = PAUSE;
+        loop {
+            match service.assign(device).await {
+                Ok(assigned) => return Account::assigned(service, assigned, tokens).map(Arc::new),
+                Err(NotAssigned::Refused(why)) => return Err(why),
+                Err(NotAssigned::Later) => {
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+}
+
 impl Account {
+    fn assigned(
+        service: &Provisioning,
+        assigned: Assigned,
+        tokens: Tokens,
+    ) -> Result<Self, String> {
+        let Assigned { hub, key } = assigned;
+        let (host, port, transport) = match hub.split_once(':') {
+            Some((host, port)) if service.is_emulator() => {
+                let port = port.parse().map_err(|_| "its hub has no port".to_owned())?;
+                (host.to_owned(), port, Transport::tcp())
+            }
+            _ => {
+                let tls = tls().map_err(|error| error.to_string())?;
+                (hub, 8883, Transport::tls_with_config(tls.into()))
+            }
+        };
+        Ok(Self {
+            host,
+            port,
+            transport,
+            key,
+            policy: None,
+            tokens,
+        })
+    }
+
     fn options(&self, device: &str) -> MqttOptions {
         let mut options = MqttOptions::new(device, &self.host, self.port);
         options.set_transport(self.transport.clone());
@@ -189,13 +265,41 @@ impl Account {
 
     fn sign(&self, options: &mut MqttOptions, device: &str) {
         let host = &self.host;
-        let expires = UtcDateTime::now() + self.lifetime;
+        let expires = UtcDateTime::now() + self.tokens.lifetime;
         let resource = format!("{host}/devices/{device}");
         options.set_credentials(
             format!("{host}/{device}/?api-version={API_VERSION}"),
             self.key.token(&resource, self.policy.as_deref(), expires),
         );
     }
+}
+
+/// Finds the drone's hub, and keeps it connected there.
+async fn come_in(
+    mut events: EventLoop,
+    device: String,
+    way: Arc<Way>,
+    acknowledged: Arc<AtomicU64>,
+    refusal: watch::Sender<Option<String>>,
+) {
+    match way.account(&device).await {
+        Ok(account) => {
+            events.mqtt_options = account.options(&device);
+            fly(events, device, account, acknowledged, refusal).await;
+        }
+        Err(why) => refuse(&refusal, why),
+    }
+}
+
+/// The first reason stays.
+fn refuse(refusal: &watch::Sender<Option<String>>, why: String) {
+    refusal.send_if_modified(|refusal| {
+        let first = refusal.is_none();
+        if first {
+            *refusal = Some(why);
+        }
+        first
+    });
 }
 
 /// Keeps a drone connected until it is dropped or turned away. What was not acknowledged on one
@@ -207,7 +311,7 @@ async fn fly(
     acknowledged: Arc<AtomicU64>,
     refusal: watch::Sender<Option<String>>,
 ) {
-    let mut renewal = Instant::now() + account.used;
+    let mut renewal = Instant::now() + account.tokens.used;
     let mut pause = PAUSE;
     // Not left to the library: it forgets them where the other side has kept no session.
     let mut again = VecDeque::new();
@@ -223,13 +327,7 @@ async fn fly(
             }
             Ok(Ok(_)) => {}
             Ok(Err(ConnectionError::ConnectionRefused(code))) if is_final(code) => {
-                refusal.send_if_modified(|refusal| {
-                    let first = refusal.is_none();
-                    if first {
-                        *refusal = Some(format!("{device}: {code:?}"));
-                    }
-                    first
-                });
+                refuse(&refusal, format!("{device}: {code:?}"));
                 return;
             }
             Ok(Err(ConnectionError::RequestsDone)) => return,
@@ -238,14 +336,14 @@ async fn fly(
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
                 account.sign(&mut events.mqtt_options, &device);
-                renewal = Instant::now() + account.used;
+                renewal = Instant::now() + account.tokens.used;
             }
             Err(_) => {
                 // IoT Hub would close the connection when the token ends; this closes it before.
                 events.clean();
                 again.extend(unacknowledged(&mut events));
                 account.sign(&mut events.mqtt_options, &device);
-                renewal = Instant::now() + account.used;
+                renewal = Instant::now() + account.tokens.used;
             }
         }
     }

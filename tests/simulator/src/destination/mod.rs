@@ -5,10 +5,12 @@
 //! | `event_hubs` | Event Hubs over HTTPS, and the local hub |
 //! | `iot_hub` | IoT Hub over MQTT, a connection for each drone |
 //! | `connection_string` | how both are reached |
+//! | `provisioning` | which IoT hub is a drone's own |
 
 mod connection_string;
 mod event_hubs;
 mod iot_hub;
+mod provisioning;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -22,6 +24,7 @@ use serde_json::value::RawValue;
 use crate::SimulatedEvent;
 pub use event_hubs::{EventHub, TextEvent};
 use iot_hub::IotHub;
+use provisioning::Provisioning;
 
 /// How long a token is good, unless one asks for another time. Both services take longer ones; a leaked
 /// one should not live for long. Five sixths of the time a token is used, then there is a new one.
@@ -129,6 +132,24 @@ impl Destination {
     ) -> Result<Self, DestinationError> {
         IotHub::from_connection_string(connection_string, lifetime)
             .map(|hub| Self(Kind::IotHub(Box::new(hub))))
+    }
+
+    /// The IoT hubs of a Device Provisioning Service, where `variable` gives `DPS_ID_SCOPE` and `DPS_GROUP_KEY`, the key of an enrolment
+    /// group; else the IoT hub of `IOT_HUB_CONNECTION_STRING`, as [`Destination::iot_hub`] takes it.
+    ///
+    /// # Errors
+    /// Where neither is set, or one is malformed.
+    pub fn iot_hub_from_settings(
+        variable: impl Fn(&'static str) -> Option<String>,
+    ) -> Result<Self, DestinationError> {
+        const HUB: &str = "IOT_HUB_CONNECTION_STRING";
+        match Provisioning::from_settings(&variable)? {
+            Some(service) => {
+                let hub = IotHub::provisioned(service, TOKEN_LIFETIME);
+                Ok(Self(Kind::IotHub(Box::new(hub))))
+            }
+            None => Self::iot_hub(&variable(HUB).ok_or(DestinationError::Missing(HUB))?),
+        }
     }
 
     /// A JSON object a line: `deviceId`, and `body`, or `bodyBase64` for what is not JSON.
