@@ -8,7 +8,7 @@
 //! | [`names`] | what the resources will be called |
 //! | [`context`] | what is known before the checks: who asks, for which group and region, and what is there |
 //! | [`checks`] | the checks, a file for each subject |
-//! | [`finding`], [`view`] | what they find, and how it is said |
+//! | [`finding`] | what they find, and in `view.rs` how it is said |
 //!
 //! It only asks: nothing is made, changed or registered. A check that gets no answer says so and fails nothing: a preflight
 //! that is in the way where it knows nothing would be left out. Whoever deploys needs more rights than whoever looks.

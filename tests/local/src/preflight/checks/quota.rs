@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 
+use super::region::NO_REGION;
 use crate::preflight::az::{AzError, ask};
 use crate::preflight::context::Context;
 use crate::preflight::finding::Finding;
@@ -28,7 +29,7 @@ struct Usages {
 pub(super) async fn storage_accounts(context: &Context<'_>) -> Finding {
     const SUBJECT: &str = "quota of storage accounts";
     let Some(location) = &context.location else {
-        return Finding::unknown(SUBJECT, "which region? Say it with --location");
+        return Finding::unknown(SUBJECT, NO_REGION);
     };
     let new = context.names.storage.iter().filter(|name| {
         let found = context.existing("Microsoft.Storage/storageAccounts", name);

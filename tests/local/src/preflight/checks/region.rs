@@ -8,7 +8,7 @@ use crate::preflight::finding::Finding;
 use crate::preflight::options::normal;
 
 /// What is said where nobody has named a region.
-const NO_REGION: &str = "which region? Say it with --location";
+pub(super) const NO_REGION: &str = "which region? Say it with --location";
 
 pub(super) async fn flex_consumption(context: &Context<'_>) -> Finding {
     const SUBJECT: &str = "Flex Consumption";
