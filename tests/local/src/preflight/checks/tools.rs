@@ -71,10 +71,10 @@ pub(super) async fn bicep(context: &Context<'_>) -> Finding {
                 Finding::not_answered(SUBJECT, &AzError::Unreadable("bicep version".to_owned()))
             }
         },
-        Err(error) if error.says("Bicep CLI not found") => Finding::will_fail(
+        // A deployment installs it by itself, and then the newest.
+        Err(error) if error.says("Bicep CLI not found") => Finding::ok(
             SUBJECT,
-            "is not installed",
-            vec!["az bicep install".to_owned()],
+            "is not there yet; the deployment installs the newest",
         ),
         Err(error) => Finding::not_answered(SUBJECT, &error),
     }

@@ -99,7 +99,7 @@ async fn the_report_has_a_line_for_each_and_commands_under_faults() {
     let mut shown = Vec::new();
     let options = options(Some("westeurope"));
     let all = look(&az, &options, &plain, |finding| {
-        shown.push(finding.to_string())
+        shown.push(finding.to_string());
     });
     let all = all.await.unwrap();
     assert_eq!(shown.len(), all.len());
