@@ -18,6 +18,7 @@
 //! | [`load`] | `cargo local load`: the same under load, measured |
 //! | [`chaos`] | `cargo local chaos`: the same under faults of every kind, held against what was sent |
 //! | [`skip`] | `cargo local skip`: moves a checkpoint past an event that no host can bind |
+//! | [`preflight`] | `cargo local preflight`: what of a deployment to Azure will fail |
 //! | [`queries`] | `cargo local queries`: what asking for the fleet takes |
 //! | [`child`] | starts processes and makes sure that they end |
 
@@ -33,6 +34,7 @@ pub mod hub;
 pub mod letters;
 pub mod load;
 pub mod npm;
+pub mod preflight;
 pub mod prepare;
 pub mod queries;
 pub mod replay;

@@ -15,6 +15,7 @@ use local::browser::{self, Script};
 use local::build::{self, Profile};
 use local::chaos::{self, ChaosOptions};
 use local::load::{self, LoadOptions};
+use local::preflight::{self, PreflightOptions};
 use local::prepare::prepare;
 use local::queries::{self, QueriesOptions};
 use local::replay::{self, ReplayOptions};
@@ -110,6 +111,22 @@ enum Command {
     ///
     /// Exit code: 0 when the checkpoint was moved; 1 when not; 2 for wrong options.
     Skip(SkipOptions),
+    /// Says before a deployment to Azure what of it will fail, and the commands that mend it.
+    ///
+    /// Asks `az`, as whoever is signed in there, and changes nothing: resource providers, roles, what the region
+    /// offers, names, quotas, the versions of `az` and Bicep. The DRONES_… variables count as in the deployment.
+    ///
+    /// Examples:
+    ///   cargo local preflight --resource-group drones --location westeurope
+    ///   cargo local preflight --resource-group drones --parameters infra/fleet.bicepparam
+    ///   DRONES_PRIVATE_NETWORKING=true cargo local preflight --resource-group drones
+    ///
+    /// What could not be checked is said, and fails nothing.
+    ///
+    /// Exit code: 0 when nothing will fail that was looked at; 1 when something will, `az` is missing or nobody
+    /// is signed in; 2 for wrong options, a parameter file that is missing or wrong among them.
+    #[command(verbatim_doc_comment)]
+    Preflight(PreflightOptions),
     /// Lays out target/app as `func start` and `func azure functionapp publish` need it.
     ///
     /// The handler is built for this machine, small and fast; with --quick in less time; with --release
@@ -197,6 +214,16 @@ fn main() -> ExitCode {
             Err(error) => Err(error),
         },
         Command::Skip(options) => skip::run(&options),
+        Command::Preflight(options) => match preflight::run(&options) {
+            Ok(true) => Ok(()),
+            // The report has said what.
+            Ok(false) => return ExitCode::FAILURE,
+            Err(error) if error.is_of_options() => {
+                eprintln!("error: {error}");
+                return ExitCode::from(2);
+            }
+            Err(error) => Err(error.into()),
+        },
         Command::Stage(arguments) => run_stage(arguments),
         Command::Prepare => run_prepare(),
     };
