@@ -58,6 +58,9 @@ struct Replay<'a> {
     in_hand: HashSet<String>,
     outgoing: Vec<(String, Outgoing)>,
     held: Vec<Held>,
+    /// The blobs of what stays, which this replay has written: the queue tells no time finer than a second, and may show their
+    /// messages at once.
+    rests: HashSet<String>,
 }
 
 /// See [`replay`](super::replay).
@@ -93,6 +96,7 @@ pub(super) async fn replay(
         in_hand: HashSet::new(),
         outgoing: Vec::new(),
         held: Vec::new(),
+        rests: HashSet::new(),
     };
     let outcome = replay.run().await;
     replay.queue.put_back().await;
@@ -156,6 +160,7 @@ impl Replay<'_> {
                 let entry = self.letter(*letter, String::new()).await?;
                 (Kind::Alone(blob), vec![entry])
             }
+            Some(Message::Group(group)) if self.rests.contains(&group.blob) => return Ok(()),
             Some(Message::Group(group)) => {
                 let Some(lines) = self.bodies.read(&group.blob).await? else {
                     self.summary.read += 1;
@@ -346,6 +351,7 @@ impl Replay<'_> {
                 .map(|entry| format!("{}\n", entry.line))
                 .collect();
             let (message, blob) = group.of_rest(&lines);
+            self.rests.insert(blob.clone());
             let kept = async {
                 self.bodies.write(&blob, lines).await?;
                 self.queue.put(&message).await
