@@ -143,6 +143,10 @@ async fn a_call_has_the_hosts_headers_and_its_outputs_and_logs_arrive() {
     let log = rig.fake.log.lock().unwrap().clone();
     assert!(log.contains(&"[Fly] said".to_owned()), "{log:?}");
     assert!(log.iter().any(|line| line.contains("'other'")), "{log:?}");
+    let HostEvent::QueueOutput { queue, value, .. } = news.try_recv().unwrap() else {
+        panic!("messages were put on a queue");
+    };
+    assert_eq!((&*queue, &*value), ("dead", r#"["one","two"]"#));
     let HostEvent::BatchDone(done) = news.try_recv().unwrap() else {
         panic!("the batch succeeded");
     };
