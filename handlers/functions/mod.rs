@@ -1,6 +1,6 @@
 //! The functions: one folder each, the handler beside the `function.json` that declares its trigger
-//! and bindings. Handlers are thin; what they do is in [`domain`](crate::domain) and
-//! [`stores`](crate::stores).
+//! and bindings. Handlers are thin; what they do is in [`services`](crate::services),
+//! [`domain`](crate::domain) and [`stores`](crate::stores).
 
 pub mod advance_watermarks;
 pub mod archive_telemetry;

@@ -19,8 +19,8 @@ const LONGEST_BATCH: i64 = 7;
 /// be as many again.
 const PARTITIONS: u16 = 32;
 
-/// What a name says: `<hub>/<partition>/<yyyy>/<MM>/<dd>/<HH>/<mmss.mmm>-<first>-<last>.avro`. Names of before 0.1 were without
-/// the minute, and sort before the others of their hour.
+/// What a name says: `<hub>/<partition>/<yyyy>/<MM>/<dd>/<HH>/<mmss.mmm>-<first>-<last>.avro`. Older names are without
+/// the minute and the second.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ArchiveFile {
     pub(super) name: String,
