@@ -19,6 +19,7 @@
 //! | [`capture`] | the archive's file format |
 //! | [`services`] | what they do: merge batches into the latest states, hold them against the rules |
 //! | [`stores`] | Cosmos DB, Blob and Queue storage behind narrow traits |
+//! | [`tables`] | the insights' tables as Parquet files |
 //! | [`webhook`] | posts alerts as CloudEvents |
 //! | [`settings`], [`error`] | app settings; who is told what when something fails |
 //!
@@ -61,6 +62,7 @@ pub mod http;
 pub mod services;
 pub mod settings;
 pub mod stores;
+pub mod tables;
 pub mod webhook;
 
 use azure_functions_sdk::FunctionDefinition;
