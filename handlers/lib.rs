@@ -8,6 +8,7 @@
 //!                                                      └> queue `drone-alerts`
 //! timer ── AdvanceWatermarks: a tick into each partition where something is due and no event comes
 //! queue ── NotifyAlert: `drone-alerts` ─────────────> webhook
+//! timer ── SummarizeDeliveries ─> queue `insight-units` ─> SummarizeHour: `telemetry-archive` ─> `delivery-insights`
 //! HTTP ── GetDrone · ListDrones · GetDelivery · ListAlerts · FleetMap · OpenApi · Health
 //! ```
 //!
@@ -74,6 +75,8 @@ pub const FUNCTIONS: &[FunctionDefinition] = &[
     functions::raise_alerts::FUNCTION,
     functions::advance_watermarks::FUNCTION,
     functions::notify_alert::FUNCTION,
+    functions::summarize_deliveries::FUNCTION,
+    functions::summarize_hour::FUNCTION,
     functions::get_drone::FUNCTION,
     functions::list_drones::FUNCTION,
     functions::get_delivery::FUNCTION,

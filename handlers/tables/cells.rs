@@ -19,7 +19,9 @@ pub const CELLS: Table = Table {
 /// # Errors
 /// Where Parquet fails, or what is named is no cell.
 pub fn write(cells: &FlightCells, complete: bool) -> Result<Vec<u8>, TableError> {
-    let texts = cells.keys().map(|cell| cell_text(*cell).ok_or(TableError::Value("cell")));
+    let texts = cells
+        .keys()
+        .map(|cell| cell_text(*cell).ok_or(TableError::Value("cell")));
     let texts = texts.collect::<Result<Vec<_>, _>>()?;
     let mut file = TableWriter::new(CELLS, complete)?;
     file.group(|group| {

@@ -141,19 +141,26 @@ pub fn read(file: Bytes) -> Result<Vec<DeliveryRow>, TableError> {
 ///
 /// # Errors
 /// Where the file is damaged or of another table.
-pub fn find(file: Bytes, mut found: impl FnMut(&str, &str, &str) -> Result<(), TableError>) -> Result<(), TableError> {
+pub fn find(
+    file: Bytes,
+    mut found: impl FnMut(&str, &str, &str) -> Result<(), TableError>,
+) -> Result<(), TableError> {
     let columns = |group: &GroupReader<'_>| {
         let ids: (Texts, Texts) = (group.column("device_id")?, group.column("delivery_id")?);
         Ok((ids, group.column("sources")?))
     };
-    TableReader::open(DELIVERIES, file)?.chunks(columns, |((devices, deliveries), sources): &mut (_, Texts), rows| {
-        let ids = devices.next(rows)?.iter().zip(deliveries.next(rows)?);
-        for ((device, delivery), sources) in ids.zip(sources.next(rows)?) {
-            let (device, delivery) = (utf8(device, "device_id")?, utf8(delivery, "delivery_id")?);
-            found(device, delivery, utf8(sources, "sources")?)?;
-        }
-        Ok(())
-    })
+    TableReader::open(DELIVERIES, file)?.chunks(
+        columns,
+        |((devices, deliveries), sources): &mut (_, Texts), rows| {
+            let ids = devices.next(rows)?.iter().zip(deliveries.next(rows)?);
+            for ((device, delivery), sources) in ids.zip(sources.next(rows)?) {
+                let (device, delivery) =
+                    (utf8(device, "device_id")?, utf8(delivery, "delivery_id")?);
+                found(device, delivery, utf8(sources, "sources")?)?;
+            }
+            Ok(())
+        },
+    )
 }
 
 /// Reads of a file what figures need.
@@ -347,7 +354,11 @@ struct PlaceColumns {
 
 impl PlaceColumns {
     fn next(&mut self, rows: usize) -> Result<Vec<Option<Place>>, TableError> {
-        let places = self.latitude.next_maybe(rows)?.into_iter().zip(self.longitude.next_maybe(rows)?);
+        let places = self
+            .latitude
+            .next_maybe(rows)?
+            .into_iter()
+            .zip(self.longitude.next_maybe(rows)?);
         let mut all = Vec::with_capacity(rows);
         for ((latitude, longitude), cell) in places.zip(self.cell.next_maybe(rows)?) {
             let cell = match &cell {

@@ -70,7 +70,8 @@ pub fn write(day: &FleetDay) -> Result<Vec<u8>, TableError> {
         hours.iter().map(move |hour| value(&hour.figures))
     };
     let doubles = |value: fn(&Figures) -> f64| hours.iter().map(move |hour| value(&hour.figures));
-    let maybe = |value: fn(&Figures) -> Option<f64>| hours.iter().map(move |hour| value(&hour.figures));
+    let maybe =
+        |value: fn(&Figures) -> Option<f64>| hours.iter().map(move |hour| value(&hour.figures));
     let phases: [fn(&Figures) -> &Phase; 4] = [
         |figures| &figures.phases.to_pick_up,
         |figures| &figures.phases.loaded,

@@ -157,17 +157,31 @@ impl HeadColumns {
         deliveries: &mut Names,
     ) -> Result<Vec<Option<Head>>, TableError> {
         let (device_ids, delivery_ids) = (self.device_id.next(rows)?, self.delivery_id.next(rows)?);
-        let times = self.occurred_at.next(rows)?.iter().zip(self.enqueued_at.next(rows)?);
-        let rest = self.sequence_number.next(rows)?.iter().zip(self.replayed.next(rows)?);
+        let times = self
+            .occurred_at
+            .next(rows)?
+            .iter()
+            .zip(self.enqueued_at.next(rows)?);
+        let rest = self
+            .sequence_number
+            .next(rows)?
+            .iter()
+            .zip(self.replayed.next(rows)?);
         let mut heads = Vec::with_capacity(rows);
         let ids = device_ids.iter().zip(delivery_ids);
-        for (((device, delivery), (occurred_at, enqueued_at)), (sequence_number, replayed)) in ids.zip(times).zip(rest) {
-            let device = self.device.name(device, "device_id", |text| devices.known(text))?;
+        for (((device, delivery), (occurred_at, enqueued_at)), (sequence_number, replayed)) in
+            ids.zip(times).zip(rest)
+        {
+            let device = self
+                .device
+                .name(device, "device_id", |text| devices.known(text))?;
             let Some(device) = device else {
                 heads.push(None);
                 continue;
             };
-            let delivery = self.delivery.name(delivery, "delivery_id", |text| Some(deliveries.number(text)))?;
+            let delivery = self.delivery.name(delivery, "delivery_id", |text| {
+                Some(deliveries.number(text))
+            })?;
             let delivery = delivery.ok_or(TableError::Value("delivery_id"))?;
             heads.push(Some(Head {
                 device,

@@ -38,7 +38,10 @@ pub fn write(readings: &Readings, complete: bool) -> Result<Vec<u8>, TableError>
         write_head(group, readings, rows)?;
         group.doubles(rows.iter().map(|row| row.temperature))?;
         group.doubles(rows.iter().map(|row| row.battery_level))?;
-        group.texts(rows.iter().map(|row| statuses[row.battery_status as usize].clone()))
+        group.texts(
+            rows.iter()
+                .map(|row| statuses[row.battery_status as usize].clone()),
+        )
     })?;
     file.finish()
 }
@@ -96,5 +99,7 @@ pub fn read(
 fn status(name: &str) -> Result<BatteryStatus, TableError> {
     let mut all = BatteryStatus::ALL.into_iter();
     let found = all.find(|(_, known)| *known == name);
-    found.map(|(status, _)| status).ok_or(TableError::Value("battery_status"))
+    found
+        .map(|(status, _)| status)
+        .ok_or(TableError::Value("battery_status"))
 }

@@ -26,12 +26,16 @@ impl TableReader {
         let file = SerializedFileReader::new(file)?;
         let schema = file.metadata().file_metadata().schema_descr();
         let is_ours = schema.num_columns() >= table.columns.len()
-            && table.columns.iter().zip(schema.columns()).all(|(column, found)| {
-                column.name == found.name()
-                    && column.physical() == found.physical_type()
-                    && i16::from(column.optional) == found.max_def_level()
-                    && found.max_rep_level() == 0
-            });
+            && table
+                .columns
+                .iter()
+                .zip(schema.columns())
+                .all(|(column, found)| {
+                    column.name == found.name()
+                        && column.physical() == found.physical_type()
+                        && i16::from(column.optional) == found.max_def_level()
+                        && found.max_rep_level() == 0
+                });
         match is_ours {
             true => Ok(Self { file, table }),
             false => Err(TableError::OtherTable(table.name)),
@@ -41,9 +45,10 @@ impl TableReader {
     /// Whether it is made of complete units.
     pub fn is_complete(&self) -> bool {
         let metadata = self.file.metadata().file_metadata().key_value_metadata();
-        metadata.into_iter().flatten().any(|pair| {
-            pair.key == COMPLETE && pair.value.as_deref() == Some("true")
-        })
+        metadata
+            .into_iter()
+            .flatten()
+            .any(|pair| pair.key == COMPLETE && pair.value.as_deref() == Some("true"))
     }
 
     /// How many rows it has.
@@ -62,7 +67,10 @@ impl TableReader {
         mut read: impl FnMut(&mut C, usize) -> Result<(), TableError>,
     ) -> Result<(), TableError> {
         for group in 0..self.file.num_row_groups() {
-            let group = GroupReader { reader: self, group };
+            let group = GroupReader {
+                reader: self,
+                group,
+            };
             let rows = self.file.metadata().row_group(group.group).num_rows();
             let mut left = usize::try_from(rows).unwrap_or(0);
             let mut columns = columns(&group)?;
@@ -101,7 +109,11 @@ impl GroupReader<'_> {
         let index = columns.iter().position(|column| column.name == name);
         let index = index.filter(|index| columns[*index].physical() == T::get_physical_type());
         let index = index.ok_or(TableError::Value(name))?;
-        let reader: ColumnReader = self.reader.file.get_row_group(self.group)?.get_column_reader(index)?;
+        let reader: ColumnReader = self
+            .reader
+            .file
+            .get_row_group(self.group)?
+            .get_column_reader(index)?;
         Ok(ColumnCursor {
             reader: get_typed_column_reader(reader),
             name,
@@ -146,9 +158,9 @@ impl<T: DataType> ColumnCursor<T> {
     fn fill(&mut self, rows: usize) -> Result<(), TableError> {
         self.values.clear();
         self.levels.clear();
-        let (read, ..) = self
-            .reader
-            .read_records(rows, Some(&mut self.levels), None, &mut self.values)?;
+        let (read, ..) =
+            self.reader
+                .read_records(rows, Some(&mut self.levels), None, &mut self.values)?;
         match read == rows {
             true => Ok(()),
             false => Err(TableError::Value(self.name)),
@@ -168,18 +180,24 @@ pub fn utf8<'a>(value: &'a ByteArray, column: &'static str) -> Result<&'a str, T
 ///
 /// # Errors
 /// Where the file is damaged or of another table.
-pub fn owners(table: Table, file: Bytes, mut owner: impl FnMut(&str, &str, i64, i64)) -> Result<(), TableError> {
+pub fn owners(
+    table: Table,
+    file: Bytes,
+    mut owner: impl FnMut(&str, &str, i64, i64),
+) -> Result<(), TableError> {
     TableReader::open(table, file)?.chunks(
         |group| {
             let ids: (Texts, Texts) = (group.column("device_id")?, group.column("delivery_id")?);
-            let times: (Longs, Longs) = (group.column("occurred_at")?, group.column("enqueued_at")?);
+            let times: (Longs, Longs) =
+                (group.column("occurred_at")?, group.column("enqueued_at")?);
             Ok((ids, times))
         },
         |((devices, deliveries), (occurred, enqueued)), rows| {
             let ids = devices.next(rows)?.iter().zip(deliveries.next(rows)?);
             let times = occurred.next(rows)?.iter().zip(enqueued.next(rows)?);
             for ((device, delivery), (occurred_at, enqueued_at)) in ids.zip(times) {
-                let (device, delivery) = (utf8(device, "device_id")?, utf8(delivery, "delivery_id")?);
+                let (device, delivery) =
+                    (utf8(device, "device_id")?, utf8(delivery, "delivery_id")?);
                 owner(device, delivery, *occurred_at, *enqueued_at);
             }
             Ok(())

@@ -28,7 +28,11 @@ pub fn write(rejects: &Rejects, complete: bool) -> Result<Vec<u8>, TableError> {
     let mut file = TableWriter::new(REJECTS, complete)?;
     file.group(|group| {
         group.texts(rejects.keys().map(|(reason, _)| text(reason)))?;
-        group.maybe_texts(rejects.keys().map(|(_, device)| device.as_deref().map(text)))?;
+        group.maybe_texts(
+            rejects
+                .keys()
+                .map(|(_, device)| device.as_deref().map(text)),
+        )?;
         group.longs(rejects.values().map(|(count, _)| *count))?;
         group.longs(rejects.values().map(|(_, least)| *least))
     })?;

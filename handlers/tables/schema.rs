@@ -92,7 +92,11 @@ impl Column {
 impl Table {
     /// The schema of its files.
     pub(super) fn build(&self) -> Result<TypePtr, ParquetError> {
-        let fields = self.columns.iter().map(Column::build).collect::<Result<_, _>>()?;
+        let fields = self
+            .columns
+            .iter()
+            .map(Column::build)
+            .collect::<Result<_, _>>()?;
         let root = Type::group_type_builder(self.name).with_fields(fields);
         root.build().map(Arc::new)
     }

@@ -56,7 +56,8 @@ impl TableWriter {
                     .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
             }
         }
-        let file = SerializedFileWriter::new(Vec::new(), table.build()?, Arc::new(properties.build()))?;
+        let file =
+            SerializedFileWriter::new(Vec::new(), table.build()?, Arc::new(properties.build()))?;
         Ok(Self { file, table })
     }
 
@@ -100,7 +101,10 @@ impl GroupWriter<'_> {
     ///
     /// # Errors
     /// Where it is of another kind.
-    pub fn maybe_texts(&mut self, values: impl IntoIterator<Item = Option<ByteArray>>) -> Result<(), TableError> {
+    pub fn maybe_texts(
+        &mut self,
+        values: impl IntoIterator<Item = Option<ByteArray>>,
+    ) -> Result<(), TableError> {
         self.column::<ByteArrayType>(values.into_iter())
     }
 
@@ -116,7 +120,10 @@ impl GroupWriter<'_> {
     ///
     /// # Errors
     /// Where it is of another kind.
-    pub fn maybe_longs(&mut self, values: impl IntoIterator<Item = Option<i64>>) -> Result<(), TableError> {
+    pub fn maybe_longs(
+        &mut self,
+        values: impl IntoIterator<Item = Option<i64>>,
+    ) -> Result<(), TableError> {
         self.column::<Int64Type>(values.into_iter())
     }
 
@@ -132,7 +139,10 @@ impl GroupWriter<'_> {
     ///
     /// # Errors
     /// Where it is of another kind.
-    pub fn maybe_doubles(&mut self, values: impl IntoIterator<Item = Option<f64>>) -> Result<(), TableError> {
+    pub fn maybe_doubles(
+        &mut self,
+        values: impl IntoIterator<Item = Option<f64>>,
+    ) -> Result<(), TableError> {
         self.column::<DoubleType>(values.into_iter())
     }
 
@@ -144,7 +154,10 @@ impl GroupWriter<'_> {
         self.column::<BoolType>(values.into_iter().map(Some))
     }
 
-    fn column<T: DataType>(&mut self, values: impl Iterator<Item = Option<T::T>>) -> Result<(), TableError> {
+    fn column<T: DataType>(
+        &mut self,
+        values: impl Iterator<Item = Option<T::T>>,
+    ) -> Result<(), TableError> {
         let missing = || TableError::OtherTable(self.table.name);
         let column = self.table.columns.get(self.next).ok_or_else(missing)?;
         if column.physical() != T::get_physical_type() {
@@ -154,12 +167,13 @@ impl GroupWriter<'_> {
         let mut writer = self.group.next_column()?.ok_or_else(missing)?;
         let typed = writer.typed::<T>();
         let (mut levels, mut present) = (Vec::with_capacity(CHUNK), Vec::with_capacity(CHUNK));
-        let mut write = |levels: &mut Vec<i16>, present: &mut Vec<T::T>| -> Result<(), ParquetError> {
-            typed.write_batch(present, column.optional.then_some(levels), None)?;
-            levels.clear();
-            present.clear();
-            Ok(())
-        };
+        let mut write =
+            |levels: &mut Vec<i16>, present: &mut Vec<T::T>| -> Result<(), ParquetError> {
+                typed.write_batch(present, column.optional.then_some(levels), None)?;
+                levels.clear();
+                present.clear();
+                Ok(())
+            };
         for value in values {
             if value.is_none() && !column.optional {
                 return Err(TableError::Value(column.name));

@@ -179,7 +179,12 @@ impl Milestones {
     }
 
     fn all(&self) -> [Option<usize>; 4] {
-        [self.departed, self.picked_up, self.dropped_off, self.arrived]
+        [
+            self.departed,
+            self.picked_up,
+            self.dropped_off,
+            self.arrived,
+        ]
     }
 
     fn outcome(&self) -> Outcome {
@@ -204,7 +209,10 @@ fn place(flights: &[FlightReading], at: Option<usize>) -> Option<Place> {
     let reading = flights.get(at?)?;
     let (latitude, longitude) = reading.place();
     // What was taken is finite.
-    let cell = LatLng::new(latitude, longitude).ok()?.to_cell(Resolution::Nine).into();
+    let cell = LatLng::new(latitude, longitude)
+        .ok()?
+        .to_cell(Resolution::Nine)
+        .into();
     Some(Place {
         latitude,
         longitude,
@@ -257,7 +265,9 @@ pub const LONGEST_SPAN: i64 = 30 * SECOND;
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use FlightStatus::{ArrivedAtStation, DepartedStation, DroppedOffPackage, InFlight, PickedUpPackage};
+    use FlightStatus::{
+        ArrivedAtStation, DepartedStation, DroppedOffPackage, InFlight, PickedUpPackage,
+    };
 
     use super::super::reading::Head;
     use super::*;
@@ -300,12 +310,21 @@ mod tests {
     #[test]
     fn a_whole_delivery() {
         let flights: Vec<_> = [
-            (0, DepartedStation), (5, DepartedStation), (10, InFlight), (20, PickedUpPackage), (25, PickedUpPackage),
-            (35, InFlight), (50, DroppedOffPackage), (55, InFlight), (80, ArrivedAtStation), (200, ArrivedAtStation),
+            (0, DepartedStation),
+            (5, DepartedStation),
+            (10, InFlight),
+            (20, PickedUpPackage),
+            (25, PickedUpPackage),
+            (35, InFlight),
+            (50, DroppedOffPackage),
+            (55, InFlight),
+            (80, ArrivedAtStation),
+            (200, ArrivedAtStation),
         ]
         .map(|(second, status)| flight(second, status))
         .into();
-        let levels = [(0, 0.9), (20, 0.8), (60, 0.7), (80, 0.72), (200, 0.99)].map(|(at, to)| level(at, to));
+        let levels =
+            [(0, 0.9), (20, 0.8), (60, 0.7), (80, 0.72), (200, 0.99)].map(|(at, to)| level(at, to));
         let facts = DeliveryFacts::of(&flights, &levels).unwrap();
         assert_eq!(facts.outcome, Outcome::Delivered);
         let at = |seen: Option<Seen>| seen.map(|seen| (seen.at / SECOND, seen.gap_s));
@@ -314,7 +333,12 @@ mod tests {
         assert_eq!(at(facts.dropped_off), Some((50, Some(15.0))));
         assert_eq!(at(facts.arrived), Some((80, Some(25.0))));
         assert_eq!(
-            (facts.to_pick_up_s, facts.loaded_s, facts.return_s, facts.delivery_s),
+            (
+                facts.to_pick_up_s,
+                facts.loaded_s,
+                facts.return_s,
+                facts.delivery_s
+            ),
             (Some(20.0), Some(30.0), Some(30.0), Some(50.0))
         );
         // Of the charge at the end nothing is counted.
@@ -324,7 +348,10 @@ mod tests {
         assert!((facts.chord_m - meters(120.0)).abs() < 1e-3);
         assert_eq!((facts.max_gap_s, facts.jumps), (Some(120.0), 0));
         assert_eq!((facts.flight_readings, facts.operating_readings), (10, 5));
-        assert_eq!((facts.first_at, facts.last_at, facts.ended_at), (0, 200 * SECOND, 50 * SECOND));
+        assert_eq!(
+            (facts.first_at, facts.last_at, facts.ended_at),
+            (0, 200 * SECOND, 50 * SECOND)
+        );
         assert_eq!(facts.pick_up.unwrap().latitude, 47.0002);
         assert_eq!(facts.pick_up.unwrap().cell >> 52 & 0xF, 9);
     }
@@ -332,7 +359,10 @@ mod tests {
     #[test]
     fn outcomes() {
         let of = |statuses: &[FlightStatus]| {
-            let flights: Vec<_> = (0..).zip(statuses).map(|(at, status)| flight(at, *status)).collect();
+            let flights: Vec<_> = (0..)
+                .zip(statuses)
+                .map(|(at, status)| flight(at, *status))
+                .collect();
             DeliveryFacts::of(&flights, &[]).unwrap()
         };
         for (statuses, outcome) in [
@@ -346,7 +376,12 @@ mod tests {
             assert_eq!(of(statuses).outcome, outcome, "{statuses:?}");
         }
         // Home again is after the drop-off, though it was at home before.
-        let facts = of(&[ArrivedAtStation, DepartedStation, DroppedOffPackage, ArrivedAtStation]);
+        let facts = of(&[
+            ArrivedAtStation,
+            DepartedStation,
+            DroppedOffPackage,
+            ArrivedAtStation,
+        ]);
         assert_eq!(facts.arrived.unwrap().at, 3 * SECOND);
         assert!(DeliveryFacts::of(&[], &[]).is_none());
         let open = DeliveryFacts::of(&[], &[level(5, 0.5)]).unwrap();

@@ -36,11 +36,19 @@ impl DroneHourFacts {
     /// Makes the facts of one drone's hour from its readings, in the order of [`by_time`](super::reading::by_time),
     /// without stale ones. Those of other times may be among them, and those of the [`MARGIN`] before must. `None`
     /// where the hour has no reading.
-    pub fn of(hour: Hour, flights: &[FlightReading], operating: &[OperatingReading]) -> Option<Self> {
+    pub fn of(
+        hour: Hour,
+        flights: &[FlightReading],
+        operating: &[OperatingReading],
+    ) -> Option<Self> {
         let is_in = |head: &Head| Hour::of_micros(head.occurred_at) == hour;
         let mut facts = Self::default();
         let operating_heads = operating.iter().map(|reading| &reading.head);
-        for head in flights.iter().map(|reading| &reading.head).chain(operating_heads) {
+        for head in flights
+            .iter()
+            .map(|reading| &reading.head)
+            .chain(operating_heads)
+        {
             facts.late += i64::from(is_in(head) && head.enqueued_at - head.occurred_at > LATE);
         }
         let mut known = 0;
@@ -131,17 +139,37 @@ mod tests {
         use FlightStatus::{ArrivedAtStation, DepartedStation, InFlight};
         let hour = Hour::of_micros(100 * HOUR);
         let flights = [
-            flight(-3, DepartedStation), flight(2, InFlight), flight(10, InFlight),
-            flight(100, ArrivedAtStation), flight(3590, InFlight), flight(3601, InFlight),
+            flight(-3, DepartedStation),
+            flight(2, InFlight),
+            flight(10, InFlight),
+            flight(100, ArrivedAtStation),
+            flight(3590, InFlight),
+            flight(3601, InFlight),
         ];
-        let levels = [level(-10, 0.9), level(10, 0.8), level(20, 0.85), level(1500, 0.1), level(3601, 0.0)];
+        let levels = [
+            level(-10, 0.9),
+            level(10, 0.8),
+            level(20, 0.85),
+            level(1500, 0.1),
+            level(3601, 0.0),
+        ];
         let facts = DroneHourFacts::of(hour, &flights, &levels).unwrap();
         assert_eq!(facts.status_s, [2.0, 8.0 + 30.0 + 10.0, 0.0, 0.0, 30.0]);
         assert_eq!(facts.unknown_s, 3520.0);
-        assert_eq!((facts.flight_readings, facts.operating_readings, facts.late), (4, 3, 3));
+        assert_eq!(
+            (facts.flight_readings, facts.operating_readings, facts.late),
+            (4, 3, 3)
+        );
         let meters = 13e-5_f64.to_radians() * 6_371_008.8;
-        assert!((facts.distance_m - meters).abs() < 1e-3, "{}", facts.distance_m);
-        assert!((facts.battery_used - 0.1).abs() < 1e-12 && (facts.battery_charged - 0.05).abs() < 1e-12);
+        assert!(
+            (facts.distance_m - meters).abs() < 1e-3,
+            "{}",
+            facts.distance_m
+        );
+        assert!(
+            (facts.battery_used - 0.1).abs() < 1e-12
+                && (facts.battery_charged - 0.05).abs() < 1e-12
+        );
         assert_eq!(facts.temperature_max, Some(30.0));
         assert_eq!(DroneHourFacts::of(hour.plus(2), &flights, &levels), None);
     }

@@ -226,10 +226,14 @@ impl DayTally {
             return;
         };
         let as_of = self.as_of.map(super::reading::micros);
-        let lost = as_of.is_some_and(|as_of| super::delivery::is_lost(row.outcome, row.last_at, as_of));
+        let lost =
+            as_of.is_some_and(|as_of| super::delivery::is_lost(row.outcome, row.last_at, as_of));
         self.hours.entry(hour).or_default().delivery(row, lost);
         self.whole.delivery(row, lost);
-        for (cells, place) in [(&mut self.pick_ups, row.pick_up), (&mut self.drop_offs, row.drop_off)] {
+        for (cells, place) in [
+            (&mut self.pick_ups, row.pick_up),
+            (&mut self.drop_offs, row.drop_off),
+        ] {
             if let Some(place) = place {
                 *cells.entry(place.cell).or_default() += 1;
             }
@@ -412,14 +416,19 @@ mod rfc3339_option {
 
     use crate::domain::timestamp::{Rfc3339, parse_rfc3339};
 
-    pub(super) fn serialize<S: Serializer>(time: &Option<UtcDateTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(
+        time: &Option<UtcDateTime>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
         match time {
             Some(time) => serializer.collect_str(&Rfc3339(*time)),
             None => serializer.serialize_none(),
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UtcDateTime>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<UtcDateTime>, D::Error> {
         let text = Option::<String>::deserialize(deserializer)?;
         let parse = |text: String| parse_rfc3339(&text).map_err(de::Error::custom);
         text.map(parse).transpose()

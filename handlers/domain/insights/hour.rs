@@ -40,8 +40,7 @@ impl Hour {
 
     /// Its begin as a time.
     pub fn begins(self) -> UtcDateTime {
-        UtcDateTime::from_unix_timestamp(self.begin() / SECOND)
-            .unwrap_or(UtcDateTime::UNIX_EPOCH)
+        UtcDateTime::from_unix_timestamp(self.begin() / SECOND).unwrap_or(UtcDateTime::UNIX_EPOCH)
     }
 
     /// Its end as a time.
@@ -123,7 +122,9 @@ impl FromStr for Day {
             let all = digits.bytes().all(|byte| byte.is_ascii_digit());
             digits.parse().ok().filter(|_| all).ok_or(HourError)
         };
-        let separators = [4, 7].iter().all(|at| text.as_bytes().get(*at) == Some(&b'-'));
+        let separators = [4, 7]
+            .iter()
+            .all(|at| text.as_bytes().get(*at) == Some(&b'-'));
         if text.len() != 10 || !separators {
             return Err(HourError);
         }
@@ -149,7 +150,14 @@ mod tests {
             assert_eq!(Hour::of(hour.ends()), hour.plus(1));
             assert_eq!(hour.plus(-5).since(hour), -5);
         }
-        for text in ["", "2026-11-29", "2026-11-29T24", "2026-02-30T01", "2026-11-29T+1", "2026-1-029T01"] {
+        for text in [
+            "",
+            "2026-11-29",
+            "2026-11-29T24",
+            "2026-02-30T01",
+            "2026-11-29T+1",
+            "2026-1-029T01",
+        ] {
             assert_eq!(text.parse::<Hour>(), Err(HourError), "{text}");
         }
         assert_eq!(Hour::of_micros(-1), Hour::of_micros(0).plus(-1));

@@ -87,7 +87,10 @@ mod tests {
         let renumbered = names.sort();
         let after = before.map(|name| renumbered.of(name));
         assert!(after[2] < after[0] && after[0] < after[1]);
-        assert_eq!(after.map(|name| names.text(name).to_owned()), ["b", "c", "a", "b"]);
+        assert_eq!(
+            after.map(|name| names.text(name).to_owned()),
+            ["b", "c", "a", "b"]
+        );
         assert_eq!(names.number("a"), after[2]);
         assert_eq!(names.known("d"), None);
     }

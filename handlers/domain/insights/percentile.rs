@@ -33,10 +33,22 @@ mod tests {
     #[test]
     fn ranks_are_those_of_the_definition() {
         let values = [1.0, 2.0, 3.0, 4.0];
-        for (percent, expected) in [(0, 1.0), (25, 1.0), (26, 2.0), (50, 2.0), (75, 3.0), (99, 4.0), (100, 4.0)] {
+        for (percent, expected) in [
+            (0, 1.0),
+            (25, 1.0),
+            (26, 2.0),
+            (50, 2.0),
+            (75, 3.0),
+            (99, 4.0),
+            (100, 4.0),
+        ] {
             assert_eq!(of_sorted(&values, percent), Some(expected), "{percent}");
             let counts = values.iter().map(|value| (*value as u32, 1)).collect();
-            assert_eq!(of_counted(&counts, percent), Some(expected as u32), "{percent}");
+            assert_eq!(
+                of_counted(&counts, percent),
+                Some(expected as u32),
+                "{percent}"
+            );
         }
         assert_eq!(of_sorted(&[], 50), None);
         assert_eq!(of_counted(&BTreeMap::from([(1, 99), (2, 1)]), 99), Some(1));

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::SECOND;
 use super::hour::Hour;
 use super::reading::{Head, Reading, Readings};
-use super::SECOND;
 
 /// What is known of a unit's events besides its rows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -114,8 +114,20 @@ mod tests {
     #[test]
     fn events_are_counted_once_and_gaps_are_seen_but_not_where_a_hub_was_made_anew() {
         let mut quality = Quality::default();
-        let numbers = [(10, 1), (11, 2), (10, 1), (12, 5), (12, 6), (20, 0), (21, 2)];
-        quality.count_events(numbers.map(|(time, number)| (time, number, number == 6)).into());
+        let numbers = [
+            (10, 1),
+            (11, 2),
+            (10, 1),
+            (12, 5),
+            (12, 6),
+            (20, 0),
+            (21, 2),
+        ];
+        quality.count_events(
+            numbers
+                .map(|(time, number)| (time, number, number == 6))
+                .into(),
+        );
         assert_eq!((quality.events, quality.missing), (5, 3));
         let mut twice = quality.clone();
         twice.add(&quality);

@@ -182,7 +182,9 @@ pub fn settle<R: Reading>(rows: &mut Vec<R>) -> usize {
     rows.sort_unstable_by(by_occurrence);
     let (mut kept, mut begin) = (0, 0);
     while let Some(first) = rows.get(begin).map(|row| *row.head()) {
-        let same = |row: &R| (row.head().device, row.head().occurred_at) == (first.device, first.occurred_at);
+        let same = |row: &R| {
+            (row.head().device, row.head().occurred_at) == (first.device, first.occurred_at)
+        };
         let end = begin + rows[begin..].iter().take_while(|row| same(row)).count();
         let group = &mut rows[begin..end];
         // Nearly every group is of one.
@@ -217,7 +219,14 @@ pub fn settle<R: Reading>(rows: &mut Vec<R>) -> usize {
 
 fn by_occurrence<R: Reading>(a: &R, b: &R) -> Ordering {
     let key = |row: &R| {
-        let Head { device, occurred_at, sequence_number, enqueued_at, delivery, .. } = *row.head();
+        let Head {
+            device,
+            occurred_at,
+            sequence_number,
+            enqueued_at,
+            delivery,
+            ..
+        } = *row.head();
         (device, occurred_at, sequence_number, enqueued_at, delivery)
     };
     // What is equal in all of these is one event, or has equal readings and goes.
@@ -228,7 +237,12 @@ fn by_occurrence<R: Reading>(a: &R, b: &R) -> Ordering {
 pub fn by_time<R: Reading>(rows: &mut [R]) {
     rows.sort_unstable_by_key(|row| {
         let head = row.head();
-        (head.device, head.occurred_at, head.enqueued_at, head.sequence_number)
+        (
+            head.device,
+            head.occurred_at,
+            head.enqueued_at,
+            head.sequence_number,
+        )
     });
 }
 

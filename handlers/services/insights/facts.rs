@@ -14,7 +14,9 @@ use crate::domain::insights::delivery::DeliveryFacts;
 use crate::domain::insights::drone_hour::{DroneHourFacts, MARGIN};
 use crate::domain::insights::hour::{Day, Hour};
 use crate::domain::insights::names::{Name, Names};
-use crate::domain::insights::reading::{FlightReading, Head, LATEST, OperatingReading, Readings, by_time, settle};
+use crate::domain::insights::reading::{
+    FlightReading, Head, LATEST, OperatingReading, Readings, by_time, settle,
+};
 use crate::stores::Version;
 use crate::tables::deliveries::{self, DeliveryRow};
 use crate::tables::drone_hours::{self, DroneHourRow};
@@ -75,7 +77,9 @@ impl Touched {
             let device = self.names.devices.number(device);
             let delivery = self.names.deliveries.number(delivery);
             self.deliveries.entry((device, delivery)).or_insert(false);
-            self.hours.entry((device, Hour::of_micros(occurred_at))).or_insert(false);
+            self.hours
+                .entry((device, Hour::of_micros(occurred_at)))
+                .or_insert(false);
         })
     }
 }
@@ -110,7 +114,8 @@ impl Wanted {
         let of_hour = self.hours.get(&(head.device, hour));
         let next = Hour::of_micros(head.occurred_at.saturating_add(MARGIN));
         let is_made = |hour| self.made.contains(&(head.device, hour));
-        let wanted = of_hour.is_some_and(|sources| sources.contains(folder)) && (is_made(hour) || is_made(next));
+        let wanted = of_hour.is_some_and(|sources| sources.contains(folder))
+            && (is_made(hour) || is_made(next));
         wanted.then_some(no_delivery)
     }
 }
@@ -144,7 +149,10 @@ impl Insights {
         operating: Bytes,
     ) -> Result<bool, InsightsError> {
         for _ in 0..ATTEMPTS {
-            if self.attempt_facts(unit, &mut touched, [&flight, &operating]).await? {
+            if self
+                .attempt_facts(unit, &mut touched, [&flight, &operating])
+                .await?
+            {
                 return Ok(true);
             }
         }
@@ -173,11 +181,14 @@ impl Insights {
         })
         .await?;
         let names = (&readings.devices, &readings.deliveries);
-        let is_complete = |sources: &Sources| sources.iter().all(|hour| whole.get(&hour) == Some(&true));
+        let is_complete =
+            |sources: &Sources| sources.iter().all(|hour| whole.get(&hour) == Some(&true));
         let done = self
             .write_deliveries(unit, names, delivery_files, &wanted, &facts, is_complete)
             .await?
-            && self.write_hours(unit, names.0, hour_files, &wanted, &facts, is_complete).await?;
+            && self
+                .write_hours(unit, names.0, hour_files, &wanted, &facts, is_complete)
+                .await?;
         touched.names.devices = readings.devices;
         touched.names.deliveries = readings.deliveries;
         Ok(done)
@@ -190,7 +201,11 @@ impl Insights {
         touched: &Touched,
         wanted: &mut Wanted,
     ) -> Result<BTreeMap<Day, DeliveryFile>, InsightsError> {
-        wanted.deliveries = touched.deliveries.keys().map(|key| (*key, Sources::default())).collect();
+        wanted.deliveries = touched
+            .deliveries
+            .keys()
+            .map(|key| (*key, Sources::default()))
+            .collect();
         let today = Day(unit.hour.date());
         let mut files = BTreeMap::new();
         for day in (-DAYS_AROUND..=DAYS_AROUND).map(|days| today.plus(days)) {
@@ -200,7 +215,10 @@ impl Insights {
             if let Some(body) = known.body {
                 let names = &touched.names;
                 let key = |device: &str, delivery: &str| {
-                    Some((names.devices.known(device)?, names.deliveries.known(delivery)?))
+                    Some((
+                        names.devices.known(device)?,
+                        names.deliveries.known(delivery)?,
+                    ))
                 };
                 let read = deliveries::find(body, |device, delivery, sources| {
                     let Some(key) = key(device, delivery) else {
@@ -233,7 +251,11 @@ impl Insights {
         wanted: &mut Wanted,
     ) -> Result<BTreeMap<Day, HourFile>, InsightsError> {
         let around = |hour: Hour| [hour.plus(-1), hour, hour.plus(1)];
-        let days = touched.hours.keys().flat_map(|(_, hour)| around(*hour)).map(|hour| Day(hour.date()));
+        let days = touched
+            .hours
+            .keys()
+            .flat_map(|(_, hour)| around(*hour))
+            .map(|hour| Day(hour.date()));
         let days: BTreeSet<Day> = days.collect();
         let mut files = BTreeMap::new();
         let mut known_hours: HashMap<(Name, Hour), Sources> = HashMap::new();
@@ -252,7 +274,10 @@ impl Insights {
             files.insert(day, HourFile { known, rows });
         }
         for ((device, hour), has_some) in &touched.hours {
-            known_hours.entry((*device, *hour)).or_default().set(touched.hour, *has_some);
+            known_hours
+                .entry((*device, *hour))
+                .or_default()
+                .set(touched.hour, *has_some);
         }
         for (device, hour) in touched.hours.keys() {
             wanted.made.insert((*device, *hour));
@@ -295,7 +320,9 @@ impl Insights {
                     complete = false;
                     continue;
                 };
-                match rows(table, file, &mut readings, |head| wanted.delivery(head, folder, no_delivery)) {
+                match rows(table, file, &mut readings, |head| {
+                    wanted.delivery(head, folder, no_delivery)
+                }) {
                     Ok(is_complete) => complete &= is_complete,
                     // Its own unit is to be made again; until then what is told without it says so.
                     Err(error) => {
@@ -324,16 +351,21 @@ impl Insights {
                 continue;
             };
             if let Some((first, _)) = sources.ends() {
-                added.entry(Day(first.date())).or_default().push(DeliveryRow {
-                    device: devices.text(key.0).into(),
-                    delivery: deliveries.text(key.1).into(),
-                    facts: facts.clone(),
-                    sources: sources.clone(),
-                    complete: is_complete(sources),
-                });
+                added
+                    .entry(Day(first.date()))
+                    .or_default()
+                    .push(DeliveryRow {
+                        device: devices.text(key.0).into(),
+                        delivery: deliveries.text(key.1).into(),
+                        facts: facts.clone(),
+                        sources: sources.clone(),
+                        complete: is_complete(sources),
+                    });
             }
         }
-        let with_rows = files.iter().filter(|(day, file)| added.contains_key(day) || !file.found.is_empty());
+        let with_rows = files
+            .iter()
+            .filter(|(day, file)| added.contains_key(day) || !file.found.is_empty());
         // A row that moves to another day is there before it goes where it was.
         let mut changed: Vec<_> = with_rows.collect();
         changed.sort_by_key(|(day, _)| (!added.contains_key(day), **day));
@@ -348,14 +380,19 @@ impl Insights {
                 None => Vec::new(),
             };
             let is_touched = |row: &DeliveryRow| {
-                let key = devices.known(&row.device).zip(deliveries.known(&row.delivery));
+                let key = devices
+                    .known(&row.device)
+                    .zip(deliveries.known(&row.delivery));
                 key.is_some_and(|key| wanted.deliveries.contains_key(&key))
             };
             rows.retain(|row| !is_touched(row));
             rows.extend(added.remove(day).unwrap_or_default());
             rows.sort_unstable_by(|a, b| (&a.device, &a.delivery).cmp(&(&b.device, &b.delivery)));
             let body = off_the_runtime(move || deliveries::write(&rows)).await?;
-            if !self.replace(&name, body.map_err(in_file(&name))?, &known).await? {
+            if !self
+                .replace(&name, body.map_err(in_file(&name))?, &known)
+                .await?
+            {
                 return Ok(false);
             }
         }
@@ -378,9 +415,10 @@ impl Insights {
             };
             rows.retain(|row| !is_made(row));
             for (device, hour) in wanted.made.iter().filter(|(_, hour)| hour.date() == day.0) {
-                let (Some(facts), Some(sources)) =
-                    (facts.hours.get(&(*device, *hour)), wanted.hours.get(&(*device, *hour)))
-                else {
+                let (Some(facts), Some(sources)) = (
+                    facts.hours.get(&(*device, *hour)),
+                    wanted.hours.get(&(*device, *hour)),
+                ) else {
                     continue;
                 };
                 rows.push(DroneHourRow {
@@ -427,7 +465,10 @@ fn make(mut readings: Readings, wanted: &Wanted) -> (Readings, Facts) {
     settle(&mut readings.operating);
     by_time(&mut readings.flights);
     by_time(&mut readings.operating);
-    let (flights, operating) = (mem::take(&mut readings.flights), mem::take(&mut readings.operating));
+    let (flights, operating) = (
+        mem::take(&mut readings.flights),
+        mem::take(&mut readings.operating),
+    );
     let mut facts = Facts {
         deliveries: HashMap::new(),
         hours: HashMap::new(),
@@ -437,30 +478,51 @@ fn make(mut readings: Readings, wanted: &Wanted) -> (Readings, Facts) {
         made.entry(*device).or_default().push(*hour);
     }
     let of_device = |device: Name| {
-        let flights = slice_of(&flights, device, |reading: &FlightReading| reading.head.device);
-        let operating = slice_of(&operating, device, |reading: &OperatingReading| reading.head.device);
+        let flights = slice_of(&flights, device, |reading: &FlightReading| {
+            reading.head.device
+        });
+        let operating = slice_of(&operating, device, |reading: &OperatingReading| {
+            reading.head.device
+        });
         (flights, operating)
     };
     for (device, hours) in made {
         let (flights, operating) = of_device(device);
         for hour in hours {
             let from = hour.begin() - MARGIN;
-            let flights = within(flights, from, hour.end(), |reading| reading.head.occurred_at);
-            let operating = within(operating, from, hour.end(), |reading| reading.head.occurred_at);
+            let flights = within(flights, from, hour.end(), |reading| {
+                reading.head.occurred_at
+            });
+            let operating = within(operating, from, hour.end(), |reading| {
+                reading.head.occurred_at
+            });
             if let Some(made) = DroneHourFacts::of(hour, flights, operating) {
                 facts.hours.insert((device, hour), made);
             }
         }
     }
-    let devices: BTreeSet<Name> = wanted.deliveries.keys().map(|(device, _)| *device).collect();
+    let devices: BTreeSet<Name> = wanted
+        .deliveries
+        .keys()
+        .map(|(device, _)| *device)
+        .collect();
     for device in devices {
-        let mut by_delivery: HashMap<Name, (Vec<FlightReading>, Vec<OperatingReading>)> = HashMap::new();
+        let mut by_delivery: HashMap<Name, (Vec<FlightReading>, Vec<OperatingReading>)> =
+            HashMap::new();
         let (flights, operating) = of_device(device);
         for reading in flights {
-            by_delivery.entry(reading.head.delivery).or_default().0.push(*reading);
+            by_delivery
+                .entry(reading.head.delivery)
+                .or_default()
+                .0
+                .push(*reading);
         }
         for reading in operating {
-            by_delivery.entry(reading.head.delivery).or_default().1.push(*reading);
+            by_delivery
+                .entry(reading.head.delivery)
+                .or_default()
+                .1
+                .push(*reading);
         }
         for (delivery, (flights, operating)) in by_delivery {
             let is_wanted = wanted.deliveries.contains_key(&(device, delivery));

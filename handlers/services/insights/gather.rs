@@ -56,17 +56,24 @@ pub(super) async fn gather(
     intake: Intake,
 ) -> Result<Gathered, InsightsError> {
     let mut gathered = Gathered::default();
-    let reads = files.iter().map(|file| async move {
-        let read = archive.read(&file.name).await?;
-        Ok::<_, InsightsError>(read.map(|read| (file.name.as_str(), read.body)))
-    });
+    let read = |file: &FileEntry| read(archive, file.name.clone());
+    // Collected, because the compiler cannot see through an iterator of borrowing futures.
+    let reads: Vec<_> = files.iter().map(read).collect();
     let mut reads = stream::iter(reads).buffered(AT_ONCE);
     while let Some(read) = reads.try_next().await? {
         if let Some((name, body)) = read {
-            gathered.file(name, &body, intake);
+            gathered.file(&name, &body, intake);
         }
     }
     Ok(gathered)
+}
+
+async fn read(
+    archive: &dyn FileStore,
+    name: String,
+) -> Result<Option<(String, Bytes)>, InsightsError> {
+    let file = archive.read(&name).await?;
+    Ok(file.map(|file| (name, file.body)))
 }
 
 impl Gathered {
@@ -100,7 +107,9 @@ impl Gathered {
             return;
         }
         // As `ReceivedEvent::taken_at` has it.
-        let taken_at = event.first_enqueued_at.map_or(enqueued_at, |first| first.min(enqueued_at));
+        let taken_at = event
+            .first_enqueued_at
+            .map_or(enqueued_at, |first| first.min(enqueued_at));
         let context = EventContext {
             authenticated_device: event.authenticated_device.as_deref(),
             intake,
@@ -118,9 +127,13 @@ impl Gathered {
                     replayed: taken_at < enqueued_at,
                 };
                 match &telemetry.reading {
-                    Reading::Flight(flight) => readings.flights.push(FlightReading::new(head, flight)),
+                    Reading::Flight(flight) => {
+                        readings.flights.push(FlightReading::new(head, flight))
+                    }
                     Reading::Operating(operating) => {
-                        readings.operating.push(OperatingReading::new(head, operating));
+                        readings
+                            .operating
+                            .push(OperatingReading::new(head, operating));
                     }
                 }
             }
@@ -137,7 +150,8 @@ impl Gathered {
     pub(super) fn settle(mut self, hour: Hour) -> Settled {
         let rejected = self.rejects.len();
         self.rejects.sort_unstable();
-        self.rejects.dedup_by_key(|reject| (reject.enqueued_at, reject.sequence_number));
+        self.rejects
+            .dedup_by_key(|reject| (reject.enqueued_at, reject.sequence_number));
         let mut quality = Quality {
             repeats: (self.readings.settle() + rejected - self.rejects.len()) as u64,
             ..Quality::default()
@@ -146,7 +160,10 @@ impl Gathered {
         quality.count_readings(hour, &self.readings);
         let mut rejects: Rejects = BTreeMap::new();
         for reject in self.rejects {
-            *quality.rejects.entry(reject.reason.as_str().to_owned()).or_default() += 1;
+            *quality
+                .rejects
+                .entry(reject.reason.as_str().to_owned())
+                .or_default() += 1;
             let device = reject.device.map(|device| device.as_ref().to_owned());
             let row = rejects.entry((reject.reason.as_str().to_owned(), device));
             let (count, least) = row.or_insert((0, reject.sequence_number));

@@ -85,12 +85,16 @@ mod tests {
             version: Version(version.into()),
             size,
         };
-        let of = |name, version, size| fingerprint(&[entry(name, version, size), entry("c", "3", 1)]);
+        let of =
+            |name, version, size| fingerprint(&[entry(name, version, size), entry("c", "3", 1)]);
         // A value that must never change: units would all be made again.
         assert_eq!(fingerprint(&[]), "cbf29ce484222325");
         assert_eq!(of("a", "1", 1), of("a", "1", 2));
         assert_ne!(of("a", "1", 1), of("b", "1", 1));
         assert_ne!(of("a", "1", 1), of("a", "2", 1));
-        assert_ne!(fingerprint(&[entry("ab", "c", 1)]), fingerprint(&[entry("a", "bc", 1)]));
+        assert_ne!(
+            fingerprint(&[entry("ab", "c", 1)]),
+            fingerprint(&[entry("a", "bc", 1)])
+        );
     }
 }

@@ -81,7 +81,12 @@ impl From<InsightsError> for CallError {
 
 impl Insights {
     /// `live` says whether the hour under way is made as well, and made anew as it goes on.
-    pub fn new(archive: Arc<dyn FileStore>, tables: Arc<dyn FileStore>, intake: Intake, live: bool) -> Self {
+    pub fn new(
+        archive: Arc<dyn FileStore>,
+        tables: Arc<dyn FileStore>,
+        intake: Intake,
+        live: bool,
+    ) -> Self {
         Self {
             archive,
             tables,
@@ -96,7 +101,11 @@ impl Insights {
         if known.body.as_deref() == Some(&body) {
             return Ok(true);
         }
-        match self.tables.replace(name, body.into(), known.version.as_ref()).await {
+        match self
+            .tables
+            .replace(name, body.into(), known.version.as_ref())
+            .await
+        {
             Ok(_) => Ok(true),
             Err(PutError::Stale) => Ok(false),
             Err(PutError::Store(error)) => Err(error),
@@ -125,7 +134,9 @@ struct Known {
 async fn off_the_runtime<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, InsightsError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| InsightsError::Ending)
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| InsightsError::Ending)
 }
 
 /// A table's error with the file that it is about.

@@ -76,35 +76,49 @@ impl Insights {
     ) -> Result<Plan, InsightsError> {
         let partitions = self.partitions(hub, &hours).await?;
         let (first, last) = (*hours.start(), *hours.end());
-        let hours = (0..=last.since(first)).map(|later| first.plus(later));
-        let units = hours.flat_map(|hour| {
-            partitions.iter().map(move |partition| Unit {
-                hub: hub.to_owned(),
-                partition: partition.clone(),
-                hour,
-            })
-        });
-        let looked = units.map(|unit| async move {
-            let standing = self.standing(&unit, now).await?;
-            Ok::<_, InsightsError>((unit, standing))
-        });
-        let looked: Vec<_> = stream::iter(looked).buffered(AT_ONCE).try_collect().await?;
+        let mut looks = Vec::new();
+        for later in 0..=last.since(first) {
+            for partition in &partitions {
+                looks.push(self.look_at(
+                    Unit {
+                        hub: hub.to_owned(),
+                        partition: partition.clone(),
+                        hour: first.plus(later),
+                    },
+                    now,
+                ));
+            }
+        }
+        let looked: Vec<_> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
         let mut plan = Plan::default();
         for (unit, standing) in looked {
             if !matches!(standing, Standing::Absent) {
                 plan.last = plan.last.max(Some(unit.hour));
             }
             if matches!(standing, Standing::Due(_) | Standing::UnderWay) {
-                let hour = plan.first_outstanding.map_or(unit.hour, |first| first.min(unit.hour));
+                let hour = plan
+                    .first_outstanding
+                    .map_or(unit.hour, |first| first.min(unit.hour));
                 plan.first_outstanding = Some(hour);
             }
             if let Standing::Due(fingerprint) = standing {
                 plan.units.push(Due { unit, fingerprint });
             }
         }
-        plan.units.sort_by(|a, b| (b.unit.hour.cmp(&a.unit.hour)).then_with(|| a.unit.partition.cmp(&b.unit.partition)));
+        plan.units.sort_by(|a, b| {
+            (b.unit.hour.cmp(&a.unit.hour)).then_with(|| a.unit.partition.cmp(&b.unit.partition))
+        });
         plan.partitions = partitions;
         Ok(plan)
+    }
+
+    async fn look_at(
+        &self,
+        unit: Unit,
+        now: UtcDateTime,
+    ) -> Result<(Unit, Standing), InsightsError> {
+        let standing = self.standing(&unit, now).await?;
+        Ok((unit, standing))
     }
 
     async fn standing(&self, unit: &Unit, now: UtcDateTime) -> Result<Standing, InsightsError> {
@@ -126,7 +140,11 @@ impl Insights {
     }
 
     /// The partitions that have anything in these hours.
-    async fn partitions(&self, hub: &str, hours: &RangeInclusive<Hour>) -> Result<Vec<String>, InsightsError> {
+    async fn partitions(
+        &self,
+        hub: &str,
+        hours: &RangeInclusive<Hour>,
+    ) -> Result<Vec<String>, InsightsError> {
         let (first, last) = (hours.start().date(), hours.end().date());
         let days: Vec<Day> = (0..)
             .map(|later| Day(first).plus(later))
@@ -135,20 +153,10 @@ impl Insights {
         let mut found = Vec::new();
         let mut missed = 0;
         for first in (0..).step_by(LARGEST_GAP) {
-            let some = (first..first + LARGEST_GAP).map(|partition| {
-                let days = &days;
-                async move {
-                    for day in days {
-                        let (year, month, day) = day.0.to_calendar_date();
-                        let month = u8::from(month);
-                        let folder = format!("{hub}/{partition}/{year:04}/{month:02}/{day:02}/");
-                        if self.archive.any(&folder).await? {
-                            return Ok::<_, InsightsError>(Some(partition.to_string()));
-                        }
-                    }
-                    Ok(None)
-                }
-            });
+            let partitions = first..first + LARGEST_GAP;
+            let some: Vec<_> = partitions
+                .map(|partition| self.partition(hub, partition, &days))
+                .collect();
             let some: Vec<_> = stream::iter(some).buffered(AT_ONCE).try_collect().await?;
             for partition in some {
                 match partition {
@@ -164,6 +172,26 @@ impl Insights {
             }
         }
         Ok(found)
+    }
+
+    /// A partition's id, if it has anything on these days.
+    async fn partition(
+        &self,
+        hub: &str,
+        partition: usize,
+        days: &[Day],
+    ) -> Result<Option<String>, InsightsError> {
+        for day in days {
+            let (year, month, day) = day.0.to_calendar_date();
+            let folder = format!(
+                "{hub}/{partition}/{year:04}/{:02}/{day:02}/",
+                u8::from(month)
+            );
+            if self.archive.any(&folder).await? {
+                return Ok(Some(partition.to_string()));
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -51,14 +51,19 @@ impl Insights {
         now: UtcDateTime,
     ) -> Result<Option<FleetDay>, InsightsError> {
         let sources = self.day_sources(hub, partitions, day).await?;
-        let made_from = format!("{} {as_of:?} {}", sources.fingerprint(), is_over(last_hour(day), now));
+        let made_from = format!(
+            "{} {as_of:?} {}",
+            sources.fingerprint(),
+            is_over(last_hour(day), now)
+        );
         if lock(&memory.days).get(&day) == Some(&made_from) {
             return Ok(None);
         }
         if sources.is_empty() {
             return Ok(None);
         }
-        let names = ["fleet.json", "fleet.parquet"].map(|file| format!("fleet_hours/date={day}/{file}"));
+        let names =
+            ["fleet.json", "fleet.parquet"].map(|file| format!("fleet_hours/date={day}/{file}"));
         let known = [self.known(&names[0]).await?, self.known(&names[1]).await?];
         let figures = self.tally(memory, &sources, day, as_of, now).await?;
         let parquet = fleet_hours::write(&figures).map_err(in_file(&names[1]))?;
@@ -73,7 +78,12 @@ impl Insights {
         Ok(Some(figures))
     }
 
-    async fn day_sources(&self, hub: &str, partitions: &[String], day: Day) -> Result<DaySources, InsightsError> {
+    async fn day_sources(
+        &self,
+        hub: &str,
+        partitions: &[String],
+        day: Day,
+    ) -> Result<DaySources, InsightsError> {
         let mut deliveries = Vec::new();
         for days in -DAYS_BEFORE..=DAYS_AFTER {
             let prefix = format!("deliveries/date={}/", day.plus(days));
@@ -86,7 +96,10 @@ impl Insights {
         }
         Ok(DaySources {
             deliveries,
-            drone_hours: self.tables.list(&format!("drone_hours/date={day}/")).await?,
+            drone_hours: self
+                .tables
+                .list(&format!("drone_hours/date={day}/"))
+                .await?,
             cells: self.tables.list(&format!("cells/date={day}/")).await?,
             manifests,
         })
@@ -126,7 +139,9 @@ impl Insights {
         }
         for entry in &sources.drone_hours {
             if let Some(file) = self.tables.read(&entry.name).await? {
-                let row = |row: drone_hours::DroneHourRow| tally.drone_hour(&row.device, row.hour, &row.facts);
+                let row = |row: drone_hours::DroneHourRow| {
+                    tally.drone_hour(&row.device, row.hour, &row.facts)
+                };
                 drone_hours::read(file.body, row).map_err(in_file(&entry.name))?;
             }
         }
@@ -158,7 +173,8 @@ impl Insights {
             let is_past = as_of.is_some_and(|as_of| hour.ends() <= as_of);
             is_past && complete.get(&hour).copied().unwrap_or(true)
         };
-        let over = is_over(last_hour(day), now) && as_of.is_some_and(|as_of| last_hour(day).ends() <= as_of);
+        let over = is_over(last_hour(day), now)
+            && as_of.is_some_and(|as_of| last_hour(day).ends() <= as_of);
         Ok(tally.finish(over, is_complete))
     }
 }
@@ -181,7 +197,12 @@ impl DaySources {
     }
 
     fn fingerprint(&self) -> String {
-        let all = [&self.deliveries, &self.drone_hours, &self.cells, &self.manifests];
+        let all = [
+            &self.deliveries,
+            &self.drone_hours,
+            &self.cells,
+            &self.manifests,
+        ];
         all.map(|files| fingerprint(files)).join("-")
     }
 }

@@ -100,12 +100,19 @@ impl Schedule {
 
     fn to_queue(&self, plan: &Plan, now: UtcDateTime) -> Vec<Unit> {
         let mut state = self.state();
-        state.queued.retain(|_, (_, at)| *at + LEFT_TO_THE_QUEUE > now);
+        state
+            .queued
+            .retain(|_, (_, at)| *at + LEFT_TO_THE_QUEUE > now);
         let mut units = Vec::new();
         for Due { unit, fingerprint } in &plan.units {
-            let is_queued = state.queued.get(unit).is_some_and(|(queued, _)| queued == fingerprint);
+            let is_queued = state
+                .queued
+                .get(unit)
+                .is_some_and(|(queued, _)| queued == fingerprint);
             if !is_queued && units.len() < MOST {
-                state.queued.insert(unit.clone(), (fingerprint.clone(), now));
+                state
+                    .queued
+                    .insert(unit.clone(), (fingerprint.clone(), now));
                 units.push(unit.clone());
             }
         }

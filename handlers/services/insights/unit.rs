@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use time::{Duration, UtcDateTime};
+use tokio::sync::SemaphorePermit;
 
 use super::facts::Touched;
 use super::gather::gather;
@@ -61,13 +62,20 @@ impl Unit {
     /// The file that says what it was made from.
     pub fn manifest(&self) -> String {
         let (day, hour) = (Day(self.hour.date()), self.hour.of_day());
-        format!("_units/{}/{}/{day}/{hour:02}.json", self.hub, self.partition)
+        format!(
+            "_units/{}/{}/{day}/{hour:02}.json",
+            self.hub, self.partition
+        )
     }
 
     /// The unit of a manifest's name.
     pub fn of_manifest(name: &str) -> Option<Self> {
-        let mut parts = name.strip_prefix("_units/")?.strip_suffix(".json")?.split('/');
-        let (hub, partition, day, hour) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let mut parts = name
+            .strip_prefix("_units/")?
+            .strip_suffix(".json")?
+            .split('/');
+        let (hub, partition, day, hour) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         Some(Self {
             hub: hub.to_owned(),
             partition: partition.to_owned(),
@@ -101,13 +109,23 @@ impl Unit {
 }
 
 impl Insights {
-    /// Makes a unit, unless nothing has changed since it was made. Waits while others are being made.
+    /// Waits for one's turn among those that make units, which all hold memory.
+    ///
+    /// # Errors
+    /// Where the process is ending.
+    pub async fn turn(&self) -> Result<SemaphorePermit<'_>, InsightsError> {
+        self.running
+            .acquire()
+            .await
+            .map_err(|_| InsightsError::Ending)
+    }
+
+    /// Makes a unit, unless nothing has changed since it was made. Whoever asks has a [`turn`](Self::turn).
     ///
     /// # Errors
     /// Where a store fails, or others change the same files all the time. What was written stays, and doing it again
     /// is safe.
     pub async fn summarize(&self, unit: &Unit, now: UtcDateTime) -> Result<Made, InsightsError> {
-        let _permit = self.running.acquire().await.map_err(|_| InsightsError::Ending)?;
         for _ in 0..ATTEMPTS {
             if let Some(made) = self.attempt(unit, now).await? {
                 return Ok(made);
@@ -117,7 +135,11 @@ impl Insights {
     }
 
     /// Whether a unit gets no more events: a later hour has some, or its hour is long over.
-    pub(super) async fn is_sealed(&self, unit: &Unit, now: UtcDateTime) -> Result<bool, StoreError> {
+    pub(super) async fn is_sealed(
+        &self,
+        unit: &Unit,
+        now: UtcDateTime,
+    ) -> Result<bool, StoreError> {
         if unit.hour.ends() + GRACE <= now {
             return Ok(true);
         }
@@ -152,7 +174,10 @@ impl Insights {
                 rejects: rejects::write(&settled.rejects, complete)?.into(),
                 cells: cells::write(&flight_cells(&settled.readings.flights), complete)?.into(),
             };
-            let counts = (settled.readings.flights.len(), settled.readings.operating.len());
+            let counts = (
+                settled.readings.flights.len(),
+                settled.readings.operating.len(),
+            );
             let mut touched = Touched::by(hour, settled.readings);
             for (table, rows) in [FLIGHT, OPERATING].into_iter().zip(old_rows) {
                 // A file that cannot be read has nothing that could be found again.
@@ -190,7 +215,10 @@ impl Insights {
             }
         }
         drop(old);
-        if !self.make_facts(unit, touched, new.flight, new.operating).await? {
+        if !self
+            .make_facts(unit, touched, new.flight, new.operating)
+            .await?
+        {
             return Ok(None);
         }
         manifest.skipped.sort_by(|a, b| a.name.cmp(&b.name));
@@ -239,7 +267,9 @@ mod hour_text {
         serializer.collect_str(hour)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Hour, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Hour, D::Error> {
         let text = String::deserialize(deserializer)?;
         text.parse().map_err(de::Error::custom)
     }
@@ -259,11 +289,23 @@ mod tests {
         assert_eq!(unit.folder(), "telemetry/3/2026/11/29/04/");
         assert_eq!(unit.manifest(), "_units/telemetry/3/2026-11-29/04.json");
         assert_eq!(Unit::of_manifest(&unit.manifest()), Some(unit.clone()));
-        assert_eq!(Unit::of_manifest("_units/telemetry/3/2026-11-29/4x.json"), None);
-        assert_eq!(unit.hourly("flight"), "flight/date=2026-11-29/hour=04/telemetry-3.parquet");
+        assert_eq!(
+            Unit::of_manifest("_units/telemetry/3/2026-11-29/4x.json"),
+            None
+        );
+        assert_eq!(
+            unit.hourly("flight"),
+            "flight/date=2026-11-29/hour=04/telemetry-3.parquet"
+        );
         let day = Day(unit.hour.date()).plus(2);
-        assert_eq!(unit.daily("deliveries", day), "deliveries/date=2026-12-01/telemetry-3.parquet");
-        for wrong in [r#"{"hub":"t","partition":"3"}"#, r#"{"hub":"t","partition":"3","hour":"4"}"#] {
+        assert_eq!(
+            unit.daily("deliveries", day),
+            "deliveries/date=2026-12-01/telemetry-3.parquet"
+        );
+        for wrong in [
+            r#"{"hub":"t","partition":"3"}"#,
+            r#"{"hub":"t","partition":"3","hour":"4"}"#,
+        ] {
             assert!(serde_json::from_str::<Unit>(wrong).is_err());
         }
     }
