@@ -166,11 +166,10 @@ def members(whole):
                 begin = token.start(kind)
         elif expected in ("key", "key or end"):
             if kind == "string":
-                name = unescaped(sign)
-                if name is None:
-                    raise Reject("malformed-json")
                 if len(stack) == 1:
-                    key = name
+                    key = unescaped(sign)
+                    if key is None:
+                        raise Reject("malformed-json")
                 expected = "colon"
                 continue
             if sign != "}" or kind != "mark" or expected != "key or end":
