@@ -472,7 +472,7 @@ fn two_workers_on_the_same_units_make_what_one_makes() {
     runtime().block_on(async {
         let sent = some_events();
         let expected = in_order(&sent).await;
-        for seed in 0..40 {
+        for seed in 0..60 {
             let archive = Arc::new(MemoryFiles::default());
             put(&*archive, &files(&sent, &[])).await;
             let tables = Arc::new(Interleaved {
