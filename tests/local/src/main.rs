@@ -298,3 +298,47 @@ fn run_stage(arguments: StageArguments) -> Result<(), Box<dyn std::error::Error>
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    /// Every command that a page, a script or a text of the code prints is one that this program takes.
+    #[test]
+    fn printed_commands_can_be_typed() {
+        Cli::command().debug_assert();
+        let mut wrong = Vec::new();
+        let mut whole = 0;
+        for printed in pages::commands() {
+            let words = match printed.words.first().map(String::as_str) {
+                Some("local") => &printed.words[1..],
+                Some("stage") => &printed.words[..],
+                _ => continue,
+            };
+            if words.is_empty() && !printed.complete {
+                continue;
+            }
+            whole += usize::from(printed.complete);
+            let parsed = Cli::try_parse_from(
+                std::iter::once("cargo local").chain(words.iter().map(String::as_str)),
+            );
+            let Err(error) = parsed else { continue };
+            let may_be_left_out = matches!(
+                error.kind(),
+                ErrorKind::MissingRequiredArgument
+                    | ErrorKind::MissingSubcommand
+                    | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            );
+            let is_fine =
+                error.kind() == ErrorKind::DisplayHelp || (may_be_left_out && !printed.complete);
+            if !is_fine {
+                wrong.push(format!("{}: {} {error}", printed.place, words.join(" ")));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(whole >= 15, "only {whole} commands");
+    }
+}
