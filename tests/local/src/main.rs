@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use local::app::AppFolder;
 use local::browser::{self, Script};
 use local::build::{self, Profile};
 use local::chaos::{self, ChaosOptions};
@@ -20,7 +21,7 @@ use local::prepare::prepare;
 use local::queries::{self, QueriesOptions};
 use local::replay::{self, ReplayOptions};
 use local::skip::{self, SkipOptions};
-use local::stage::{StageOptions, package, stage};
+use local::stage::{StageOptions, package, stage, stage_app};
 use local::up::{self, UpOptions};
 
 /// The Cosmos DB emulator copies every document for each query, which asks for much memory.
@@ -39,7 +40,7 @@ struct Cli {
 enum Command {
     /// Runs everything: Azurite, Cosmos DB, a hub, the Functions host with the handler, and drones.
     ///
-    /// Builds the handler first. Stops at Ctrl-C, or after --for.
+    /// Builds the handler first. Stops at Ctrl-C, or after --for. With --app it runs somebody else's function app.
     ///
     /// Exit code: 0 when the run ended as asked and, with --for, every event was accounted for;
     /// 1 when something did not start, died, or an event was lost; 2 for wrong options.
@@ -171,9 +172,12 @@ enum Look {
 
 #[derive(Args)]
 struct StageArguments {
-    /// Where to lay it out.
-    #[arg(long, value_name = "FOLDER", default_value = "target/app")]
-    out: PathBuf,
+    /// Lay out the function app in this folder instead, made with azure_functions_sdk; its package is built.
+    #[arg(long, value_name = "DIR")]
+    app: Option<PathBuf>,
+    /// Where to lay it out: target/app by default, with --app in that folder.
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
     /// Stage this executable instead of building the handler.
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
@@ -266,17 +270,32 @@ fn run_map(arguments: &MapArguments) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn run_stage(arguments: StageArguments) -> Result<(), Box<dyn std::error::Error>> {
-    let source = build::repository()?;
-    let binary = match arguments.binary {
-        Some(binary) => binary,
-        None => build::handler(&source, arguments.profile())?,
+    let (profile, local_settings) = (arguments.profile(), !arguments.no_local_settings);
+    let target = PathBuf::from("target/app");
+    let staged = match arguments.app {
+        Some(folder) => {
+            let app = AppFolder::read(&folder)?;
+            let binary = match arguments.binary {
+                Some(binary) => binary,
+                None => build::app(&app.root, &app.executable, profile)?,
+            };
+            let out = arguments.out.unwrap_or_else(|| app.root.join(target));
+            stage_app(&app, &binary, &out, local_settings)?
+        }
+        None => {
+            let source = build::repository()?;
+            let binary = match arguments.binary {
+                Some(binary) => binary,
+                None => build::handler(&source, profile)?,
+            };
+            stage(&StageOptions {
+                binary,
+                source,
+                out: arguments.out.unwrap_or(target),
+                local_settings,
+            })?
+        }
     };
-    let staged = stage(&StageOptions {
-        binary,
-        source,
-        out: arguments.out,
-        local_settings: !arguments.no_local_settings,
-    })?;
     println!(
         "Staged {} in {}",
         staged.functions.join(", "),
