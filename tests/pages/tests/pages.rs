@@ -171,6 +171,31 @@ fn pages_that_the_code_names_are_there() {
     assert!(checked > 5, "only {checked} names");
 }
 
+/// What the SDK's page lets its reader write is the example `queue`, which a test runs; there the files are one folder further down.
+#[test]
+fn the_app_on_the_page_of_the_sdk_is_one_that_runs() {
+    let page = pages();
+    let page = page
+        .iter()
+        .find(|page| page.path == "handlers/sdk/README.md")
+        .unwrap();
+    let example = repository().join("handlers/sdk/examples/queue");
+    for (language, file) in [
+        ("rust,ignore", "main.rs"),
+        ("json", "Greet/function.json"),
+        ("json", "host.json"),
+    ] {
+        let text = std::fs::read_to_string(example.join(file)).unwrap();
+        let text = text.replace("include_str!(\"", "include_str!(\"../");
+        let is_there = page
+            .blocks
+            .iter()
+            .any(|block| block.language == language && block.text == text);
+        assert!(is_there, "the page does not have {file} as it is");
+        assert!(text.lines().count() <= 30, "{file} is no longer short");
+    }
+}
+
 /// What `cargo` is asked for exists: its own commands, our aliases, packages and targets.
 #[test]
 fn cargo_knows_what_it_is_asked_for() {
