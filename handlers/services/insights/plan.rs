@@ -137,7 +137,7 @@ impl Insights {
             .as_ref()
             .is_some_and(|manifest| manifest.is_current(&fingerprint, sealed));
         Ok(match (sealed, is_current) {
-            (true, true) if compact::is_due(manifest.as_ref(), &files, now) => {
+            (true, true) if self.compacts && compact::is_due(manifest.as_ref(), &files, now) => {
                 Standing::ToCompact(fingerprint)
             }
             (true, true) => Standing::Done,
