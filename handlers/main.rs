@@ -22,7 +22,7 @@ use drone_delivery::stores::cosmos::drones::CosmosDrones;
 use drone_delivery::stores::event_hubs::{EventHubsNamespace, TickSender};
 use drone_delivery::stores::fleet::FleetReader;
 use drone_delivery::stores::queue::StorageQueue;
-use drone_delivery::stores::{AlertStore, BlobStore, DroneStore};
+use drone_delivery::stores::{AlertStore, BlobStore, DroneStore, FileStore};
 use drone_delivery::webhook::Webhook;
 use tracing::{error, info, warn};
 
@@ -57,6 +57,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let blobs = BlobService::connect(&settings.storage)
         .map_err(|error| format!("the app setting FleetStorage: {error}"))?;
     let archive: Arc<dyn BlobStore> = Arc::new(blobs.container("telemetry-archive")?);
+    let insights: Arc<dyn FileStore> = Arc::new(blobs.container("delivery-insights")?);
     let dead_letter_bodies = Arc::new(blobs.container("telemetry-dead-letters")?);
     let snapshots = BlobService::connect(&settings.state)
         .map_err(|error| format!("the storage of the alerts' state: {error}"))?;
@@ -104,6 +105,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
         )),
         watermarks: Arc::new(watermarks),
         alerts,
+        insights,
+        insight_answers: Arc::default(),
         archive: Arc::clone(&archive),
         dead_letter_bodies,
         health: Arc::new(health::Checks::new(drones, archive)),

@@ -27,7 +27,7 @@ use drone_delivery::services::alerting::Alerting;
 use drone_delivery::services::latest_state::LatestState;
 use drone_delivery::services::watermarks::Watermarks;
 use drone_delivery::stores::AlertStore;
-use memory_stores::{MemoryAlerts, MemoryBlobs, MemoryDrones, MemorySnapshots};
+use memory_stores::{MemoryAlerts, MemoryBlobs, MemoryDrones, MemoryFiles, MemorySnapshots};
 use serde_json::json;
 use tower::ServiceExt;
 
@@ -104,6 +104,8 @@ fn router() -> Router {
         alerting: Arc::new(alerting),
         watermarks: Arc::new(watermarks),
         alerts,
+        insights: Arc::new(MemoryFiles::default()),
+        insight_answers: Arc::default(),
         archive: Arc::clone(&archive) as _,
         dead_letter_bodies: Arc::clone(&archive) as _,
         health: Arc::new(health::Checks::new(drones, archive)),

@@ -19,6 +19,7 @@ mod contract;
 mod delivery;
 mod faults;
 mod hostile;
+mod insights;
 mod latest_state;
 mod listing;
 mod malformed;
