@@ -82,7 +82,7 @@ struct Flown {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Heading {
-    /// What is missing: see [`as_of`].
+    /// Up to when nothing is outstanding.
     #[serde(with = "optional")]
     as_of: Option<UtcDateTime>,
     complete: bool,
@@ -186,17 +186,12 @@ pub async fn days(
     })
 }
 
-/// The time until which all that is known of these days is final: of the first day that is not complete, otherwise of the last.
-/// `None` where nothing is.
+/// Each file says up to when nothing was outstanding, of any day, when it was made: the latest is what is true now.
 fn as_of(days: &[Fleet]) -> Option<UtcDateTime> {
-    let open = days.iter().find(|day| !day.complete);
-    open.map_or_else(
-        || days.iter().filter_map(|day| day.as_of).max(),
-        |day| day.as_of,
-    )
+    days.iter().filter_map(|day| day.as_of).max()
 }
 
-/// When an open delivery that was last heard of a day before is lost: the time until which the newest day that can be read is final.
+/// What the newest day that can be read says of the time up to which nothing is outstanding.
 pub(super) async fn newest_as_of(files: &dyn FileStore) -> Result<Option<UtcDateTime>, StoreError> {
     let names = files.list(FOLDER).await?.into_iter().map(|file| file.name);
     // Names sort as their dates do.

@@ -84,32 +84,21 @@ async fn hours_are_those_of_the_range_and_figures_are_as_they_stand() {
     }
 }
 
-#[tokio::test]
-async fn of_days_the_first_that_is_open_says_until_when_all_is_final() {
-    let of = |days: &[(&str, Option<&str>, bool)]| {
-        let days = days.iter().map(|(date, as_of, complete)| {
-            let day = fleet(date, &json!(as_of), *complete).to_string();
+#[test]
+fn of_several_days_the_latest_time_is_true() {
+    let of = |days: &[(&str, Option<&str>)]| {
+        let days = days.iter().map(|(date, as_of)| {
+            let day = fleet(date, &json!(as_of), false).to_string();
             parse(day.as_bytes(), date).unwrap()
         });
         as_of(&days.collect::<Vec<_>>()).map(|time| time.hour())
     };
     let (early, late) = (Some("2026-11-28T03:59:59Z"), Some("2026-11-29T11:59:59Z"));
-    assert_eq!(
-        of(&[("2026-11-28", early, true), ("2026-11-29", late, true)]),
-        Some(11)
-    );
-    assert_eq!(
-        of(&[("2026-11-28", early, true), ("2026-11-29", late, false)]),
-        Some(11)
-    );
-    assert_eq!(
-        of(&[("2026-11-28", early, false), ("2026-11-29", late, true)]),
-        Some(3)
-    );
-    assert_eq!(
-        of(&[("2026-11-28", None, false), ("2026-11-29", late, true)]),
-        None
-    );
+    assert_eq!(of(&[("2026-11-28", early), ("2026-11-29", late)]), Some(11));
+    // A day that was mended after the newest one was made.
+    assert_eq!(of(&[("2026-11-28", late), ("2026-11-29", early)]), Some(11));
+    assert_eq!(of(&[("2026-11-28", early), ("2026-11-29", None)]), Some(3));
+    assert_eq!(of(&[("2026-11-28", None)]), None);
     assert_eq!(of(&[]), None);
 }
 
