@@ -192,6 +192,10 @@ impl FileStore for MemoryFiles {
             .collect())
     }
 
+    async fn any(&self, prefix: &str) -> Result<bool, StoreError> {
+        Ok(!self.list(prefix).await?.is_empty())
+    }
+
     async fn read(&self, name: &str) -> Result<Option<StoredFile>, StoreError> {
         Ok(lock(&self.files).stored.get(name).cloned())
     }

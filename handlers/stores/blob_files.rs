@@ -44,6 +44,18 @@ impl FileStore for BlobContainer {
         Ok(files)
     }
 
+    async fn any(&self, prefix: &str) -> Result<bool, StoreError> {
+        let failed = |error| self.failed(LIST, &error);
+        let options = BlobContainerClientListBlobsOptions {
+            prefix: Some(prefix.to_owned()).filter(|prefix| !prefix.is_empty()),
+            maxresults: Some(1),
+            ..Default::default()
+        };
+        let mut blobs = self.client().list_blobs(Some(options)).map_err(failed)?;
+        let first = in_time(LIST, async { blobs.try_next().await.map_err(failed) }).await?;
+        Ok(first.is_some())
+    }
+
     async fn read(&self, name: &str) -> Result<Option<StoredFile>, StoreError> {
         let failed = |error: azure_core::Error| match code(&error) {
             // Its later parts are asked for under the version of the first.

@@ -38,6 +38,9 @@ pub trait FileStore: Send + Sync + 'static {
     /// Lists the files whose name begins with `prefix`, sorted by name. None where there are none.
     async fn list(&self, prefix: &str) -> Result<Vec<FileEntry>, StoreError>;
 
+    /// Whether there is a file whose name begins with `prefix`. Cheaper than a list of many.
+    async fn any(&self, prefix: &str) -> Result<bool, StoreError>;
+
     /// Reads a file; `None` where there is none of this name.
     async fn read(&self, name: &str) -> Result<Option<StoredFile>, StoreError>;
 

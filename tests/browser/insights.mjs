@@ -2,7 +2,8 @@
 // with an error.
 //
 // PAGE is the page's address, NOW what the time is to it. Whoever starts this has put two days of figures there, the hour under way not
-// complete, and a day before them that cannot be read. The line "stop the host" asks whoever started this to do so.
+// complete, and a day before them that cannot be read. PICTURE, where it is set, is the file for a picture. The line "stop the host" asks
+// whoever started this to do so.
 
 import assert from "node:assert/strict";
 import { axe, withPage } from "./browser.mjs";

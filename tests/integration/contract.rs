@@ -571,6 +571,14 @@ async fn keeps_the_file_store_contract(store: &dyn FileStore) {
     assert_eq!(listed("fleet_hours/").await, [of_a, of_b.clone()]);
     assert_eq!(listed(b).await, [of_b]);
     assert_eq!(listed("fleet_hours/date=2027").await, []);
+    for (prefix, any) in [
+        ("", true),
+        ("fleet_hours/", true),
+        (b, true),
+        ("fleet_hours/date=2027", false),
+    ] {
+        assert_eq!(store.any(prefix).await.unwrap(), any, "{prefix}");
+    }
 
     store.delete(b, &replaced).await.unwrap();
     assert_eq!(store.read(b).await.unwrap(), None);

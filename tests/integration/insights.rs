@@ -1,15 +1,13 @@
 //! GetInsights, through the host's forwarding, over files as the roll-up writes them; and the page's files.
 
-use std::sync::Arc;
-
 use azure_functions_sdk::connection::{Connection, ConnectionString};
 use bytes::Bytes;
+use drone_delivery::domain::insights::delivery::{DeliveryFacts, Outcome, Place, Seen};
 use drone_delivery::stores::FileStore;
 use drone_delivery::stores::blob::{BlobContainer, BlobService};
+use drone_delivery::tables::deliveries::DeliveryRow;
+use drone_delivery::tables::{self, Sources};
 use local::system::INSIGHTS;
-use parquet::data_type::{BoolType, ByteArray, ByteArrayType, Int64Type};
-use parquet::file::writer::SerializedFileWriter;
-use parquet::schema::parser::parse_message_type;
 use reqwest::header::{ACCEPT_ENCODING, CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use serde_json::{Value, json};
 
@@ -85,51 +83,51 @@ pub async fn put_day(fleet: &Fleet, date: &str, day: &Value) {
     .await;
 }
 
-/// A table with one delivery of some drones, last heard of in this second since 1970.
+/// The table of a day with one open delivery of some drones, last heard of in this second since 1970.
 pub fn deliveries(delivery: &str, drones: &[&str], last: i64) -> Bytes {
-    let schema = "message deliveries {
-        required binary device_id (UTF8);
-        required binary delivery_id (UTF8);
-        required int64 last_at (TIMESTAMP(MICROS, true));
-        optional int64 dropped_off_at (TIMESTAMP(MICROS, true));
-        required binary outcome (UTF8);
-        required boolean complete;
-    }";
-    let schema = Arc::new(parse_message_type(schema).unwrap());
-    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::default()).unwrap();
-    let mut group = writer.next_row_group().unwrap();
-    let texts = |text: &str| vec![ByteArray::from(text); drones.len()];
-    let devices: Vec<ByteArray> = drones.iter().map(|drone| ByteArray::from(*drone)).collect();
-    let nothing = vec![0; drones.len()];
-    for place in 0..6 {
-        let mut column = group.next_column().unwrap().unwrap();
-        match place {
-            0 => column
-                .typed::<ByteArrayType>()
-                .write_batch(&devices, None, None),
-            1 => column
-                .typed::<ByteArrayType>()
-                .write_batch(&texts(delivery), None, None),
-            2 => column.typed::<Int64Type>().write_batch(
-                &vec![last * 1_000_000; drones.len()],
-                None,
-                None,
-            ),
-            3 => column
-                .typed::<Int64Type>()
-                .write_batch(&[], Some(&nothing), None),
-            4 => column
-                .typed::<ByteArrayType>()
-                .write_batch(&texts("open"), None, None),
-            _ => column
-                .typed::<BoolType>()
-                .write_batch(&vec![true; drones.len()], None, None),
-        }
-        .unwrap();
-        column.close().unwrap();
-    }
-    group.close().unwrap();
-    writer.into_inner().unwrap().into()
+    let last_at = last * 1_000_000;
+    let row = |drone: &&str| DeliveryRow {
+        device: (*drone).into(),
+        delivery: delivery.into(),
+        facts: DeliveryFacts {
+            first_at: last_at - 60_000_000,
+            last_at,
+            departed: Some(Seen {
+                at: last_at - 60_000_000,
+                gap_s: None,
+            }),
+            picked_up: Some(Seen {
+                at: last_at,
+                gap_s: Some(4.5),
+            }),
+            dropped_off: None,
+            arrived: None,
+            ended_at: last_at,
+            outcome: Outcome::Open,
+            to_pick_up_s: Some(60.0),
+            loaded_s: None,
+            return_s: None,
+            delivery_s: None,
+            distance_m: 750.25,
+            chord_m: 0.0,
+            jumps: 0,
+            battery_used: Some(0.03),
+            pick_up: Some(Place {
+                latitude: 37.7767,
+                longitude: -122.4185,
+                cell: 0x0892_8308_280f_ffff,
+            }),
+            drop_off: None,
+            flight_readings: 12,
+            operating_readings: 3,
+            max_gap_s: Some(5.0),
+            replayed: 0,
+        },
+        sources: Sources::parse("2024-05-01T11 2024-05-01T12").unwrap(),
+        complete: true,
+    };
+    let rows: Vec<DeliveryRow> = drones.iter().map(row).collect();
+    tables::deliveries::write(&rows).unwrap().into()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -273,7 +271,21 @@ async fn a_delivery_is_found_with_all_its_drones() {
         ]
     );
     assert_eq!(rows[0]["lastAt"], "2024-05-01T12:00:00Z");
-    assert_eq!(rows[0]["droppedOffAt"], Value::Null);
+    let whole = json!({
+        "deviceId": "drone-1", "deliveryId": "delivery-1",
+        "firstAt": "2024-05-01T11:59:00Z", "lastAt": "2024-05-01T12:00:00Z",
+        "departedAt": "2024-05-01T11:59:00Z", "pickedUpAt": "2024-05-01T12:00:00Z", "droppedOffAt": null, "arrivedAt": null,
+        "departedGapS": null, "pickedUpGapS": 4.5, "droppedOffGapS": null, "arrivedGapS": null,
+        "endedAt": "2024-05-01T12:00:00Z", "outcome": "lost",
+        "toPickUpS": 60.0, "loadedS": null, "returnS": null, "deliveryS": null,
+        "distanceM": 750.25, "chordM": 0.0, "jumps": 0, "batteryUsed": 0.03,
+        "pickUpLatitude": 37.7767, "pickUpLongitude": -122.4185, "pickUpH3": "8928308280fffff",
+        "dropOffLatitude": null, "dropOffLongitude": null, "dropOffH3": null,
+        "flightReadings": 12, "operatingReadings": 3, "maxGapS": 5.0, "replayed": 0,
+        "firstHour": "2024-05-01T11:00:00Z", "lastHour": "2024-05-01T12:00:00Z",
+        "sources": "2024-05-01T11 2024-05-01T12", "complete": true,
+    });
+    assert_eq!(rows[0], whole, "every column of the table");
     assert_eq!(
         (&found.2["complete"], &found.2["unreadable"][0]["file"]),
         (&json!(false), &json!(table(1)))

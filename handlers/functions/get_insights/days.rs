@@ -12,13 +12,11 @@ use tracing::{info, warn};
 
 use super::Unreadable;
 use super::query::{DayQuery, HourQuery};
+use crate::domain::insights::figures::SCHEMA;
 use crate::domain::timestamp::{rfc3339, rfc3339_nanos};
 use crate::error::Problem;
 use crate::stores::StoreError;
 use crate::stores::files::FileStore;
-
-/// The only form of `fleet.json` that is known.
-const SCHEMA: u32 = 1;
 
 /// Files that are read at a time.
 const AT_A_TIME: usize = 8;

@@ -5,6 +5,9 @@ use serde_json::json;
 use time::macros::utc_datetime;
 
 use super::*;
+use crate::domain::insights::figures::DayTally;
+use crate::domain::insights::hour::{Day, Hour};
+use crate::domain::insights::quality::Quality;
 use crate::memory_stores::MemoryFiles;
 
 const NOW: UtcDateTime = utc_datetime!(2026-11-29 14:37:00);
@@ -43,6 +46,27 @@ async fn ask_days(files: &MemoryFiles, query: &str) -> Value {
 async fn ask_hours(files: &MemoryFiles, query: &str) -> Value {
     let query = HourQuery::parse(Some(query)).unwrap();
     serde_json::to_value(hours(files, &query, NOW).await.unwrap()).unwrap()
+}
+
+/// What is passed on is what the roll-up writes, field by field.
+#[tokio::test]
+async fn a_day_as_it_is_written_is_read() {
+    let day = Day(time::macros::date!(2026 - 11 - 28));
+    let hour = Hour::of(utc_datetime!(2026-11-28 14:00:00));
+    let mut tally = DayTally::new(day, Some(utc_datetime!(2026-11-28 14:59:59)));
+    tally.unit(hour, &Quality::default());
+    let written = serde_json::to_value(tally.finish(false, |_| true)).unwrap();
+    let files = store(&[("2026-11-28", written.clone())]).await;
+    let hours = ask_hours(&files, "from=2026-11-28T00:00:00Z").await;
+    assert_eq!(hours["hours"], written["hours"]);
+    assert_eq!(hours["hours"].as_array().unwrap().len(), 1);
+    assert_eq!(hours["asOf"], written["asOf"]);
+    let days = ask_days(&files, "from=2026-11-28").await;
+    let mut expected = written["day"].clone();
+    expected["date"] = written["date"].clone();
+    expected["complete"] = written["complete"].clone();
+    assert_eq!(days["days"], json!([expected]));
+    assert!(days.get("unreadable").is_none(), "{days:#}");
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use super::Unreadable;
 use super::days::{newest_as_of, optional};
 use super::query::DeliveryQuery;
+use crate::domain::insights::delivery::LOST_AFTER;
 use crate::domain::timestamp::{Rfc3339, parse_rfc3339};
 use crate::error::Problem;
 use crate::stores::StoreError;
@@ -26,9 +27,6 @@ use crate::stores::files::{FileEntry, FileStore};
 
 /// The largest file of the table that is read: a hub partition's day of the design's fleet has some 3 MB.
 const LARGEST: u64 = 64 * 1024 * 1024;
-
-/// An open delivery is lost when nothing has been heard of it for as long as this.
-const LOST_AFTER: Duration = Duration::hours(24);
 
 /// Ids that are in memory at a time.
 const IDS: usize = 4_096;
@@ -297,7 +295,7 @@ fn tell_if_lost(row: &mut Row, as_of: Option<UtcDateTime>) {
     let last = row.get("lastAt").and_then(Value::as_str);
     let last = last.and_then(|text| parse_rfc3339(text).ok());
     if let (true, Some(last), Some(as_of)) = (is_open, last, as_of)
-        && as_of - last >= LOST_AFTER
+        && as_of - last >= Duration::microseconds(LOST_AFTER)
     {
         row.insert("outcome".to_owned(), "lost".into());
     }
