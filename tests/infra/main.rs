@@ -23,6 +23,7 @@ mod hardening;
 mod kql;
 mod limits;
 mod load;
+mod pages;
 mod parameters;
 mod provided;
 mod queries;

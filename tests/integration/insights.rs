@@ -3,6 +3,7 @@
 use azure_functions_sdk::connection::{Connection, ConnectionString};
 use bytes::Bytes;
 use drone_delivery::domain::insights::delivery::{DeliveryFacts, Outcome, Place, Seen};
+use drone_delivery::domain::timestamp::{Rfc3339, parse_rfc3339};
 use drone_delivery::stores::FileStore;
 use drone_delivery::stores::blob::{BlobContainer, BlobService};
 use drone_delivery::tables::deliveries::DeliveryRow;
@@ -58,10 +59,9 @@ pub fn fleet_json(date: &str, hours: std::ops::Range<usize>, open: usize) -> Val
     let mut day = figures(100 * hours.len() as u64);
     day["slow"] = json!(3);
     let complete = hours.end <= open;
-    let as_of = open
-        .min(hours.end)
-        .checked_sub(1)
-        .map(|hour| format!("{date}T{hour:02}:59:59Z"));
+    let begin = parse_rfc3339(&format!("{date}T00:00:00Z")).unwrap();
+    let known = i64::try_from(open.min(hours.end)).unwrap();
+    let as_of = Rfc3339(begin + time::Duration::hours(known)).to_string();
     json!({
         "schema": 1, "date": date, "asOf": as_of, "complete": complete,
         "hours": hours.map(hour).collect::<Vec<_>>(),
@@ -152,7 +152,7 @@ async fn what_the_fleet_did_is_told_by_hours_and_days() {
     assert_eq!((status, kind.as_str()), (200, "application/json"));
     assert_eq!(
         (&hours["asOf"], &hours["complete"]),
-        (&json!("2024-05-02T13:59:59Z"), &json!(false))
+        (&json!("2024-05-02T14:00:00Z"), &json!(false))
     );
     let list = hours["hours"].as_array().unwrap();
     assert_eq!(list.len(), 2 + 15);
@@ -245,7 +245,7 @@ async fn a_delivery_is_found_with_all_its_drones() {
     put(
         &fleet,
         &table(2),
-        deliveries("delivery-1", &["drone-2", "drone-3"], last + 3_600),
+        deliveries("delivery-1", &["drone-2", "drone-3"], last + 3_601),
     )
     .await;
     put(&fleet, &table(3), deliveries(odd, &["drone-4"], last)).await;
@@ -261,7 +261,7 @@ async fn a_delivery_is_found_with_all_its_drones() {
         .map(|row| (&row["deviceId"], &row["outcome"]))
         .collect();
     let (lost, open) = (&json!("lost"), &json!("open"));
-    // Silent for a day at 12:59:59, and not yet.
+    // Silent for a day at 13:00, and not yet.
     assert_eq!(
         told,
         [

@@ -53,7 +53,7 @@ async fn ask_hours(files: &MemoryFiles, query: &str) -> Value {
 async fn a_day_as_it_is_written_is_read() {
     let day = Day(time::macros::date!(2026 - 11 - 28));
     let hour = Hour::of(utc_datetime!(2026-11-28 14:00:00));
-    let mut tally = DayTally::new(day, Some(utc_datetime!(2026-11-28 14:59:59)));
+    let mut tally = DayTally::new(day, Some(utc_datetime!(2026-11-28 15:00:00)));
     tally.unit(hour, &Quality::default());
     let written = serde_json::to_value(tally.finish(false, |_| true)).unwrap();
     let files = store(&[("2026-11-28", written.clone())]).await;
@@ -81,7 +81,7 @@ async fn where_nothing_is_known_nothing_is_final() {
 
 #[tokio::test]
 async fn hours_are_those_of_the_range_and_figures_are_as_they_stand() {
-    let end = json!("2026-11-28T23:59:59Z");
+    let end = json!("2026-11-29T00:00:00Z");
     let files = store(&[
         ("2026-11-27", fleet("2026-11-27", &end, true)),
         ("2026-11-28", fleet("2026-11-28", &end, true)),
