@@ -9,7 +9,7 @@
 //! timer ── AdvanceWatermarks: a tick into each partition where something is due and no event comes
 //! queue ── NotifyAlert: `drone-alerts` ─────────────> webhook
 //! timer ── SummarizeDeliveries ─> queue `insight-units` ─> SummarizeHour: `telemetry-archive` ─> `delivery-insights`
-//! HTTP ── GetDrone · ListDrones · GetDelivery · ListAlerts · FleetMap · OpenApi · Health
+//! HTTP ── GetDrone · ListDrones · GetDelivery · ListAlerts · GetInsights · FleetMap · FleetInsights · OpenApi · Health
 //! ```
 //!
 //! | where | what |
@@ -86,7 +86,9 @@ pub const FUNCTIONS: &[FunctionDefinition] = &[
     functions::list_drones::FUNCTION,
     functions::get_delivery::FUNCTION,
     functions::list_alerts::FUNCTION,
+    functions::get_insights::FUNCTION,
     functions::fleet_map::FUNCTION,
+    functions::fleet_insights::FUNCTION,
     functions::open_api::FUNCTION,
     functions::health::FUNCTION,
 ];

@@ -20,6 +20,7 @@ mod delivery;
 mod examples;
 mod faults;
 mod hostile;
+mod insights;
 mod latest_state;
 mod listing;
 mod malformed;
