@@ -12,8 +12,14 @@ fn at(time: &str) -> String {
     format!("2026-11-28T{time}:00Z")
 }
 
-/// One line of the handler, as it reaches `AppTraces`.
-pub fn line(time: &str, function: &str, partition: u32, level: &str, fields: &Value) -> Value {
+/// One line of the handler, as it reaches `AppTraces`; with a partition where the hub is read.
+pub fn line(
+    time: &str,
+    function: &str,
+    partition: impl Into<Option<u32>>,
+    level: &str,
+    fields: &Value,
+) -> Value {
     let mut log = json!({"timestamp": at(time), "level": level});
     log.as_object_mut()
         .unwrap()
@@ -21,9 +27,11 @@ pub fn line(time: &str, function: &str, partition: u32, level: &str, fields: &Va
     log["span"] = json!({
         "invocation.id": "24ad4c06-24ad-4e5b-8294-3da9714877e9",
         "function": function,
-        "partition.id": partition.to_string(),
         "name": "call"
     });
+    if let Some(partition) = partition.into() {
+        log["span"]["partition.id"] = partition.to_string().into();
+    }
     // The timestamp is the first field, as the handler writes it.
     let text = log.to_string();
     let rest = text.replacen(&format!("\"timestamp\":\"{}\",", at(time)), "", 1);
@@ -66,6 +74,38 @@ fn put(time: &str, queue: &str) -> Value {
     json!({"TimeGenerated": at(time), "OperationName": "PutMessage", "StatusText": "Success", "Uri": uri})
 }
 
+/// What SummarizeDeliveries says when it has looked.
+pub fn look(time: &str, outstanding: u32) -> Value {
+    let fields = json!({"message": "insight units planned", "units.outstanding": outstanding, "units.queued": outstanding});
+    line(time, "SummarizeDeliveries", None, "INFO", &fields)
+}
+
+/// Each look of three hours; `outstanding` says what is found at `9` hours and `35` minutes.
+fn looks(outstanding: impl Fn(u32, u32) -> u32) -> Vec<Value> {
+    let times = (9..12).flat_map(|hour| (0..60).step_by(5).map(move |minute| (hour, minute)));
+    times
+        .map(|(hour, minute)| look(&format!("{hour:02}:{minute:02}"), outstanding(hour, minute)))
+        .collect()
+}
+
+/// The two partitions of an hour that is over, from its end until they are summarised.
+fn usual(_: u32, minute: u32) -> u32 {
+    if (5..15).contains(&minute) { 2 } else { 0 }
+}
+
+/// The same rows with other looks.
+fn looked(mut tables: Tables, looks: Vec<Value>) -> Tables {
+    let traces = tables.get_mut("AppTraces").unwrap();
+    traces.retain(|row| !is_look(row));
+    traces.extend(looks);
+    tables
+}
+
+fn is_look(row: &Value) -> bool {
+    let message = row["Message"].as_str().unwrap();
+    message.contains("insight units planned")
+}
+
 fn host_start(time: &str) -> Value {
     let message =
         "Starting Host (HostId=func-drones, InstanceId=5f1c, Version=4.1037.0, ProcessId=18)";
@@ -77,10 +117,11 @@ fn minutes() -> impl Iterator<Item = String> {
     (30..60).map(|minute| format!("11:{minute}"))
 }
 
-/// Half an hour in which all is well: 100 events a minute in each of two partitions, applied, archived and judged.
+/// Half an hour in which all is well: 100 events a minute in each of two partitions, applied, archived and judged; and of the
+/// hours before it, that events were archived, and what has been summarised.
 pub fn well() -> Tables {
-    let mut traces = Vec::new();
-    let mut requests = Vec::new();
+    let mut traces = looks(usual);
+    let mut requests = vec![request("09:10", "ArchiveTelemetry", true, "0")];
     let mut metrics = Vec::new();
     for minute in minutes() {
         for (reader, (function, _)) in DONE.iter().enumerate() {
@@ -126,6 +167,16 @@ pub fn cases() -> BTreeMap<&'static str, (Tables, &'static [Fired])> {
     cases.insert(
         "a poison message",
         (tables, &[("poison-queue", "drone-alerts-poison")][..]),
+    );
+
+    let mut tables = well();
+    tables.entry("StorageQueueLogs").or_default().extend([
+        put("11:50", "insight-units"),
+        put("11:55", "insight-units-poison"),
+    ]);
+    cases.insert(
+        "an hour that cannot be summarised",
+        (tables, &[("poison-queue", "insight-units-poison")][..]),
     );
 
     // One partition of two stands still for 20 minutes: tried once a minute, it makes fewer than 20 failures in the window.
@@ -191,7 +242,7 @@ pub fn cases() -> BTreeMap<&'static str, (Tables, &'static [Fired])> {
     // After a stall of an hour, catching up: no function was heard of before, and the lag falls.
     let mut tables = well();
     let traces = tables.get_mut("AppTraces").unwrap();
-    traces.clear();
+    traces.retain(is_look);
     for (i, minute) in minutes().skip(26).enumerate() {
         for reader in 0..3 {
             let lag = 3_600_000 - 600_000 * u32::try_from(i).unwrap();
@@ -236,6 +287,8 @@ pub fn cases() -> BTreeMap<&'static str, (Tables, &'static [Fired])> {
             ][..],
         ),
     );
+
+    cases.extend(insights());
 
     // Hosts die of a batch before they can checkpoint it, and start again.
     let mut tables = well();
@@ -293,4 +346,38 @@ pub fn cases() -> BTreeMap<&'static str, (Tables, &'static [Fired])> {
         (tables, &[("silence", "telemetry")][..]),
     );
     cases
+}
+
+/// What becomes of the hours that are to be summarised.
+fn insights() -> [(&'static str, (Tables, &'static [Fired])); 6] {
+    const FIRED: &[Fired] = &[("insights", "SummarizeDeliveries")];
+    let with = |outstanding: fn(u32, u32) -> u32| looked(well(), looks(outstanding));
+    let mut idle = looked(well(), Vec::new());
+    let requests = idle.get_mut("AppRequests").unwrap();
+    requests.retain(|row| row["TimeGenerated"].as_str().unwrap() > at("11:00").as_str());
+    let recent = looks(|_, _| 2).split_off(30);
+    [
+        // One partition's hour fails again and again: the others are done.
+        (
+            "a unit that stays",
+            (with(|hour, minute| u32::from(hour > 9 || minute > 40)), FIRED),
+        ),
+        // Something waits at every look, and less than two hours ago nothing did.
+        (
+            "much to summarise for an hour and a half",
+            (with(|hour, minute| 3 * u32::from((hour, minute) > (10, 25))), &[]),
+        ),
+        // Each look fails, and writes no line.
+        ("nobody looks", (looked(well(), Vec::new()), FIRED)),
+        (
+            "nobody has looked for two hours",
+            (looked(well(), looks(usual)[..10].to_vec()), FIRED),
+        ),
+        // Half an hour after the first deployment nobody can have waited for two.
+        ("the first half hour", (looked(idle, recent.clone()), &[])),
+        (
+            "looking begins in a system that has run before",
+            (looked(well(), recent), &[]),
+        ),
+    ]
 }

@@ -20,6 +20,7 @@ mod demands;
 mod expression;
 mod flex;
 mod hardening;
+mod insights;
 mod kql;
 mod limits;
 mod load;
