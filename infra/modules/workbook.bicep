@@ -19,8 +19,16 @@ var logs = [
 
 // What the fleet did is on the app's own page; here is whether it is made.
 var insights = [
-  { title: 'Hours of partitions that wait to be summarised', query: loadTextContent('../queries/insight-units.kql'), as: 'timechart' }
-  { title: 'Summarised: units, events, rejects and files skipped', query: loadTextContent('../queries/insights.kql'), as: 'timechart' }
+  {
+    title: 'Hours of partitions that wait to be summarised'
+    query: loadTextContent('../queries/insight-units.kql')
+    as: 'timechart'
+  }
+  {
+    title: 'Summarised: units, events, rejects and files skipped'
+    query: loadTextContent('../queries/insights.kql')
+    as: 'timechart'
+  }
 ]
 
 // `aggregation`: 1 is the sum, 3 the maximum, 7 the count.

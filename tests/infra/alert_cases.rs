@@ -360,12 +360,18 @@ fn insights() -> [(&'static str, (Tables, &'static [Fired])); 6] {
         // One partition's hour fails again and again: the others are done.
         (
             "a unit that stays",
-            (with(|hour, minute| u32::from(hour > 9 || minute > 40)), FIRED),
+            (
+                with(|hour, minute| u32::from(hour > 9 || minute > 40)),
+                FIRED,
+            ),
         ),
         // Something waits at every look, and less than two hours ago nothing did.
         (
             "much to summarise for an hour and a half",
-            (with(|hour, minute| 3 * u32::from((hour, minute) > (10, 25))), &[]),
+            (
+                with(|hour, minute| 3 * u32::from((hour, minute) > (10, 25))),
+                &[],
+            ),
         ),
         // Each look fails, and writes no line.
         ("nobody looks", (looked(well(), Vec::new()), FIRED)),

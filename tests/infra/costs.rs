@@ -241,7 +241,7 @@ fn hour(load: &Load<'_>) -> Vec<Row> {
 /// Summarising, which has a table of its own.
 fn insights_row(load: &Load<'_>, hours: f64) -> Row {
     let usd = dear(&insights::rows(load, hours));
-    row("Insights", usd, "[INSIGHTS.md](INSIGHTS.md#what-it-costs)".to_owned())
+    row("Insights", usd, insights::link())
 }
 
 /// What a day of a size costs where nothing happens.
@@ -250,7 +250,8 @@ fn standing(size: &Size) -> f64 {
         * price(&format!("iotHub.{}.month", size.text("iotHubSku")))
         / HOURS_A_MONTH;
     let units = size.number("throughputUnits") * price("eventHubs.throughputUnit.hour");
-    (hub + units) * 24.0 + assumed("metricLogGbPerMonth") / 30.0 * price("logs.gb")
+    (hub + units) * 24.0
+        + assumed("metricLogGbPerMonth") / 30.0 * price("logs.gb")
         + insights::standing(size)
 }
 

@@ -46,7 +46,11 @@ impl Work<'_> {
 
     /// How often an event is read. The hour under way is half full in the mean.
     fn passes(&self) -> f64 {
-        if self.live() { 1.0 + self.looks() / 2.0 } else { 1.0 }
+        if self.live() {
+            1.0 + self.looks() / 2.0
+        } else {
+            1.0
+        }
     }
 
     fn files(&self) -> f64 {
@@ -59,8 +63,10 @@ impl Work<'_> {
 
     /// With the blocks of the one file that the archive's files of an hour become.
     fn writes(&self) -> f64 {
-        let blocks = (self.archived() / self.load.busy_partitions() / assumed("archiveBlockMb")).ceil();
-        self.units() * assumed("insightWritesPerUnit") + self.load.busy_partitions() * (blocks + 1.0)
+        let blocks =
+            (self.archived() / self.load.busy_partitions() / assumed("archiveBlockMb")).ceil();
+        self.units() * assumed("insightWritesPerUnit")
+            + self.load.busy_partitions() * (blocks + 1.0)
     }
 
     /// Of all partitions, whether events come or not.
@@ -83,13 +89,18 @@ impl Work<'_> {
         let drones = self.load.drones / self.load.busy_partitions();
         let day = drones * assumed("insightKbPerDroneDay") / 1e3;
         let hour = self.events() * assumed("insightBytesPerEvent") / 1e6;
-        let live = if self.live() { self.looks() / 2.0 * hour } else { 0.0 };
+        let live = if self.live() {
+            self.looks() / 2.0 * hour
+        } else {
+            0.0
+        };
         self.units() * day / 2.0 + live
     }
 
     /// Gigabytes that soft delete keeps: of tables that were written over, and of archive files that have become one.
     fn kept(&self) -> [f64; 2] {
-        [self.rewritten(), self.archived()].map(|megabytes| megabytes * 24.0 * assumed("softDeleteDays") / 1e3)
+        [self.rewritten(), self.archived()]
+            .map(|megabytes| megabytes * 24.0 * assumed("softDeleteDays") / 1e3)
     }
 
     fn gb_seconds(&self) -> f64 {
@@ -110,7 +121,11 @@ pub fn rows(load: &Load<'_>, hours: f64) -> Vec<Row> {
     let storage = |name: &str| price(&format!("blob.{}.{name}", redundancy(load.size)));
     let millions = |value: f64| format!("{:.2} million", value / 1e6);
     let times = |value: f64| value * hours;
-    let (reads, writes, lists) = (times(work.reads()), times(work.writes()), times(work.lists()));
+    let (reads, writes, lists) = (
+        times(work.reads()),
+        times(work.writes()),
+        times(work.lists()),
+    );
     let calls = times(work.calls());
     let tables = times(work.events() * assumed("insightBytesPerEvent") / 1e9);
     let [rewritten, compacted] = work.kept();
@@ -120,7 +135,8 @@ pub fn rows(load: &Load<'_>, hours: f64) -> Vec<Row> {
     vec![
         row(
             "Functions",
-            times(work.gb_seconds()) * price("functions.onDemand.gbSecond") + calls / 1e6 * price("functions.million"),
+            times(work.gb_seconds()) * price("functions.onDemand.gbSecond")
+                + calls / 1e6 * price("functions.million"),
             format!(
                 "{} units, {} looks; {} us an event, on demand",
                 whole(times(work.units())),
@@ -131,17 +147,27 @@ pub fn rows(load: &Load<'_>, hours: f64) -> Vec<Row> {
         row(
             "Storage, operations",
             reads / 1e4 * storage("read10k") + (writes + lists) / 1e4 * storage("write10k"),
-            format!("{} reads, {} writes, {} lists", millions(reads), millions(writes), millions(lists)),
+            format!(
+                "{} reads, {} writes, {} lists",
+                millions(reads),
+                millions(writes),
+                millions(lists)
+            ),
         ),
         row(
             "Storage, tables",
             tables * storage("hot.gbMonth") * hours / HOURS_A_MONTH,
-            format!("{tables:.0} GB at {} bytes an event, which stay", assumed("insightBytesPerEvent")),
+            format!(
+                "{tables:.0} GB at {} bytes an event, which stay",
+                assumed("insightBytesPerEvent")
+            ),
         ),
         row(
             "Storage, soft delete",
             (rewritten + compacted) * storage("hot.gbMonth") * hours / HOURS_A_MONTH,
-            format!("{rewritten:.0} GB of tables that were rewritten, {compacted:.0} GB of archive files that became one"),
+            format!(
+                "{rewritten:.0} GB of tables that were rewritten, {compacted:.0} GB of archive files that became one"
+            ),
         ),
         row(
             "Logs",
@@ -149,6 +175,12 @@ pub fn rows(load: &Load<'_>, hours: f64) -> Vec<Row> {
             format!("{logs:.1} GB, nearly all of it a line for each archive file that is deleted"),
         ),
     ]
+}
+
+/// From the page with the other costs, which lies beside it.
+pub fn link() -> String {
+    let page = PAGE.trim_start_matches("infra/");
+    format!("[{page}]({page}#what-it-costs)")
 }
 
 /// A day's looks where nothing flies.
@@ -159,7 +191,10 @@ pub fn standing(size: &Size) -> f64 {
 }
 
 fn fleet_month(size: &Size) -> f64 {
-    let load = Load { size, drones: 10_000.0 };
+    let load = Load {
+        size,
+        drones: 10_000.0,
+    };
     dear(&rows(&load, HOURS_A_MONTH))
 }
 
@@ -169,13 +204,19 @@ fn assert_on_the_page(text: &str) {
     {
         println!("{text}");
     }
-    assert!(sources::read(PAGE).contains(text), "{PAGE} does not have, as it is computed:\n{text}");
+    assert!(
+        sources::read(PAGE).contains(text),
+        "{PAGE} does not have, as it is computed:\n{text}"
+    );
 }
 
 #[test]
 fn the_page_says_what_a_month_of_insights_costs() {
     let fleet = Size::read("fleet");
-    let load = Load { size: &fleet, drones: 10_000.0 };
+    let load = Load {
+        size: &fleet,
+        drones: 10_000.0,
+    };
     let rows = rows(&load, HOURS_A_MONTH);
     let lines: String = rows
         .iter()
@@ -191,7 +232,10 @@ fn the_page_says_what_a_month_of_insights_costs() {
 fn a_changed_setting_changes_the_costs_of_insights() {
     let fleet = Size::read("fleet");
     let before = fleet_month(&fleet);
-    for (name, value) in [("insightsSchedule", "'0 * * * * *'"), ("insightsLive", "true")] {
+    for (name, value) in [
+        ("insightsSchedule", "'0 * * * * *'"),
+        ("insightsLive", "true"),
+    ] {
         let after = fleet_month(&fleet.with(name, value));
         assert!(after > before + 1.0, "{name}: {after} instead of {before}");
     }
@@ -201,11 +245,17 @@ fn a_changed_setting_changes_the_costs_of_insights() {
 #[test]
 fn what_soft_delete_keeps_of_the_tables_is_little() {
     let fleet = Size::read("fleet");
-    let load = Load { size: &fleet, drones: 10_000.0 };
+    let load = Load {
+        size: &fleet,
+        drones: 10_000.0,
+    };
     let [rewritten, _] = Work { load: &load }.kept();
     assert!(rewritten < 25.0, "{rewritten} GB");
     let module = sources::read("infra/modules/data-storage.bicep");
-    let days = format!("deleteRetentionPolicy: {{ enabled: true, days: {} }}", assumed("softDeleteDays"));
+    let days = format!(
+        "deleteRetentionPolicy: {{ enabled: true, days: {} }}",
+        assumed("softDeleteDays")
+    );
     assert!(module.contains(&days), "{days}");
 }
 
@@ -217,7 +267,10 @@ fn every_unit_that_the_host_hands_out_has_its_turn_in_time() {
     let rounds = u32::try_from(host.queue_calls().div_ceil(UNITS_AT_ONCE)).unwrap();
     let last = LONGEST_UNIT * rounds;
     // An hour may be twice as full as the fullest.
-    assert!(last * 2 < host.function_timeout.unwrap(), "the last of them ends after {last:?}");
+    assert!(
+        last * 2 < host.function_timeout.unwrap(),
+        "the last of them ends after {last:?}"
+    );
 }
 
 /// A look goes back three days: an hour that has lost its files by then would be summarised without them.
@@ -230,7 +283,10 @@ fn the_archive_outlives_the_time_in_which_an_hour_is_looked_at() {
     let least: i64 = least.trim_end_matches(')').parse().unwrap();
     assert!(least > LOOKS_BACK_DAYS + 1, "{least}");
     for size in ["try", "fleet"] {
-        assert!(Size::read(size).int("archiveDeleteAfterDays") >= least, "{size}");
+        assert!(
+            Size::read(size).int("archiveDeleteAfterDays") >= least,
+            "{size}"
+        );
     }
 }
 
@@ -238,17 +294,25 @@ fn the_archive_outlives_the_time_in_which_an_hour_is_looked_at() {
 #[test]
 fn no_rule_of_the_account_deletes_tables_or_manifests() {
     let template = sources::template();
-    let policies: Vec<_> = template.of("Microsoft.Storage/storageAccounts/managementPolicies").collect();
+    let policies: Vec<_> = template
+        .of("Microsoft.Storage/storageAccounts/managementPolicies")
+        .collect();
     assert!(!policies.is_empty());
     for policy in policies {
         let rules = policy.body.at("properties.policy.rules").unwrap().list();
         for rule in rules {
-            let prefixes = rule.at("definition.filters.prefixMatch").expect("a rule for all containers").list();
+            let prefixes = rule
+                .at("definition.filters.prefixMatch")
+                .expect("a rule for all containers")
+                .list();
             assert!(!prefixes.is_empty());
             for prefix in prefixes {
                 let prefix = prefix.text().unwrap();
                 let container = prefix.split('/').next().unwrap();
-                assert!(["telemetry-archive", "telemetry-dead-letters"].contains(&container), "{prefix}");
+                assert!(
+                    ["telemetry-archive", "telemetry-dead-letters"].contains(&container),
+                    "{prefix}"
+                );
             }
         }
     }
