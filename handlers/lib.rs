@@ -8,6 +8,7 @@
 //!                                                      └> queue `drone-alerts`
 //! timer ── AdvanceWatermarks: a tick into each partition where something is due and no event comes
 //! queue ── NotifyAlert: `drone-alerts` ─────────────> webhook
+//! timer ── SummarizeDeliveries ─> queue `insight-units` ─> SummarizeHour: `telemetry-archive` ─> `delivery-insights`
 //! HTTP ── GetDrone · ListDrones · GetDelivery · ListAlerts · FleetMap · OpenApi · Health
 //! ```
 //!
@@ -19,6 +20,7 @@
 //! | [`capture`] | the archive's file format |
 //! | [`services`] | what they do: merge batches into the latest states, hold them against the rules |
 //! | [`stores`] | Cosmos DB, Blob and Queue storage behind narrow traits |
+//! | [`tables`] | the insights' tables as Parquet files |
 //! | [`webhook`] | posts alerts as CloudEvents |
 //! | [`settings`], [`error`] | app settings; who is told what when something fails |
 //!
@@ -61,6 +63,7 @@ pub mod http;
 pub mod services;
 pub mod settings;
 pub mod stores;
+pub mod tables;
 pub mod webhook;
 
 use azure_functions_sdk::FunctionDefinition;
@@ -72,6 +75,8 @@ pub const FUNCTIONS: &[FunctionDefinition] = &[
     functions::raise_alerts::FUNCTION,
     functions::advance_watermarks::FUNCTION,
     functions::notify_alert::FUNCTION,
+    functions::summarize_deliveries::FUNCTION,
+    functions::summarize_hour::FUNCTION,
     functions::get_drone::FUNCTION,
     functions::list_drones::FUNCTION,
     functions::get_delivery::FUNCTION,

@@ -12,6 +12,8 @@ use drone_delivery::functions::notify_alert::Notifier;
 use drone_delivery::functions::{self, AppState, health};
 use drone_delivery::http::access::Authentication;
 use drone_delivery::services::alerting::Alerting;
+use drone_delivery::services::insights::Insights;
+use drone_delivery::services::insights::schedule::Schedule;
 use drone_delivery::services::latest_state::LatestState;
 use drone_delivery::services::watermarks::Watermarks;
 use drone_delivery::settings::Settings;
@@ -56,7 +58,16 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let alerts: Arc<dyn AlertStore> = Arc::new(CosmosAlerts::new(&database));
     let blobs = BlobService::connect(&settings.storage)
         .map_err(|error| format!("the app setting FleetStorage: {error}"))?;
-    let archive: Arc<dyn BlobStore> = Arc::new(blobs.container("telemetry-archive")?);
+    let archive = Arc::new(blobs.container("telemetry-archive")?);
+    let tables = Arc::new(blobs.container("delivery-insights")?);
+    let insight_units = Arc::new(Insights::new(
+        Arc::clone(&archive) as _,
+        tables,
+        settings.intake,
+        settings.live_insights,
+    ));
+    let insight_schedule = Schedule::new(Arc::clone(&insight_units), settings.hub_name.clone());
+    let archive: Arc<dyn BlobStore> = archive;
     let dead_letter_bodies = Arc::new(blobs.container("telemetry-dead-letters")?);
     let snapshots = BlobService::connect(&settings.state)
         .map_err(|error| format!("the storage of the alerts' state: {error}"))?;
@@ -104,6 +115,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
         )),
         watermarks: Arc::new(watermarks),
         alerts,
+        insight_units,
+        insight_schedule: Arc::new(insight_schedule),
         archive: Arc::clone(&archive),
         dead_letter_bodies,
         health: Arc::new(health::Checks::new(drones, archive)),

@@ -15,6 +15,7 @@ use crate::webhook::WebhookUrl;
 const ROLE_REQUIRED: &str = "RequireReaderRole";
 const DEVICE_REQUIRED: &str = "RequireAuthenticatedDevice";
 const EARLIEST_OCCURRENCE: &str = "EarliestOccurrence";
+const LIVE_INSIGHTS: &str = "InsightsLive";
 const WEBHOOK_URL: &str = "AlertWebhookUrl";
 const WEBHOOK_TIMEOUT: &str = "AlertWebhookTimeoutSeconds";
 const DEFAULT_WEBHOOK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,6 +47,8 @@ pub struct Settings {
     pub alerts: Rules,
     /// `FleetMapTiles` and `FleetMapTilesAttribution`: a background for the map; without it, its own.
     pub map_tiles: Option<TileLayer>,
+    /// `InsightsLive`: whether the hour under way is summarised as well, and again as it goes on.
+    pub live_insights: bool,
     /// `RequireReaderRole`, which the templates set, or `WEBSITE_AUTH_ENABLED`, which App Service sets on some plans: whether App
     /// Service Authentication is on.
     pub authentication: bool,
@@ -104,6 +107,7 @@ impl Settings {
                     TileLayer::new(&template, &attribution)
                 })
                 .transpose()?,
+            live_insights: flag(LIVE_INSIGHTS, plain)?,
             authentication: flag(ROLE_REQUIRED, plain)?
                 || plain("WEBSITE_AUTH_ENABLED")
                     .is_some_and(|value| value.eq_ignore_ascii_case("true")),

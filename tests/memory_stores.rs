@@ -13,6 +13,7 @@ use drone_delivery::domain::alerts::Alert;
 use drone_delivery::domain::fleet::DroneFilter;
 use drone_delivery::domain::{Bucket, DeviceId, DroneState};
 use drone_delivery::stores::alerts::{AlertFilter, AlertStore, Mark, Snapshot, SnapshotStore};
+use drone_delivery::stores::files::{FileEntry, FileStore, StoredFile};
 use drone_delivery::stores::fleet::{DronePage, FleetReader, ListError, Position, Read};
 use drone_delivery::stores::{
     BatchError, BlobStore, DroneStore, DroneWrite, PutError, StoreError, StoredDrone, Version,
@@ -28,6 +29,19 @@ pub struct MemoryDrones {
 #[derive(Default)]
 pub struct MemoryBlobs {
     blobs: Mutex<BTreeMap<String, Bytes>>,
+}
+
+/// A [`FileStore`] in a map.
+#[derive(Default)]
+pub struct MemoryFiles {
+    files: Mutex<Files>,
+}
+
+#[derive(Default)]
+struct Files {
+    stored: BTreeMap<String, StoredFile>,
+    /// Of the version given last: a file that is made anew has another than it ever had.
+    counter: u64,
 }
 
 /// An [`AlertStore`] in a map.
@@ -159,6 +173,59 @@ impl BlobStore for MemoryBlobs {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl FileStore for MemoryFiles {
+    async fn list(&self, prefix: &str) -> Result<Vec<FileEntry>, StoreError> {
+        let files = lock(&self.files);
+        let from = files.stored.range(prefix.to_owned()..);
+        let listed = from.take_while(|(name, _)| name.starts_with(prefix));
+        Ok(listed
+            .map(|(name, file)| FileEntry {
+                name: name.clone(),
+                version: file.version.clone(),
+                size: file.body.len() as u64,
+            })
+            .collect())
+    }
+
+    async fn any(&self, prefix: &str) -> Result<bool, StoreError> {
+        Ok(!self.list(prefix).await?.is_empty())
+    }
+
+    async fn read(&self, name: &str) -> Result<Option<StoredFile>, StoreError> {
+        Ok(lock(&self.files).stored.get(name).cloned())
+    }
+
+    async fn replace(
+        &self,
+        name: &str,
+        body: Bytes,
+        expected: Option<&Version>,
+    ) -> Result<Version, PutError> {
+        let mut files = lock(&self.files);
+        if files.stored.get(name).map(|file| &file.version) != expected {
+            return Err(PutError::Stale);
+        }
+        files.counter += 1;
+        let version = version_of(files.counter);
+        let file = StoredFile {
+            body,
+            version: version.clone(),
+        };
+        files.stored.insert(name.to_owned(), file);
+        Ok(version)
+    }
+
+    async fn delete(&self, name: &str, expected: &Version) -> Result<(), PutError> {
+        let mut files = lock(&self.files);
+        if files.stored.get(name).map(|file| &file.version) != Some(expected) {
+            return Err(PutError::Stale);
+        }
+        files.stored.remove(name);
         Ok(())
     }
 }

@@ -13,6 +13,7 @@
 //! | [`dead_letter`] | [`DeadLetter`], an event put aside, and the message that says why |
 //! | [`batch`] | [`fold`]: from the events of one batch to what has to be written |
 //! | [`alerts`] | the rules, the alerts that they raise and clear, and the messages that tell of it |
+//! | [`insights`] | what the fleet did: facts of deliveries, hours and days |
 //! | [`geojson`] | points, as they are stored and shown |
 
 pub mod alerts;
@@ -23,6 +24,7 @@ pub mod drone;
 pub mod fleet;
 pub mod geojson;
 pub mod identifier;
+pub mod insights;
 pub mod partition_key;
 pub mod telemetry;
 pub mod timestamp;

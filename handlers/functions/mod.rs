@@ -13,6 +13,8 @@ pub mod list_drones;
 pub mod notify_alert;
 pub mod open_api;
 pub mod raise_alerts;
+pub mod summarize_deliveries;
+pub mod summarize_hour;
 pub mod update_drone_state;
 
 use std::ops::Range;
@@ -29,6 +31,8 @@ use self::list_drones::query::ListQuery;
 use crate::domain::{FIRST_ENQUEUED_AT, Intake, ReceivedEvent, WATERMARK_TICK, first_enqueued_at};
 use crate::http::access::Authentication;
 use crate::services::alerting::Alerting;
+use crate::services::insights::Insights;
+use crate::services::insights::schedule::Schedule;
 use crate::services::latest_state::LatestState;
 use crate::services::shared_reads::SharedReads;
 use crate::services::watermarks::Watermarks;
@@ -67,6 +71,10 @@ pub struct AppState {
     pub notifier: Option<Arc<notify_alert::Notifier>>,
     /// A background for [`fleet_map`]; without one it draws its own.
     pub map_tiles: Option<Arc<fleet_map::tiles::TileLayer>>,
+    /// Makes tables of the archive.
+    pub insight_units: Arc<Insights>,
+    /// Looks which are due.
+    pub insight_schedule: Arc<Schedule>,
     /// Whether readers need a role.
     pub authentication: Authentication,
 }
@@ -94,6 +102,8 @@ pub fn app(state: AppState, host: HostConfig) -> FunctionApp<AppState> {
         .function(raise_alerts::FUNCTION, raise_alerts::handle)
         .function(advance_watermarks::FUNCTION, advance_watermarks::handle)
         .function(notify_alert::FUNCTION, notify_alert::handle)
+        .function(summarize_deliveries::FUNCTION, summarize_deliveries::handle)
+        .function(summarize_hour::FUNCTION, summarize_hour::handle)
         .http(get_drone::FUNCTION, get_drone::handle)
         .http(list_drones::FUNCTION, list_drones::handle.layer(gzip()))
         .http(get_delivery::FUNCTION, get_delivery::handle)

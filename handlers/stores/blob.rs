@@ -59,14 +59,14 @@ impl BlobContainer {
         &self.client
     }
 
-    fn failed(&self, operation: &'static str, error: &azure_core::Error) -> StoreError {
+    pub(super) fn failed(&self, operation: &'static str, error: &azure_core::Error) -> StoreError {
         store_error(operation, error, self.client.url())
     }
 }
 
 /// One transfer at a time. Left to itself the client asks the operating system for its processors at each upload, which
 /// reads half a dozen files.
-fn upload_options<'a>() -> BlobClientUploadOptions<'a> {
+pub(super) fn upload_options<'a>() -> BlobClientUploadOptions<'a> {
     BlobClientUploadOptions {
         parallel: Some(NonZero::<usize>::MIN),
         ..BlobClientUploadOptions::default()
@@ -102,7 +102,7 @@ impl BlobStore for BlobContainer {
 #[async_trait]
 impl SnapshotStore for BlobContainer {
     async fn load(&self, name: &str) -> Result<Option<Snapshot>, StoreError> {
-        in_time(READ_SNAPSHOT, self.read(name, READ_SNAPSHOT)).await
+        in_time(READ_SNAPSHOT, self.snapshot(name, READ_SNAPSHOT)).await
     }
 
     async fn marks(&self) -> Result<Vec<(String, Mark)>, StoreError> {
@@ -196,7 +196,7 @@ const READ_SNAPSHOT: &str = "read snapshot";
 
 impl BlobContainer {
     /// A whole blob; `None` where there is none of this name.
-    async fn read(
+    async fn snapshot(
         &self,
         name: &str,
         operation: &'static str,
@@ -213,7 +213,7 @@ impl BlobContainer {
     }
 }
 
-fn version(etag: Option<Etag>, operation: &'static str) -> Result<Version, StoreError> {
+pub(super) fn version(etag: Option<Etag>, operation: &'static str) -> Result<Version, StoreError> {
     etag.map(|etag| Version(etag.to_string().into()))
         .ok_or_else(|| StoreError {
             operation,
@@ -224,7 +224,7 @@ fn version(etag: Option<Etag>, operation: &'static str) -> Result<Version, Store
 
 /// The service's word for what is wrong; a status alone does not tell a missing blob from a missing
 /// container.
-fn code(error: &azure_core::Error) -> Option<&str> {
+pub(super) fn code(error: &azure_core::Error) -> Option<&str> {
     match error.kind() {
         ErrorKind::HttpResponse { error_code, .. } => error_code.as_deref(),
         _ => None,

@@ -4,8 +4,9 @@
 //! |---|---|
 //! | [`fleet`] | the reading side: [`FleetReader`](fleet::FleetReader) |
 //! | [`alerts`] | what alerting needs: [`AlertStore`], [`SnapshotStore`](alerts::SnapshotStore) |
+//! | [`files`] | files under their version: [`FileStore`] |
 //! | [`cosmos`] | states and alerts in Cosmos DB |
-//! | [`blob`], [`queue`] | blobs and snapshots in Blob storage; messages put back into a queue |
+//! | [`blob`], [`blob_files`], [`queue`] | blobs, snapshots and files in Blob storage; messages put back into a queue |
 //! | [`event_hubs`] | ticks into quiet partitions of the hub |
 //! | [`storage`] | what those two have in common |
 //! | [`credentials`] | from a Functions connection to an Azure credential |
@@ -14,9 +15,11 @@
 
 pub mod alerts;
 pub mod blob;
+pub mod blob_files;
 pub mod cosmos;
 pub mod credentials;
 pub mod event_hubs;
+pub mod files;
 pub mod fleet;
 pub mod queue;
 pub mod shared_key;
@@ -28,6 +31,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use self::alerts::{AlertFilter, AlertStore};
+pub use self::files::FileStore;
 use crate::domain::{Bucket, DeviceId, DroneState};
 
 /// One operation's limit, its retries included: long enough for a throttled write to wait its turn,
@@ -39,11 +43,20 @@ async fn in_time<T, E: From<StoreError>>(
     operation: &'static str,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    match tokio::time::timeout(OPERATION_TIMEOUT, work).await {
+    within(OPERATION_TIMEOUT, operation, work).await
+}
+
+/// Gives an operation up after `limit`.
+async fn within<T, E: From<StoreError>>(
+    limit: Duration,
+    operation: &'static str,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    match tokio::time::timeout(limit, work).await {
         Ok(done) => done,
         Err(_) => Err(E::from(StoreError {
             operation,
-            message: format!("no answer within {} s", OPERATION_TIMEOUT.as_secs()),
+            message: format!("no answer within {} s", limit.as_secs()),
             transient: true,
         })),
     }

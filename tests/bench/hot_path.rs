@@ -24,10 +24,12 @@ use drone_delivery::domain::alerts::{AlertSettings, Rules};
 use drone_delivery::functions::{AppState, app, health};
 use drone_delivery::http::access::Authentication;
 use drone_delivery::services::alerting::Alerting;
+use drone_delivery::services::insights::Insights;
+use drone_delivery::services::insights::schedule::Schedule;
 use drone_delivery::services::latest_state::LatestState;
 use drone_delivery::services::watermarks::Watermarks;
 use drone_delivery::stores::AlertStore;
-use memory_stores::{MemoryAlerts, MemoryBlobs, MemoryDrones, MemorySnapshots};
+use memory_stores::{MemoryAlerts, MemoryBlobs, MemoryDrones, MemoryFiles, MemorySnapshots};
 use serde_json::json;
 use tower::ServiceExt;
 
@@ -94,6 +96,14 @@ fn router() -> Router {
     let rules = Rules::new(&AlertSettings::default()).expect("the defaults");
     let snapshots = Arc::new(MemorySnapshots::default());
     let watermarks = Watermarks::new("telemetry".to_owned(), Arc::clone(&snapshots) as _, None);
+    let files = Arc::new(MemoryFiles::default());
+    let insight_units = Arc::new(Insights::new(
+        Arc::clone(&files) as _,
+        files,
+        Intake::default(),
+        false,
+    ));
+    let insight_schedule = Schedule::new(Arc::clone(&insight_units), "telemetry".to_owned());
     let alerting = Alerting::new(rules, snapshots, Arc::clone(&alerts));
     let state = AppState {
         drones: Arc::new(LatestState::new(Arc::clone(&drones) as _)),
@@ -104,6 +114,8 @@ fn router() -> Router {
         alerting: Arc::new(alerting),
         watermarks: Arc::new(watermarks),
         alerts,
+        insight_units,
+        insight_schedule: Arc::new(insight_schedule),
         archive: Arc::clone(&archive) as _,
         dead_letter_bodies: Arc::clone(&archive) as _,
         health: Arc::new(health::Checks::new(drones, archive)),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::memory_stores::{MemoryAlerts, MemoryBlobs, MemoryDrones, MemorySnapshots};
+use crate::memory_stores::{MemoryAlerts, MemoryBlobs, MemoryDrones, MemoryFiles, MemorySnapshots};
 use azure_functions_sdk::connection::{Connection, ConnectionString};
 use bytes::Bytes;
 use drone_delivery::domain::alerts::{Alert, AlertDocument};
@@ -14,13 +14,14 @@ use drone_delivery::stores::blob::BlobService;
 use drone_delivery::stores::cosmos::CosmosDatabase;
 use drone_delivery::stores::cosmos::alerts::CosmosAlerts;
 use drone_delivery::stores::cosmos::drones::CosmosDrones;
+use drone_delivery::stores::files::FileStore;
 use drone_delivery::stores::fleet::{FleetReader, ListError, Position};
 use drone_delivery::stores::{
     AlertFilter, AlertStore, BatchError, BlobStore, DroneStore, DroneWrite, PutError, Version,
 };
 use local::cosmos::CosmosEmulator;
 use local::fault::Fault;
-use local::system::{ALERTS, ARCHIVE, COSMOS_CONTAINERS, DATABASE, DRONES};
+use local::system::{ALERTS, ARCHIVE, COSMOS_CONTAINERS, DATABASE, DRONES, INSIGHTS};
 use serde_json::json;
 
 use crate::support::storage;
@@ -513,10 +514,86 @@ async fn keeps_the_snapshot_store_contract(store: &dyn SnapshotStore) {
     assert_eq!(store.marks().await.unwrap(), [(name.to_owned(), later)]);
 }
 
+async fn keeps_the_file_store_contract(store: &dyn FileStore) {
+    let (a, b) = (
+        "fleet_hours/date=2026-11-28/fleet.json",
+        "fleet_hours/date=2026-11-29/fleet.json",
+    );
+    let listed = async |prefix: &str| {
+        let files = store.list(prefix).await.unwrap().into_iter();
+        let parts = files.map(|file| (file.name, file.version, file.size));
+        parts.collect::<Vec<_>>()
+    };
+    let is_stale = |put| matches!(put, Err(PutError::Stale));
+    assert_eq!(listed("").await, []);
+    assert_eq!(store.read(a).await.unwrap(), None);
+
+    let first = Bytes::from_static(b"one");
+    let created = store.replace(b, first.clone(), None).await.unwrap();
+    let read = store.read(b).await.unwrap().unwrap();
+    assert_eq!((&read.body, &read.version), (&first, &created));
+    let again = store.replace(b, first.clone(), None).await;
+    assert!(is_stale(again.map(drop)), "a file is made once");
+
+    // Larger than what fits in one block, should somebody cut it up.
+    let second = Bytes::from(
+        (0..9_000_000_u32)
+            .map(|number| number as u8)
+            .collect::<Vec<u8>>(),
+    );
+    let replaced = store
+        .replace(b, second.clone(), Some(&created))
+        .await
+        .unwrap();
+    let late = store.replace(b, first.clone(), Some(&created)).await;
+    assert!(
+        is_stale(late.map(drop)),
+        "a writer with an old version must read again"
+    );
+    assert!(
+        is_stale(store.delete(b, &created).await),
+        "so must one that deletes"
+    );
+    let read = store.read(b).await.unwrap().unwrap();
+    assert_eq!((&read.body, &read.version), (&second, &replaced));
+
+    // With characters that a URL has otherwise, and the least that a file can have.
+    let odd = "_units/telemetry/3/2026-11-29/14 #?%.json";
+    let empty = store.replace(odd, Bytes::new(), None).await.unwrap();
+    assert_eq!(store.read(odd).await.unwrap().unwrap().body, "");
+    let other = store.replace(a, first.clone(), None).await.unwrap();
+    let (of_a, of_b) = (
+        (a.to_owned(), other, 3),
+        (b.to_owned(), replaced.clone(), 9_000_000),
+    );
+    let all = [(odd.to_owned(), empty, 0), of_a.clone(), of_b.clone()];
+    assert_eq!(listed("").await, all, "by name");
+    assert_eq!(listed("fleet_hours/").await, [of_a, of_b.clone()]);
+    assert_eq!(listed(b).await, [of_b]);
+    assert_eq!(listed("fleet_hours/date=2027").await, []);
+    for (prefix, any) in [
+        ("", true),
+        ("fleet_hours/", true),
+        (b, true),
+        ("fleet_hours/date=2027", false),
+    ] {
+        assert_eq!(store.any(prefix).await.unwrap(), any, "{prefix}");
+    }
+
+    store.delete(b, &replaced).await.unwrap();
+    assert_eq!(store.read(b).await.unwrap(), None);
+    assert!(is_stale(store.delete(b, &replaced).await), "it is gone");
+    let gone = store.replace(b, first.clone(), Some(&replaced)).await;
+    assert!(is_stale(gone.map(drop)), "what is gone cannot be replaced");
+    let anew = store.replace(b, first, None).await.unwrap();
+    assert!(![&created, &replaced].contains(&&anew));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memory_keeps_the_contracts() {
     keeps_the_alert_store_contract(&MemoryAlerts::default()).await;
     keeps_the_snapshot_store_contract(&MemorySnapshots::default()).await;
+    keeps_the_file_store_contract(&MemoryFiles::default()).await;
     keeps_the_drone_store_contract(&MemoryDrones::default()).await;
     keeps_the_fleet_reader_contract(&MemoryDrones::default()).await;
     let blobs = MemoryBlobs::default();
@@ -603,6 +680,25 @@ async fn blob_storage_keeps_the_contract() {
         assert!(!error.transient, "waiting makes no container: {error}");
         let expected = format!("{what} does not exist: `cargo local prepare` makes it");
         assert_eq!(error.message, expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blob_storage_keeps_the_contract_of_files() {
+    let account = storage();
+    account.create_container(INSIGHTS).await.unwrap();
+    let connection = Connection::ConnectionString(
+        ConnectionString::parse("FleetStorage", account.connection_string()).unwrap(),
+    );
+    let blobs = BlobService::connect(&connection).unwrap();
+    keeps_the_file_store_contract(&blobs.container(INSIGHTS).unwrap()).await;
+    // No container is not the same as no file.
+    let missing = blobs.container("no-such-container").unwrap();
+    let unread = missing.read("fleet.json").await.unwrap_err();
+    let unlisted = missing.list("").await.unwrap_err();
+    for error in [unread, unlisted] {
+        assert!(!error.transient, "waiting makes no container: {error}");
+        assert!(error.message.contains("cargo local prepare"), "{error}");
     }
 }
 

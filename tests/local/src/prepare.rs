@@ -10,7 +10,7 @@ use drone_delivery::stores::blob::BlobService;
 use drone_delivery::stores::queue::StorageQueue;
 use drone_delivery::stores::storage::{StorageConnectionError, why};
 
-use crate::system::{ALERT_QUEUE, ALERT_STATE, ARCHIVE, COSMOS_CONTAINERS, DEAD_LETTERS};
+use crate::system::{ALERT_QUEUE, ALERT_STATE, ARCHIVE, COSMOS_CONTAINERS, DEAD_LETTERS, INSIGHTS};
 
 /// Something could not be made; the text names the setting or the thing.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +55,7 @@ pub async fn prepare(lookup: impl Fn(&str) -> Option<String>) -> Result<(), Prep
     };
     let storage = Connection::resolve("FleetStorage", &lookup)?;
     let blobs = BlobService::connect(&storage)?;
-    for name in [ARCHIVE, DEAD_LETTERS, ALERT_STATE] {
+    for name in [ARCHIVE, DEAD_LETTERS, ALERT_STATE, INSIGHTS] {
         let container = blobs.container(name)?;
         let made = container.client().create(None).await;
         unless_in_storage(made, name, container.client().url())?;
@@ -161,7 +161,7 @@ mod tests {
         };
         prepare(lookup).await.unwrap();
         prepare(lookup).await.unwrap();
-        for container in [ARCHIVE, DEAD_LETTERS, ALERT_STATE] {
+        for container in [ARCHIVE, DEAD_LETTERS, ALERT_STATE, INSIGHTS] {
             assert!(storage.blob_names(container, "").await.unwrap().is_empty());
         }
         for queue in [DEAD_LETTERS, ALERT_QUEUE] {

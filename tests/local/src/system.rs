@@ -29,6 +29,8 @@ pub const ALERT_QUEUE: &str = "drone-alerts";
 pub const ALERT_POISON: &str = "drone-alerts-poison";
 /// The Blob container with what the alert rules know of each partition.
 pub const ALERT_STATE: &str = "alert-state";
+/// The Blob container of what the fleet did, by hours and days.
+pub const INSIGHTS: &str = "delivery-insights";
 /// The Blob container of the raw archive.
 pub const ARCHIVE: &str = "telemetry-archive";
 /// The Blob container for bodies too large for a queue message, and the queue that points at them.
@@ -145,7 +147,7 @@ impl System {
                 .await?;
         }
         let storage = options.storage;
-        for container in [ARCHIVE, DEAD_LETTERS, ALERT_STATE] {
+        for container in [ARCHIVE, DEAD_LETTERS, ALERT_STATE, INSIGHTS] {
             storage.create_container(container).await?;
         }
         // Poison queues are the host's to make.
