@@ -67,7 +67,7 @@ resource telemetryArchive 'Microsoft.Storage/storageAccounts/blobServices/contai
   name: 'telemetry-archive'
 }
 
-// The tables are rewritten under their ETag, and soft delete keeps each one that was: some 15 GB of a fleet whose hours are
+// The tables are rewritten under their ETag, and soft delete keeps each one that was: some 10 GB of a fleet whose hours are
 // summarised once each, for they are rewritten by the hour, not by the second as what the rules know of a partition. That is
 // worth it: they outlive the archive that they were made from, which loses its small files under the same seven days.
 resource deliveryInsights 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' = {

@@ -25,7 +25,7 @@ var insights = [
     as: 'timechart'
   }
   {
-    title: 'Summarised: units, events, rejects and files skipped'
+    title: 'Summarised: units, events, what is missing and files skipped'
     query: loadTextContent('../queries/insights.kql')
     as: 'timechart'
   }

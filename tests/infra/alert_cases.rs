@@ -76,7 +76,7 @@ fn put(time: &str, queue: &str) -> Value {
 
 /// What SummarizeDeliveries says when it has looked.
 pub fn look(time: &str, outstanding: u32) -> Value {
-    let fields = json!({"message": "insight units planned", "units.outstanding": outstanding, "units.queued": outstanding});
+    let fields = json!({"message": "insights looked at", "units.outstanding": outstanding, "units.queued": outstanding});
     line(time, "SummarizeDeliveries", None, "INFO", &fields)
 }
 
@@ -103,7 +103,7 @@ fn looked(mut tables: Tables, looks: Vec<Value>) -> Tables {
 
 fn is_look(row: &Value) -> bool {
     let message = row["Message"].as_str().unwrap();
-    message.contains("insight units planned")
+    message.contains("insights looked at")
 }
 
 fn host_start(time: &str) -> Value {

@@ -100,8 +100,7 @@ fn every_query_is_understood_and_answers() {
     traces.push(failed("11:58", 1));
     let letters = json!({"message": "events dead-lettered", "events": 2, "reason": "out-of-range"});
     traces.push(line("11:58", "UpdateDroneState", 1, "WARN", &letters));
-    let unit = json!({"message": "insight unit summarised", "unit.events": 280_800, "unit.rejects": 3,
-                      "unit.files_skipped": 0});
+    let unit = json!({"message": "insight unit made", "unit.events": 280_800, "unit.missing": 3, "unit.skipped": 0});
     traces.push(line("11:58", "SummarizeHour", None, "INFO", &unit));
     let answers = run(&queries, &BTreeMap::from([("an hour", tables)])).unwrap();
     for (path, rows) in &answers["an hour"] {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use azure_functions_sdk::FunctionDefinition;
 use drone_delivery::FUNCTIONS;
 use local::system::{
-    ALERT_QUEUE, ALERT_STATE, ALERTS, ARCHIVE, DATABASE, DEAD_LETTERS, DRONES, HUB,
+    ALERT_QUEUE, ALERT_STATE, ALERTS, ARCHIVE, DATABASE, DEAD_LETTERS, DRONES, HUB, INSIGHTS,
 };
 
 use crate::access::{Grant, on_container, on_queue};
@@ -18,9 +18,6 @@ use crate::provided::{
     ACCOUNTS, CONTAINERS, COSMOS_CONTAINERS, HUBS, Need, Provided, QUEUES, provided, satisfies,
 };
 use crate::sources;
-
-/// The container of what was made of the archive.
-const INSIGHTS: &str = "delivery-insights";
 
 /// What the platform sets by itself, and what is right as it is until an operator adds it to `extraSettings`.
 const NOT_DEPLOYED: [&str; 2] = ["WEBSITE_AUTH_ENABLED", "EarliestOccurrence"];

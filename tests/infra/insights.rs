@@ -1,8 +1,7 @@
-//! What it costs to summarise what the fleet did, which `infra/INSIGHTS.md` says as it is computed here; and whether units fit
-//! between the settings of the host.
+//! What it costs to summarise what the fleet did, which `infra/INSIGHTS.md` says as it is computed here; and what must not be
+//! deleted.
 
-use azure_functions_sdk::HostConfig;
-use std::time::Duration;
+use drone_delivery::services::insights::plan::ALL;
 
 use crate::costs::{HOURS_A_MONTH, Row, dear, price, redundancy, row, whole};
 use crate::load::{Load, assumed};
@@ -10,12 +9,6 @@ use crate::sizes::Size;
 use crate::sources;
 
 const PAGE: &str = "infra/INSIGHTS.md";
-
-/// How many units a process works on at a time.
-const UNITS_AT_ONCE: usize = 2;
-
-/// The longest that a unit of usual size takes.
-const LONGEST_UNIT: Duration = Duration::from_secs(20);
 
 /// What SummarizeDeliveries and SummarizeHour do in an hour.
 struct Work<'a> {
@@ -57,8 +50,22 @@ impl Work<'_> {
         self.load.files() * 3_600.0
     }
 
+    /// How often the figures of the day are made.
+    fn roll_ups(&self) -> f64 {
+        if self.live() {
+            self.looks()
+        } else {
+            assumed("insightRollUps")
+        }
+    }
+
     fn reads(&self) -> f64 {
-        self.files() * self.passes() + self.units() * assumed("insightReadsPerUnit")
+        let units = self.files() * self.passes() + self.units() * assumed("insightReadsPerUnit");
+        let partitions = self.load.busy_partitions();
+        let looks = self.looks() * partitions * assumed("insightManifestsPerPartition");
+        // Of the hours so far, half of the day in the mean, the manifest and the cells; of the day deliveries and drones' hours.
+        let day = self.roll_ups() * partitions * (12.0 * 2.0 + 2.0);
+        units + looks + day
     }
 
     /// With the blocks of the one file that the archive's files of an hour become.
@@ -69,9 +76,12 @@ impl Work<'_> {
             + self.load.busy_partitions() * (blocks + 1.0)
     }
 
-    /// Of all partitions, whether events come or not.
     fn lists(&self) -> f64 {
-        self.looks() * self.load.size.number("partitions") * assumed("insightListsPerPartition")
+        let busy = self.load.busy_partitions();
+        let each = busy * assumed("insightListsPerPartition")
+            + (self.load.size.number("partitions") - busy)
+                * assumed("insightIdleListsPerPartition");
+        self.looks() * (each + assumed("insightListsPerLook"))
     }
 
     fn events(&self) -> f64 {
@@ -259,29 +269,14 @@ fn what_soft_delete_keeps_of_the_tables_is_little() {
     assert!(module.contains(&days), "{days}");
 }
 
-/// A message is taken long before its unit has a turn, and its time runs from then on: at functionTimeout the host would end
-/// the process, with every other call in it.
-#[test]
-fn every_unit_that_the_host_hands_out_has_its_turn_in_time() {
-    let host = HostConfig::parse(drone_delivery::HOST_JSON).unwrap();
-    let rounds = u32::try_from(host.queue_calls().div_ceil(UNITS_AT_ONCE)).unwrap();
-    let last = LONGEST_UNIT * rounds;
-    // An hour may be twice as full as the fullest.
-    assert!(
-        last * 2 < host.function_timeout.unwrap(),
-        "the last of them ends after {last:?}"
-    );
-}
-
 /// A look goes back three days: an hour that has lost its files by then would be summarised without them.
 #[test]
 fn the_archive_outlives_the_time_in_which_an_hour_is_looked_at() {
-    const LOOKS_BACK_DAYS: i64 = 3;
     let main = sources::read("infra/main.bicep");
     let (before, _) = main.split_once("\nparam archiveDeleteAfterDays").unwrap();
     let least = before.rsplit("@minValue(").next().unwrap();
     let least: i64 = least.trim_end_matches(')').parse().unwrap();
-    assert!(least > LOOKS_BACK_DAYS + 1, "{least}");
+    assert!(least > ALL / 24 + 1, "{least}");
     for size in ["try", "fleet"] {
         assert!(
             Size::read(size).int("archiveDeleteAfterDays") >= least,

@@ -43,6 +43,8 @@ pub struct Due {
     pub unit: Unit,
     /// What it is to be made from now.
     pub fingerprint: String,
+    /// Whether its hour is over. One that is not may be due again and again.
+    pub sealed: bool,
 }
 
 /// How a unit stands.
@@ -53,8 +55,8 @@ enum Standing {
     Done,
     /// More will come.
     UnderWay,
-    /// It is to be made, from files with this fingerprint.
-    Due(String),
+    /// It is to be made, from files with this fingerprint; and whether nothing more can come.
+    Due(String, bool),
 }
 
 /// The hours from one to another that are looked at, at a time.
@@ -95,14 +97,18 @@ impl Insights {
             if !matches!(standing, Standing::Absent) {
                 plan.last = plan.last.max(Some(unit.hour));
             }
-            if matches!(standing, Standing::Due(_) | Standing::UnderWay) {
+            if matches!(standing, Standing::Due(..) | Standing::UnderWay) {
                 let hour = plan
                     .first_outstanding
                     .map_or(unit.hour, |first| first.min(unit.hour));
                 plan.first_outstanding = Some(hour);
             }
-            if let Standing::Due(fingerprint) = standing {
-                plan.units.push(Due { unit, fingerprint });
+            if let Standing::Due(fingerprint, sealed) = standing {
+                plan.units.push(Due {
+                    unit,
+                    fingerprint,
+                    sealed,
+                });
             }
         }
         plan.units.sort_by(|a, b| {
@@ -133,8 +139,8 @@ impl Insights {
         let is_current = manifest.is_some_and(|manifest| manifest.is_current(&fingerprint, sealed));
         Ok(match (sealed, is_current) {
             (true, true) => Standing::Done,
-            (true, false) => Standing::Due(format!("{fingerprint} sealed")),
-            (false, false) if self.live => Standing::Due(fingerprint),
+            (true, false) => Standing::Due(format!("{fingerprint} sealed"), true),
+            (false, false) if self.live => Standing::Due(fingerprint, false),
             (false, _) => Standing::UnderWay,
         })
     }
