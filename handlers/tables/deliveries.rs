@@ -187,7 +187,6 @@ struct Columns {
     max_gap_s: Doubles,
     replayed: Longs,
     sources: Texts,
-    complete: Flags,
 }
 
 impl Columns {
@@ -210,7 +209,6 @@ impl Columns {
             max_gap_s: group.column("max_gap_s")?,
             replayed: group.column("replayed")?,
             sources: group.column("sources")?,
-            complete: group.column("complete")?,
         })
     }
 
@@ -231,7 +229,6 @@ impl Columns {
         let max_gap_s = self.max_gap_s.next_maybe(rows)?;
         let replayed = self.replayed.next(rows)?;
         let sources = self.sources.next(rows)?;
-        let complete = self.complete.next(rows)?;
         let mut all = Vec::with_capacity(rows);
         for (at, figures) in figures.into_iter().enumerate() {
             let facts = DeliveryFacts {
@@ -263,7 +260,7 @@ impl Columns {
                 delivery: utf8(&delivery_id[at], "delivery_id")?.into(),
                 facts,
                 sources: Sources::parse(utf8(&sources[at], "sources")?)?,
-                complete: complete[at],
+                complete: figures.complete,
             });
         }
         Ok(all)
@@ -281,6 +278,7 @@ struct FigureColumns {
     battery_used: Doubles,
     pick_up: PlaceColumns,
     drop_off: PlaceColumns,
+    complete: Flags,
 }
 
 impl FigureColumns {
@@ -308,6 +306,7 @@ impl FigureColumns {
                 longitude: group.column("drop_off_longitude")?,
                 cell: group.column("drop_off_h3")?,
             },
+            complete: group.column("complete")?,
         })
     }
 
@@ -324,6 +323,7 @@ impl FigureColumns {
         let battery_used = self.battery_used.next_maybe(rows)?;
         let pick_up = self.pick_up.next(rows)?;
         let drop_off = self.drop_off.next(rows)?;
+        let complete = self.complete.next(rows)?;
         let mut all = Vec::with_capacity(rows);
         for (at, outcome) in outcomes.iter().enumerate() {
             let outcome = Outcome::from_name(utf8(outcome, "outcome")?);
@@ -340,6 +340,7 @@ impl FigureColumns {
                 battery_used: battery_used[at],
                 pick_up: pick_up[at],
                 drop_off: drop_off[at],
+                complete: complete[at],
             });
         }
         Ok(all)

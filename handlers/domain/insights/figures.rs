@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use time::UtcDateTime;
 
-use super::delivery::{DeliveryFacts, Outcome, Place};
+use super::delivery::{Outcome, Place};
 use super::distance::great_circle;
 use super::drone_hour::DroneHourFacts;
 use super::hot_spots::{self, FlightCells, HotSpots};
@@ -174,25 +174,8 @@ pub struct DeliveryFigures {
     pub battery_used: Option<f64>,
     pub pick_up: Option<Place>,
     pub drop_off: Option<Place>,
-}
-
-impl From<&DeliveryFacts> for DeliveryFigures {
-    fn from(facts: &DeliveryFacts) -> Self {
-        Self {
-            first_at: facts.first_at,
-            last_at: facts.last_at,
-            ended_at: facts.ended_at,
-            outcome: facts.outcome,
-            to_pick_up_s: facts.to_pick_up_s,
-            loaded_s: facts.loaded_s,
-            return_s: facts.return_s,
-            delivery_s: facts.delivery_s,
-            distance_m: facts.distance_m,
-            battery_used: facts.battery_used,
-            pick_up: facts.pick_up,
-            drop_off: facts.drop_off,
-        }
-    }
+    /// Whether every unit that it is made from is complete.
+    pub complete: bool,
 }
 
 impl DayTally {
@@ -219,7 +202,9 @@ impl DayTally {
     /// A delivery, of whichever day.
     pub fn delivery(&mut self, row: &DeliveryFigures) {
         if let Some(hour) = self.hour_of(row.first_at) {
-            self.hours.entry(hour).or_default().counts.started += 1;
+            let tally = self.hours.entry(hour).or_default();
+            tally.counts.started += 1;
+            tally.incomplete |= !row.complete;
             self.whole.counts.started += 1;
         }
         let Some(hour) = self.hour_of(row.ended_at) else {
@@ -246,13 +231,20 @@ impl DayTally {
         }
     }
 
-    /// A drone's hour.
-    pub fn drone_hour(&mut self, device: &Arc<str>, hour: Hour, facts: &DroneHourFacts) {
+    /// A drone's hour, and whether every unit that it is made from is complete.
+    pub fn drone_hour(
+        &mut self,
+        device: &Arc<str>,
+        hour: Hour,
+        facts: &DroneHourFacts,
+        complete: bool,
+    ) {
         if hour.date() != self.day.0 {
             return;
         }
         let tally = self.hours.entry(hour).or_default();
         tally.drones += 1;
+        tally.incomplete |= !complete;
         tally.drone_hour(facts);
         self.whole.drone_hour(facts);
         if !self.drones.contains(device) {
@@ -271,7 +263,7 @@ impl DayTally {
         *self.flight.entry(cell).or_default() += micros;
     }
 
-    /// The figures. `is_complete` says of an hour whether it is; `over` whether the whole day is.
+    /// The figures. `is_complete` says of an hour whether its units are; `over` whether the whole day is.
     pub fn finish(mut self, over: bool, is_complete: impl Fn(Hour) -> bool) -> FleetDay {
         self.whole.drones = self.drones.len() as u64;
         let slow = |seconds: &mut Vec<f64>| {
@@ -285,7 +277,7 @@ impl DayTally {
             .into_iter()
             .map(|(hour, tally)| FleetHour {
                 hour: hour.begins(),
-                complete: is_complete(hour),
+                complete: is_complete(hour) && !tally.incomplete,
                 figures: tally.finish(),
             })
             .collect();
@@ -311,6 +303,8 @@ impl DayTally {
 /// Sums of a time.
 #[derive(Debug, Default)]
 struct Tally {
+    /// Whether something in it is made from a unit that is not complete.
+    incomplete: bool,
     counts: DeliveryCounts,
     to_pick_up: Vec<f64>,
     loaded: Vec<f64>,
@@ -327,6 +321,7 @@ struct Tally {
 
 impl Tally {
     fn delivery(&mut self, row: &DeliveryFigures, lost: bool) {
+        self.incomplete |= !row.complete;
         let counts = &mut self.counts;
         *match row.outcome {
             Outcome::Delivered => &mut counts.delivered,

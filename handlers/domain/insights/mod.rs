@@ -25,9 +25,6 @@ pub mod percentile;
 pub mod quality;
 pub mod reading;
 
-#[cfg(test)]
-mod properties;
-
 /// Microseconds of a second.
 pub const SECOND: i64 = 1_000_000;
 

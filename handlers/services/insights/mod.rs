@@ -24,6 +24,9 @@ pub mod roll_up;
 pub mod schedule;
 pub mod unit;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use azure_functions_sdk::CallError;

@@ -140,7 +140,7 @@ impl Insights {
         for entry in &sources.drone_hours {
             if let Some(file) = self.tables.read(&entry.name).await? {
                 let row = |row: drone_hours::DroneHourRow| {
-                    tally.drone_hour(&row.device, row.hour, &row.facts)
+                    tally.drone_hour(&row.device, row.hour, &row.facts, row.complete)
                 };
                 drone_hours::read(file.body, row).map_err(in_file(&entry.name))?;
             }
