@@ -349,7 +349,7 @@ pub fn cases() -> BTreeMap<&'static str, (Tables, &'static [Fired])> {
 }
 
 /// What becomes of the hours that are to be summarised.
-fn insights() -> [(&'static str, (Tables, &'static [Fired])); 6] {
+fn insights() -> [(&'static str, (Tables, &'static [Fired])); 7] {
     const FIRED: &[Fired] = &[("insights", "SummarizeDeliveries")];
     let with = |outstanding: fn(u32, u32) -> u32| looked(well(), looks(outstanding));
     let mut idle = looked(well(), Vec::new());
@@ -380,6 +380,10 @@ fn insights() -> [(&'static str, (Tables, &'static [Fired])); 6] {
             (looked(well(), looks(usual)[..10].to_vec()), FIRED),
         ),
         // Half an hour after the first deployment nobody can have waited for two.
+        (
+            "before the first look",
+            (looked(idle.clone(), Vec::new()), &[]),
+        ),
         ("the first half hour", (looked(idle, recent.clone()), &[])),
         (
             "looking begins in a system that has run before",
