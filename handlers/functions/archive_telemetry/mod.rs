@@ -1,6 +1,7 @@
 //! ArchiveTelemetry: keeps every event as it came, good or bad.
 //!
-//! One Avro file a call, or several where its events are large. A file's name comes from the events in it, so a
+//! One Avro file a call, or several where its events are large or of more than one hour: an hour's folder has that hour's
+//! events and no others, so that whoever reads hours has to look nowhere else. A file's name comes from the events in it, so a
 //! repeated call overwrites its own files; the same events under other batch boundaries make further files, and
 //! readers drop repeats by partition and sequence number.
 
@@ -12,6 +13,7 @@ use tracing::info;
 
 use super::{AppState, BatchSummary, MOST_EVENTS, pieces};
 use crate::capture::{self, CapturedEvent};
+use crate::domain::insights::hour::Hour;
 use crate::stores::BlobStore;
 
 /// The function, for registration and staging.
@@ -57,7 +59,10 @@ async fn archive(
 ) -> Result<(BatchSummary, Archived), CallError> {
     let mut archived = Archived::default();
     let mut last = None;
-    for range in pieces(&batch.events) {
+    for range in pieces(&batch.events)
+        .into_iter()
+        .flat_map(|piece| by_hour(&batch.events, piece))
+    {
         if let Some((name, file)) = last.take() {
             put(store, name, file, &mut archived).await?;
         }
@@ -68,6 +73,22 @@ async fn archive(
         put(store, name, file, &mut archived).await?;
     }
     Ok((summary, archived))
+}
+
+/// Cuts a piece where the hour changes.
+fn by_hour(events: &[Event], piece: Range<usize>) -> Vec<Range<usize>> {
+    let hour = |event: &Event| Hour::of(event.enqueued_at);
+    let mut begin = piece.start;
+    let hours = events
+        .get(piece)
+        .unwrap_or_default()
+        .chunk_by(|a, b| hour(a) == hour(b));
+    let ranges = hours.map(|events| {
+        let range = begin..begin + events.len();
+        begin = range.end;
+        range
+    });
+    ranges.collect()
 }
 
 async fn put(
@@ -149,6 +170,32 @@ mod tests {
                 assert_eq!(event.body, vec![n; size]);
             }
         }
+    }
+
+    #[tokio::test]
+    async fn an_hour_has_its_own_file() {
+        let store = MemoryBlobs::default();
+        let mut batch = batch((0_u8..5).map(|n| Bytes::from(vec![n; 3])));
+        for event in &mut batch.events[2..] {
+            event.enqueued_at += time::Duration::minutes(61);
+        }
+        batch.events[4].enqueued_at += time::Duration::days(1);
+        let (_, archived) = archive(&store, batch).await.unwrap();
+        assert_eq!(archived.files, 3);
+        let blobs = store.snapshot();
+        let names: Vec<_> = blobs.keys().map(|name| &name[..23]).collect();
+        assert_eq!(
+            names,
+            [
+                "telemetry/3/2024/05/01/",
+                "telemetry/3/2024/05/01/",
+                "telemetry/3/2024/05/02/"
+            ]
+        );
+        let counts = blobs
+            .values()
+            .map(|file| capture::decode(file).unwrap().len());
+        assert_eq!(counts.collect::<Vec<_>>(), [2, 2, 1]);
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@
 //! | [`prepare`] | makes containers and queues in emulators that somebody else runs |
 //! | [`browser`] | headless Chromium, to look at the map |
 //! | [`npm`] | installs what runs on Node: Azurite, and what drives the browser |
+//! | [`archive`] | `cargo local archive`: hours of telemetry in a directory, in no time |
 //! | [`build`], [`stage`] | compiles the handler; lays out the folder that `func` runs and publishes |
 //! | [`replay`] | `cargo local replay`: sends dead letters and archived events again, here or in Azure |
 //! | [`running`] | how another program finds the system that runs |
@@ -22,6 +23,7 @@
 //! | [`queries`] | `cargo local queries`: what asking for the fleet takes |
 //! | [`child`] | starts processes and makes sure that they end |
 
+pub mod archive;
 pub mod azurite;
 pub mod browser;
 pub mod build;

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use local::archive::{self, ArchiveOptions};
 use local::browser::{self, Script};
 use local::build::{self, Profile};
 use local::chaos::{self, ChaosOptions};
@@ -127,6 +128,10 @@ enum Command {
     /// is signed in; 2 for wrong options, a parameter file that is missing or wrong among them.
     #[command(verbatim_doc_comment)]
     Preflight(PreflightOptions),
+    /// Writes an archive as ArchiveTelemetry would have written it into a directory, in no time.
+    ///
+    /// For trying `cargo local summarize`, a query or a cluster on hours of telemetry without waiting for them.
+    Archive(ArchiveOptions),
     /// Lays out target/app as `func start` and `func azure functionapp publish` need it.
     ///
     /// The handler is built for this machine, small and fast; with --quick in less time; with --release
@@ -224,6 +229,7 @@ fn main() -> ExitCode {
             }
             Err(error) => Err(error.into()),
         },
+        Command::Archive(options) => archive::run(&options),
         Command::Stage(arguments) => run_stage(arguments),
         Command::Prepare => run_prepare(),
     };

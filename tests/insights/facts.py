@@ -1,0 +1,238 @@
+"""What follows from readings: deliveries, and the hours of drones. One row is one dict, by the columns of INSIGHTS.md."""
+
+import datetime
+import math
+from bisect import bisect_left
+from collections import defaultdict
+
+import h3
+
+from archive import DAY, HOUR, SECOND
+
+EARTH = 6_371_008.8
+LONGEST_STEP = 60 * SECOND  # what is flown in one line
+FASTEST = 100  # m/s
+LONGEST_SPAN = 30 * SECOND  # what a status is believed for
+LONGEST_DRAIN = 15 * 60 * SECOND
+LATE = 60 * SECOND
+DELIVERY_FOLDERS = 4 * DAY
+
+SPANS = {
+    "departedStation": "departed_s",
+    "inFlight": "in_flight_s",
+    "pickedUpPackage": "picked_up_s",
+    "droppedOffPackage": "dropped_off_s",
+    "arrivedAtStation": "arrived_s",
+}
+
+
+def in_order(readings, kind):
+    chosen = [reading for reading in readings if reading.kind == kind]
+    return sorted(chosen, key=lambda reading: (reading.occurred_at, reading.rank))
+
+
+def pairs(ordered):
+    return zip(ordered, ordered[1:])
+
+
+def meters(one, other):
+    """The great circle between two places, by haversine."""
+    (lat1, lon1), (lat2, lon2) = [[math.radians(degrees) for degrees in place] for place in (one, other)]
+    a = math.sin((lat2 - lat1) / 2) ** 2 + math.cos(lat1) * math.cos(lat2) * math.sin((lon2 - lon1) / 2) ** 2
+    return 2 * EARTH * math.asin(min(1, math.sqrt(a)))
+
+
+def step(one, other):
+    """Meters between two flight readings, and whether no drone flies so fast."""
+    distance = meters(one.values[:2], other.values[:2])
+    return distance, distance > FASTEST * (other.occurred_at - one.occurred_at) / SECOND
+
+
+def sources(readings):
+    units = {reading.unit.hour: reading.unit for reading in readings}
+    names = " ".join(hour_name(hour) for hour in sorted(units))
+    return {"sources": names, "complete": all(unit.complete for unit in units.values())}
+
+
+def hour_name(at):
+    """`2026-11-29T14`"""
+    return iso(at)[:13]
+
+
+def iso(at):
+    return (datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=at)).isoformat()
+
+
+# Deliveries.
+
+
+def deliveries(parts):
+    """The rows of one partition, in order."""
+    rows = [delivery(part) for part in parts]
+    return sorted(rows, key=lambda row: (row["device_id"], row["delivery_id"], row["first_hour"]))
+
+
+def delivery_parts(units):
+    """What each row of one partition is made of."""
+    by_delivery = defaultdict(list)
+    for unit in units:
+        for reading in unit.readings:
+            if not reading.stale:
+                by_delivery[reading.device_id, reading.delivery_id].append(reading)
+    return [part for readings in by_delivery.values() for part in by_folders(readings)]
+
+
+def by_folders(readings):
+    """What came in by folders at most four days after the first is one row."""
+    parts, begin = [], None
+    for reading in sorted(readings, key=lambda reading: reading.unit.hour):
+        if begin is None or reading.unit.hour - begin > DELIVERY_FOLDERS:
+            begin = reading.unit.hour
+            parts.append([])
+        parts[-1].append(reading)
+    return parts
+
+
+def delivery(readings):
+    flight, operating = in_order(readings, "flight"), in_order(readings, "operating")
+    statuses = [reading.values[5] for reading in flight]
+
+    def first(status, begin=0):
+        return next((at for at in range(begin, len(flight)) if statuses[at] == status), None)
+
+    departed, picked_up, dropped_off = first("departedStation"), first("pickedUpPackage"), first("droppedOffPackage")
+    arrived = first("arrivedAtStation", dropped_off) if dropped_off is not None else None
+    if arrived is None:
+        arrived = first("arrivedAtStation")
+
+    if dropped_off is not None:
+        outcome = "delivered"
+    elif picked_up is not None and first("arrivedAtStation", picked_up) is not None:
+        outcome = "inferred"
+    elif picked_up is None and arrived is not None:
+        outcome = "returned"
+    else:
+        outcome = "open"
+
+    def at(index):
+        return None if index is None else flight[index].occurred_at
+
+    def gap(index):
+        return seconds(flight[index - 1].occurred_at, flight[index].occurred_at) if index else None
+
+    distance, chord, jumps = 0.0, 0.0, 0
+    for one, other in pairs(flight):
+        length, jump = step(one, other)
+        if jump:
+            jumps += 1
+        elif other.occurred_at - one.occurred_at <= LONGEST_STEP:
+            distance += length
+        else:
+            chord += length
+
+    used = [reading for reading in operating if arrived is None or reading.occurred_at < at(arrived)]
+    times = [reading.occurred_at for reading in readings]
+    hours = [reading.unit.hour for reading in readings]
+    gaps = [seconds(one.occurred_at, other.occurred_at) for one, other in pairs(flight)]
+    ended = next((at(index) for index in (dropped_off, arrived) if index is not None), max(times))
+    return {
+        "device_id": readings[0].device_id,
+        "delivery_id": readings[0].delivery_id,
+        "first_at": min(times),
+        "last_at": max(times),
+        "departed_at": at(departed),
+        "picked_up_at": at(picked_up),
+        "dropped_off_at": at(dropped_off),
+        "arrived_at": at(arrived),
+        "departed_gap_s": gap(departed),
+        "picked_up_gap_s": gap(picked_up),
+        "dropped_off_gap_s": gap(dropped_off),
+        "arrived_gap_s": gap(arrived),
+        "ended_at": ended,
+        "outcome": outcome,
+        "to_pick_up_s": seconds(at(departed), at(picked_up)),
+        "loaded_s": seconds(at(picked_up), at(dropped_off)),
+        "return_s": seconds(at(dropped_off), at(arrived)),
+        "delivery_s": seconds(at(departed), at(dropped_off)),
+        "distance_m": distance,
+        "chord_m": chord,
+        "jumps": jumps,
+        "battery_used": used[0].values[1] - used[-1].values[1] if len(used) >= 2 else None,
+        **place("pick_up", flight, picked_up),
+        **place("drop_off", flight, dropped_off),
+        "flight_readings": len(flight),
+        "operating_readings": len(operating),
+        "max_gap_s": max(gaps, default=None),
+        "replayed": sum(reading.replayed for reading in readings),
+        "first_hour": min(hours),
+        "last_hour": max(hours),
+        **sources(readings),
+    }
+
+
+def seconds(begin, end):
+    if begin is None or end is None or end < begin:
+        return None
+    return (end - begin) / SECOND
+
+
+def place(name, flight, index):
+    if index is None:
+        return {f"{name}_latitude": None, f"{name}_longitude": None, f"{name}_h3": None}
+    latitude, longitude = flight[index].values[:2]
+    cell = h3.latlng_to_cell(latitude, longitude, 9)
+    return {f"{name}_latitude": latitude, f"{name}_longitude": longitude, f"{name}_h3": cell}
+
+
+# Drones by hours of occurrence.
+
+
+def drone_hours(units):
+    """The rows of one partition, in order. A row is made of the hour's readings, and of those before it within margins."""
+    by_device = defaultdict(list)
+    for unit in units:
+        for reading in unit.readings:
+            if not reading.stale:
+                by_device[reading.device_id].append(reading)
+    rows = []
+    for device_id in sorted(by_device):
+        readings = by_device[device_id]
+        flight, operating = in_order(readings, "flight"), in_order(readings, "operating")
+        hours = {reading.occurred_at // HOUR * HOUR for reading in readings}
+        rows.extend(drone_hour(device_id, hour, flight, operating) for hour in sorted(hours))
+    return rows
+
+
+def drone_hour(device_id, hour, flight, operating):
+    def looked_at(ordered, margin):
+        begin, end = (bisect_left(ordered, at, key=lambda reading: reading.occurred_at) for at in (hour - margin, hour + HOUR))
+        return ordered[begin:end]
+
+    row = {"device_id": device_id, "hour": hour, **{column: 0.0 for column in SPANS.values()}}
+    distance, jumps = 0.0, 0
+    for one, other in pairs(looked_at(flight, LONGEST_STEP)):
+        begin, end = one.occurred_at, min(other.occurred_at, one.occurred_at + LONGEST_SPAN)
+        row[SPANS[one.values[5]]] += max(0, end - max(begin, hour)) / SECOND
+        if other.occurred_at >= hour and other.occurred_at - one.occurred_at <= LONGEST_STEP:
+            length, jump = step(one, other)
+            jumps += jump
+            distance += 0 if jump else length
+    used, charged = 0.0, 0.0
+    for one, other in pairs(looked_at(operating, LONGEST_DRAIN)):
+        if other.occurred_at >= hour and other.occurred_at - one.occurred_at <= LONGEST_DRAIN:
+            used += max(0.0, one.values[1] - other.values[1])
+            charged += max(0.0, other.values[1] - one.values[1])
+    own_flight, own_operating = looked_at(flight, 0), looked_at(operating, 0)
+    own = own_flight + own_operating
+    return row | {
+        "unknown_s": 3_600 - sum(row[column] for column in SPANS.values()),
+        "distance_m": distance,
+        "jumps": jumps,
+        "battery_used": used,
+        "battery_charged": charged,
+        "temperature_max": max((reading.values[0] for reading in own_operating), default=None),
+        "flight_readings": len(own_flight),
+        "operating_readings": len(own_operating),
+        "late": sum(reading.lag > LATE for reading in own),
+        **sources(own),
+    }
