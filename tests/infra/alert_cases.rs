@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::insight_cases::{insights, is_look, looks, usual};
 use crate::kql::Tables;
 
 /// `11:58` of the day; rules are run at 12:00.
-fn at(time: &str) -> String {
+pub fn at(time: &str) -> String {
     format!("2026-11-28T{time}:00Z")
 }
 
@@ -72,38 +73,6 @@ fn put(time: &str, queue: &str) -> Value {
     let uri =
         format!("https://stdatadrones.queue.core.windows.net:443/{queue}/messages?timeout=30");
     json!({"TimeGenerated": at(time), "OperationName": "PutMessage", "StatusText": "Success", "Uri": uri})
-}
-
-/// What SummarizeDeliveries says when it has looked.
-pub fn look(time: &str, outstanding: u32) -> Value {
-    let fields = json!({"message": "insights looked at", "units.outstanding": outstanding, "units.queued": outstanding});
-    line(time, "SummarizeDeliveries", None, "INFO", &fields)
-}
-
-/// Each look of three hours; `outstanding` says what is found at `9` hours and `35` minutes.
-fn looks(outstanding: impl Fn(u32, u32) -> u32) -> Vec<Value> {
-    let times = (9..12).flat_map(|hour| (0..60).step_by(5).map(move |minute| (hour, minute)));
-    times
-        .map(|(hour, minute)| look(&format!("{hour:02}:{minute:02}"), outstanding(hour, minute)))
-        .collect()
-}
-
-/// The two partitions of an hour that is over, from its end until they are summarised.
-fn usual(_: u32, minute: u32) -> u32 {
-    if (5..15).contains(&minute) { 2 } else { 0 }
-}
-
-/// The same rows with other looks.
-fn looked(mut tables: Tables, looks: Vec<Value>) -> Tables {
-    let traces = tables.get_mut("AppTraces").unwrap();
-    traces.retain(|row| !is_look(row));
-    traces.extend(looks);
-    tables
-}
-
-fn is_look(row: &Value) -> bool {
-    let message = row["Message"].as_str().unwrap();
-    message.contains("insights looked at")
 }
 
 fn host_start(time: &str) -> Value {
@@ -346,48 +315,4 @@ pub fn cases() -> BTreeMap<&'static str, (Tables, &'static [Fired])> {
         (tables, &[("silence", "telemetry")][..]),
     );
     cases
-}
-
-/// What becomes of the hours that are to be summarised.
-fn insights() -> [(&'static str, (Tables, &'static [Fired])); 7] {
-    const FIRED: &[Fired] = &[("insights", "SummarizeDeliveries")];
-    let with = |outstanding: fn(u32, u32) -> u32| looked(well(), looks(outstanding));
-    let mut idle = looked(well(), Vec::new());
-    let requests = idle.get_mut("AppRequests").unwrap();
-    requests.retain(|row| row["TimeGenerated"].as_str().unwrap() > at("11:00").as_str());
-    let recent = looks(|_, _| 2).split_off(30);
-    [
-        // One partition's hour fails again and again: the others are done.
-        (
-            "a unit that stays",
-            (
-                with(|hour, minute| u32::from(hour > 9 || minute > 40)),
-                FIRED,
-            ),
-        ),
-        // Something waits at every look, and less than two hours ago nothing did.
-        (
-            "much to summarise for an hour and a half",
-            (
-                with(|hour, minute| 3 * u32::from((hour, minute) > (10, 25))),
-                &[],
-            ),
-        ),
-        // Each look fails, and writes no line.
-        ("nobody looks", (looked(well(), Vec::new()), FIRED)),
-        (
-            "nobody has looked for two hours",
-            (looked(well(), looks(usual)[..10].to_vec()), FIRED),
-        ),
-        // Half an hour after the first deployment nobody can have waited for two.
-        (
-            "before the first look",
-            (looked(idle.clone(), Vec::new()), &[]),
-        ),
-        ("the first half hour", (looked(idle, recent.clone()), &[])),
-        (
-            "looking begins in a system that has run before",
-            (looked(well(), recent), &[]),
-        ),
-    ]
 }

@@ -20,6 +20,7 @@ mod demands;
 mod expression;
 mod flex;
 mod hardening;
+mod insight_cases;
 mod insights;
 mod kql;
 mod limits;
