@@ -5,6 +5,7 @@
 //! documentation, "Exploring captured Avro files". Capture writes whole seconds there, so each
 //! event's exact time goes along as the system property [`ENQUEUED_TIME`].
 
+mod concatenate;
 mod properties;
 mod reader;
 mod schema;
@@ -14,6 +15,7 @@ use std::borrow::Cow;
 
 use time::UtcDateTime;
 
+pub use concatenate::concatenate;
 pub use reader::decode;
 pub use writer::encode;
 

@@ -26,41 +26,80 @@ const SMALLEST_RECORD: usize = 6;
 /// # Errors
 /// Where the bytes are not a whole Avro file in Capture's schema, plain or deflated.
 pub fn decode(file: &[u8]) -> Result<Vec<ArchivedEvent>, CaptureError> {
-    let mut walk = Walk { file, at: 0 };
-    let (codec, marker) = walk.header()?;
     let mut events = Vec::new();
     let mut inflated = Vec::new();
-    while walk.at < file.len() {
-        let start = walk.at;
-        let damaged = || CaptureError::Damaged { byte: start };
-        let count = walk.length()?;
-        let size = walk.length()?;
-        let begin = walk.at;
-        let stored = walk.take(size).map_err(|_| damaged())?;
-        match codec {
+    walk(file, |block| {
+        let damaged = || CaptureError::Damaged { byte: block.start };
+        let count = usize::try_from(block.count).map_err(|_| damaged())?;
+        match block.codec {
             // A record must not reach beyond its block.
-            Codec::Null => read_block(&file[..walk.at], begin, count, &mut events)?,
+            Codec::Null => read_block(&file[..block.end], block.begin, count, &mut events),
             Codec::Deflate => {
+                let stored = &file[block.begin..block.end];
                 // Even deflated, no event is less than a byte: its number is not that of the one before.
-                if count > size {
+                if count > stored.len() {
                     return Err(damaged());
                 }
                 inflate(stored, &mut inflated).ok_or_else(damaged)?;
                 // Places in what was inflated are none of the file's.
-                read_block(&inflated, 0, count, &mut events).map_err(|_| damaged())?;
+                read_block(&inflated, 0, count, &mut events).map_err(|_| damaged())
             }
         }
+    })?;
+    Ok(events)
+}
+
+/// Hands out the blocks of a file as they are stored: how, of how many events, and their bytes.
+pub(super) fn blocks(
+    file: &[u8],
+    mut each: impl FnMut(Codec, i64, &[u8]) -> Result<(), CaptureError>,
+) -> Result<(), CaptureError> {
+    walk(file, |block| {
+        each(block.codec, block.count, &file[block.begin..block.end])
+    })
+}
+
+/// A block of a file, and where it is.
+struct Block {
+    codec: Codec,
+    count: i64,
+    /// Of what says how large it is.
+    start: usize,
+    begin: usize,
+    end: usize,
+}
+
+fn walk(
+    file: &[u8],
+    mut each: impl FnMut(Block) -> Result<(), CaptureError>,
+) -> Result<(), CaptureError> {
+    let mut walk = Walk { file, at: 0 };
+    let (codec, marker) = walk.header()?;
+    while walk.at < file.len() {
+        let start = walk.at;
+        let count = walk.long()?;
+        let size = walk.length()?;
+        let begin = walk.at;
+        walk.take(size)
+            .map_err(|_| CaptureError::Damaged { byte: start })?;
         let end = walk.at;
+        each(Block {
+            codec,
+            count,
+            start,
+            begin,
+            end,
+        })?;
         if walk.take(marker.len())? != marker {
             return Err(CaptureError::Damaged { byte: end });
         }
     }
-    Ok(events)
+    Ok(())
 }
 
 /// How blocks are stored.
 #[derive(Clone, Copy)]
-enum Codec {
+pub(super) enum Codec {
     Null,
     Deflate,
 }

@@ -12,12 +12,12 @@ use super::writer::capture_time;
 use super::*;
 
 /// Three events as the first release wrote them: its blocks were not deflated.
-const PLAIN: &[u8] = include_bytes!("../../tests/fixtures/archive/plain.avro");
+pub(super) const PLAIN: &[u8] = include_bytes!("../../tests/fixtures/archive/plain.avro");
 
 /// The same three as they are written since.
 const DEFLATED: &[u8] = include_bytes!("../../tests/fixtures/archive/deflated.avro");
 
-fn event<'a>(sequence_number: i64, body: &'a [u8]) -> CapturedEvent<'a> {
+pub(super) fn event<'a>(sequence_number: i64, body: &'a [u8]) -> CapturedEvent<'a> {
     CapturedEvent {
         sequence_number,
         offset: "4294970632",

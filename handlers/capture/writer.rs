@@ -24,7 +24,7 @@ const BLOCK_SIZE: usize = 256 * 1024;
 /// Blocks of large events are larger; their buffers are not kept.
 const LARGEST_KEPT: usize = 1024 * 1024;
 
-const LEVEL: u32 = 1;
+pub(super) const LEVEL: u32 = 1;
 
 /// `Body`'s variant that is not null.
 const BODY: i64 = 1;
@@ -61,7 +61,7 @@ pub fn encode<'a>(
     Ok(file)
 }
 
-fn header(marker: &[u8; 16]) -> Vec<u8> {
+pub(super) fn header(marker: &[u8; 16]) -> Vec<u8> {
     let mut file = Vec::with_capacity(64 * 1024);
     file.extend_from_slice(b"Obj\x01");
     append_long(2, &mut file);
@@ -75,7 +75,7 @@ fn header(marker: &[u8; 16]) -> Vec<u8> {
 
 /// Avro wants a marker that is unlikely in the data, not a random one; a file that is written again
 /// by a retry should be the same file.
-fn sync_marker(first_sequence_number: i64) -> [u8; 16] {
+pub(super) fn sync_marker(first_sequence_number: i64) -> [u8; 16] {
     let mut marker = *b"\xf0drone\x00archive\xff\x0d";
     for (byte, mixed) in marker[8..]
         .iter_mut()

@@ -69,7 +69,7 @@ resource telemetryArchive 'Microsoft.Storage/storageAccounts/blobServices/contai
 
 // The tables are rewritten under their ETag, and soft delete keeps each one that was: some 10 GB of a fleet whose hours are
 // summarised once each, for they are rewritten by the hour, not by the second as what the rules know of a partition. That is
-// worth it: they outlive the archive that they were made from, which loses its small files under the same seven days.
+// worth it: they outlive the archive that they were made from, whose small files go into few under the same seven days.
 resource deliveryInsights 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' = {
   parent: blobs
   name: 'delivery-insights'
@@ -153,7 +153,7 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-01
   dependsOn: [blobs]
 }
 
-// Also lists, reads and deletes: what an hour was archived in becomes one file.
+// Also lists, reads and deletes: the many files of an hour become few.
 resource appWritesArchive 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(telemetryArchive.id, appPrincipalId, blobDataContributor)
   scope: telemetryArchive
@@ -280,7 +280,7 @@ resource queueDiagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-prev
   }
 }
 
-// Who deletes from the archive, the app included, which does so for each file of an hour that has become one. Not what is
+// Who deletes from the archive, the app included, which does so with the small files of each hour. Not what is
 // written: a line a file would cost more than the file.
 resource blobDiagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-workspace'

@@ -267,7 +267,7 @@ fn demands(functions: &[FunctionDefinition]) -> Vec<Demand> {
     for name in [DEAD_LETTERS, ALERT_QUEUE] {
         demand(local, Need::Queue(name.to_owned()));
     }
-    // A list is a read. Where the files of an hour have become one, they go.
+    // A list is a read. Where the files of an hour have become few, they go.
     for (container, end) in [
         (ARCHIVE, "blobs/read"),
         (ARCHIVE, "blobs/write"),

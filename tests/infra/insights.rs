@@ -60,7 +60,9 @@ impl Work<'_> {
     }
 
     fn reads(&self) -> f64 {
-        let units = self.files() * self.passes() + self.units() * assumed("insightReadsPerUnit");
+        // Once more, a day later, where few files are made of them.
+        let files = self.files() * (self.passes() + 1.0);
+        let units = files + self.units() * assumed("insightReadsPerUnit");
         let partitions = self.load.busy_partitions();
         let looks = self.looks() * partitions * assumed("insightManifestsPerPartition");
         // Of the hours so far, half of the day in the mean, the manifest and the cells; of the day deliveries and drones' hours.
@@ -68,7 +70,7 @@ impl Work<'_> {
         units + looks + day
     }
 
-    /// With the blocks of the one file that the archive's files of an hour become.
+    /// With the blocks of the few files that the archive's of an hour become.
     fn writes(&self) -> f64 {
         let blocks =
             (self.archived() / self.load.busy_partitions() / assumed("archiveBlockMb")).ceil();
@@ -107,7 +109,7 @@ impl Work<'_> {
         self.units() * day / 2.0 + live
     }
 
-    /// Gigabytes that soft delete keeps: of tables that were written over, and of archive files that have become one.
+    /// Gigabytes that soft delete keeps: of tables that were written over, and of archive files that became few.
     fn kept(&self) -> [f64; 2] {
         [self.rewritten(), self.archived()]
             .map(|megabytes| megabytes * 24.0 * assumed("softDeleteDays") / 1e3)
@@ -176,7 +178,7 @@ pub fn rows(load: &Load<'_>, hours: f64) -> Vec<Row> {
             "Storage, soft delete",
             (rewritten + compacted) * storage("hot.gbMonth") * hours / HOURS_A_MONTH,
             format!(
-                "{rewritten:.0} GB of tables that were rewritten, {compacted:.0} GB of archive files that became one"
+                "{rewritten:.0} GB of tables that were rewritten, {compacted:.0} GB of archive files that became few"
             ),
         ),
         row(

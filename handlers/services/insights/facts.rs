@@ -183,15 +183,53 @@ impl Insights {
         let names = (&readings.devices, &readings.deliveries);
         let is_complete =
             |sources: &Sources| sources.iter().all(|hour| whole.get(&hour) == Some(&true));
+        let mut read: Vec<(String, Option<Version>)> = Vec::new();
+        read.extend(
+            delivery_files
+                .iter()
+                .map(|(day, file)| (unit.daily("deliveries", *day), file.version.clone())),
+        );
+        read.extend(
+            hour_files
+                .iter()
+                .map(|(day, file)| (unit.daily("drone_hours", *day), file.known.version.clone())),
+        );
+        let mut written = BTreeSet::new();
         let done = self
-            .write_deliveries(unit, names, delivery_files, &wanted, &facts, is_complete)
+            .write_deliveries(
+                unit,
+                names,
+                delivery_files,
+                &wanted,
+                &facts,
+                is_complete,
+                &mut written,
+            )
             .await?
             && self
-                .write_hours(unit, names.0, hour_files, &wanted, &facts, is_complete)
+                .write_hours(
+                    unit,
+                    names.0,
+                    hour_files,
+                    &wanted,
+                    &facts,
+                    is_complete,
+                    &mut written,
+                )
                 .await?;
         touched.names.devices = readings.devices;
         touched.names.deliveries = readings.deliveries;
-        Ok(done)
+        if !done {
+            return Ok(false);
+        }
+        // Of two units that share a fact and write it into different files, the one that looks last sees the other's.
+        for (name, version) in read.into_iter().filter(|(name, _)| !written.contains(name)) {
+            let listed = self.tables.list(&name).await?;
+            if listed.into_iter().next().map(|file| file.version) != version {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Looks where the touched deliveries are told of already, and in which folders they are.
@@ -344,6 +382,7 @@ impl Insights {
         wanted: &Wanted,
         facts: &Facts,
         is_complete: impl Fn(&Sources) -> bool,
+        written: &mut BTreeSet<String>,
     ) -> Result<bool, InsightsError> {
         let mut added: BTreeMap<Day, Vec<DeliveryRow>> = BTreeMap::new();
         for (key, facts) in &facts.deliveries {
@@ -389,12 +428,14 @@ impl Insights {
             rows.extend(added.remove(day).unwrap_or_default());
             rows.sort_unstable_by(|a, b| (&a.device, &a.delivery).cmp(&(&b.device, &b.delivery)));
             let body = off_the_runtime(move || deliveries::write(&rows)).await?;
-            if !self
-                .replace(&name, body.map_err(in_file(&name))?, &known)
-                .await?
-            {
+            let body = body.map_err(in_file(&name))?;
+            if known.body.as_deref() == Some(&body) {
+                continue;
+            }
+            if !self.replace(&name, body, &known).await? {
                 return Ok(false);
             }
+            written.insert(name);
         }
         Ok(true)
     }
@@ -407,6 +448,7 @@ impl Insights {
         wanted: &Wanted,
         facts: &Facts,
         is_complete: impl Fn(&Sources) -> bool,
+        written: &mut BTreeSet<String>,
     ) -> Result<bool, InsightsError> {
         for (day, HourFile { known, mut rows }) in files {
             let is_made = |row: &DroneHourRow| {
@@ -435,9 +477,13 @@ impl Insights {
             rows.sort_unstable_by(|a, b| (&a.device, a.hour).cmp(&(&b.device, b.hour)));
             let name = unit.daily("drone_hours", day);
             let body = drone_hours::write(&rows).map_err(in_file(&name))?;
+            if known.body.as_deref() == Some(&body) {
+                continue;
+            }
             if !self.replace(&name, body, &known).await? {
                 return Ok(false);
             }
+            written.insert(name);
         }
         Ok(true)
     }

@@ -6,6 +6,7 @@
 //! | [`manifest`] | what is known of a unit that was made |
 //! | `gather` | reads a unit's folder of the archive |
 //! | `facts` | makes the facts that a unit touches |
+//! | [`compact`] | many small files of the archive to few |
 //! | [`plan`] | which units are to be made |
 //! | [`roll_up`] | the figures of days |
 //! | [`schedule`] | looks again and again |
@@ -16,6 +17,7 @@
 //!   that writes it last has seen both;
 //! - the manifest is written last, under the version that was read first.
 
+pub mod compact;
 mod facts;
 mod gather;
 pub mod manifest;
@@ -33,6 +35,7 @@ use azure_functions_sdk::CallError;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
+use crate::capture::CaptureError;
 use crate::domain::Intake;
 use crate::stores::files::FileStore;
 use crate::stores::{PutError, StoreError, Version};
@@ -68,6 +71,14 @@ pub enum InsightsError {
     /// Others have changed the same files all the time.
     #[error("{0} is being changed by others")]
     Contended(String),
+    /// A file of the archive cannot be put together with others.
+    #[error("{name}: {error}")]
+    Archive {
+        /// The file.
+        name: String,
+        /// Why.
+        error: CaptureError,
+    },
     /// What was to be written cannot be.
     #[error("what is known of a unit cannot be written: {0}")]
     Json(#[from] serde_json::Error),

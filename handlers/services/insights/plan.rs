@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use time::UtcDateTime;
 
-use super::manifest::{Manifest, fingerprint};
+use super::compact;
+use super::manifest::{Manifest, fingerprint_of};
 use super::unit::{GRACE, Unit};
 use super::{Insights, InsightsError};
 use crate::domain::insights::hour::{Day, Hour};
@@ -43,8 +44,9 @@ pub struct Due {
     pub unit: Unit,
     /// What it is to be made from now.
     pub fingerprint: String,
-    /// Whether its hour is over. One that is not may be due again and again.
-    pub sealed: bool,
+    /// Whether the figures lack it: its hour is over. One under way may be due again and again, and one whose files are to be
+    /// few is in the figures.
+    pub outstanding: bool,
 }
 
 /// How a unit stands.
@@ -53,6 +55,8 @@ enum Standing {
     Absent,
     /// It was made from what is there, and nothing more can come.
     Done,
+    /// It was made, and its many files are to be few.
+    ToCompact(String),
     /// More will come.
     UnderWay,
     /// It is to be made, from files with this fingerprint; and whether nothing more can come.
@@ -103,11 +107,16 @@ impl Insights {
                     .map_or(unit.hour, |first| first.min(unit.hour));
                 plan.first_outstanding = Some(hour);
             }
-            if let Standing::Due(fingerprint, sealed) = standing {
+            let due = match standing {
+                Standing::Due(fingerprint, sealed) => Some((fingerprint, sealed)),
+                Standing::ToCompact(fingerprint) => Some((fingerprint, false)),
+                Standing::Absent | Standing::Done | Standing::UnderWay => None,
+            };
+            if let Some((fingerprint, outstanding)) = due {
                 plan.units.push(Due {
                     unit,
                     fingerprint,
-                    sealed,
+                    outstanding,
                 });
             }
         }
@@ -135,9 +144,14 @@ impl Insights {
         }
         let manifest = manifest.body.as_deref().and_then(Manifest::parse);
         let sealed = self.is_sealed(unit, now).await?;
-        let fingerprint = fingerprint(&files);
-        let is_current = manifest.is_some_and(|manifest| manifest.is_current(&fingerprint, sealed));
+        let fingerprint = fingerprint_of(&files);
+        let is_current = manifest
+            .as_ref()
+            .is_some_and(|manifest| manifest.is_current(&fingerprint, sealed));
         Ok(match (sealed, is_current) {
+            (true, true) if compact::is_due(manifest.as_ref(), &files, now) => {
+                Standing::ToCompact(fingerprint)
+            }
             (true, true) => Standing::Done,
             (true, false) => Standing::Due(format!("{fingerprint} sealed"), true),
             (false, false) if self.live => Standing::Due(fingerprint, false),

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use time::UtcDateTime;
 use tracing::warn;
 
-use super::manifest::{Manifest, fingerprint};
+use super::manifest::{Manifest, fingerprint_of};
 use super::plan::is_over;
 use super::unit::Unit;
 use super::{Insights, InsightsError, in_file};
@@ -203,7 +203,7 @@ impl DaySources {
             &self.cells,
             &self.manifests,
         ];
-        all.map(|files| fingerprint(files)).join("-")
+        all.map(|files| fingerprint_of(files)).join("-")
     }
 }
 

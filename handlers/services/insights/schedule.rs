@@ -44,7 +44,7 @@ pub struct Looked {
     pub units: Vec<Unit>,
     /// All that are due, those on the queue among them.
     pub due: usize,
-    /// Of these, the ones whose hour is over: what the figures lack.
+    /// Of these, the ones that the figures lack.
     pub outstanding: usize,
     /// Days whose figures were made anew.
     pub days: Vec<FleetDay>,
@@ -75,7 +75,7 @@ impl Schedule {
         let plan = self.insights.plan(&self.hub, hours, now).await?;
         let mut looked = Looked {
             due: plan.units.len(),
-            outstanding: plan.units.iter().filter(|due| due.sealed).count(),
+            outstanding: plan.units.iter().filter(|due| due.outstanding).count(),
             units: self.to_queue(&plan, now),
             ..Looked::default()
         };

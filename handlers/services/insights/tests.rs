@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -28,7 +28,7 @@ use crate::tables::{TableReader, deliveries, drone_hours};
 
 /// Two hours before midnight, so that deliveries go over it.
 const START: UtcDateTime = utc_datetime!(2026-11-29 22:00:00);
-const LONG_AFTER: UtcDateTime = utc_datetime!(2026-12-01 12:00:00);
+const LONG_AFTER: UtcDateTime = utc_datetime!(2026-11-30 12:00:00);
 const HUB: &str = "telemetry";
 
 /// An event that somebody sent.
@@ -301,9 +301,43 @@ fn tables_are_functions_of_the_set_of_events() {
 /// A store that fails at one of its writes, before or after it is done.
 struct Faulty {
     files: MemoryFiles,
-    writes: AtomicUsize,
-    fails_at: usize,
-    before: bool,
+    /// Writes until the one that fails; below 0 none does.
+    left: AtomicIsize,
+    before: AtomicBool,
+}
+
+impl Faulty {
+    fn never() -> Self {
+        Self {
+            files: MemoryFiles::default(),
+            left: AtomicIsize::new(-1),
+            before: AtomicBool::new(false),
+        }
+    }
+
+    fn fail(&self, at: usize, before: bool) {
+        self.left
+            .store(isize::try_from(at).unwrap_or(-1), Ordering::Relaxed);
+        self.before.store(before, Ordering::Relaxed);
+    }
+
+    async fn write<T>(
+        &self,
+        write: impl Future<Output = Result<T, PutError>>,
+    ) -> Result<T, PutError> {
+        let fails = self.left.fetch_sub(1, Ordering::Relaxed) == 0;
+        if !(fails && self.before.load(Ordering::Relaxed)) {
+            let written = write.await?;
+            if !fails {
+                return Ok(written);
+            }
+        }
+        Err(PutError::Store(StoreError {
+            operation: "write",
+            message: "the process has ended".to_owned(),
+            transient: true,
+        }))
+    }
 }
 
 #[async_trait]
@@ -326,22 +360,11 @@ impl FileStore for Faulty {
         body: Bytes,
         expected: Option<&Version>,
     ) -> Result<Version, PutError> {
-        let fails = self.writes.fetch_add(1, Ordering::Relaxed) == self.fails_at;
-        if !(fails && self.before) {
-            let replaced = self.files.replace(name, body, expected).await?;
-            if !fails {
-                return Ok(replaced);
-            }
-        }
-        Err(PutError::Store(StoreError {
-            operation: "replace file",
-            message: "the process has ended".to_owned(),
-            transient: true,
-        }))
+        self.write(self.files.replace(name, body, expected)).await
     }
 
     async fn delete(&self, name: &str, expected: &Version) -> Result<(), PutError> {
-        self.files.delete(name, expected).await
+        self.write(self.files.delete(name, expected)).await
     }
 }
 
@@ -366,12 +389,8 @@ fn a_unit_that_ends_at_any_write_is_made_by_the_next_one() {
         put(&*archive, &files(&sent, &[])).await;
         let mut ended = 0;
         for (fails_at, before) in (0..).flat_map(|at| [(at, true), (at, false)]) {
-            let tables = Arc::new(Faulty {
-                files: MemoryFiles::default(),
-                writes: AtomicUsize::new(0),
-                fails_at,
-                before,
-            });
+            let tables = Arc::new(Faulty::never());
+            tables.fail(fails_at, before);
             let insights = insights(&archive, &tables);
             let mut failed = 0;
             for unit in units(&sent) {
@@ -453,7 +472,7 @@ fn two_workers_on_the_same_units_make_what_one_makes() {
     runtime().block_on(async {
         let sent = some_events();
         let expected = in_order(&sent).await;
-        for seed in 0..40 {
+        for seed in 0..60 {
             let archive = Arc::new(MemoryFiles::default());
             put(&*archive, &files(&sent, &[])).await;
             let tables = Arc::new(Interleaved {
@@ -643,7 +662,7 @@ fn the_hour_under_way_is_made_and_made_again() {
         assert!(
             plan.units
                 .iter()
-                .all(|due| due.sealed == (due.unit != last))
+                .all(|due| due.outstanding == (due.unit != last))
         );
         let (units, outstanding) = due(&live, during).await;
         assert_eq!(units[0], last);
@@ -664,4 +683,84 @@ fn the_hour_under_way_is_made_and_made_again() {
         let differing = differing(&in_order(&sent).await, &tables_of(&*tables).await);
         assert_eq!(differing, Vec::<String>::new());
     });
+}
+
+/// After a day an hour's files are one, wherever that was ended; and the tables, and what is told of repeats, are as before.
+#[test]
+fn an_hours_files_become_one_and_nothing_else_changes() {
+    runtime().block_on(async {
+        let sent = some_events();
+        let cuts: Vec<usize> = (0..sent.len()).step_by(2).collect();
+        let files = files(&sent, &cuts);
+        let long_after = LONG_AFTER + super::compact::AFTER;
+        let mut ended = 0;
+        for (fails_at, before) in (0..).flat_map(|at| [(at, true), (at, false)]) {
+            let archive = Arc::new(Faulty::never());
+            let tables = Arc::new(Faulty::never());
+            put(&*archive, &files).await;
+            let units = units(&sent);
+            let insights = Insights::new(
+                Arc::clone(&archive) as _,
+                Arc::clone(&tables) as _,
+                Intake::default(),
+                false,
+            );
+            make_all(&insights, &units).await;
+            let (expected, quality) = (tables_of(&*tables).await, quality_of(&*tables).await);
+            // Writes of the archive and of the tables are one sequence.
+            let (mut failed, mut gone) = (0, 0);
+            archive.fail(fails_at, before);
+            tables.fail(fails_at.wrapping_sub(3), before);
+            for unit in &units {
+                loop {
+                    match insights.summarize(unit, long_after).await {
+                        Ok(Made::Compacted(compacted)) => gone += compacted.gone,
+                        Ok(Made::Unchanged) => break,
+                        Ok(Made::Anew(_)) => {}
+                        Ok(Made::Empty) => panic!("there are files"),
+                        Err(_) => failed += 1,
+                    }
+                }
+            }
+            let left = archive.list("").await.unwrap();
+            assert!(
+                left.len() < files.len() && (gone > 0 || failed > 0),
+                "{fails_at}"
+            );
+            let mut numbers = Vec::new();
+            for file in &left {
+                let body = archive.read(&file.name).await.unwrap().unwrap().body;
+                numbers.extend(
+                    capture::decode(&body)
+                        .unwrap()
+                        .iter()
+                        .map(|event| event.sequence_number),
+                );
+            }
+            numbers.sort_unstable();
+            assert_eq!(
+                numbers,
+                (0..).take(sent.len()).collect::<Vec<i64>>(),
+                "{fails_at}"
+            );
+            let differing = differing(&expected, &tables_of(&*tables).await);
+            assert_eq!(differing, Vec::<String>::new(), "{fails_at}");
+            assert_eq!(quality_of(&*tables).await, quality, "{fails_at}");
+            if failed == 0 && fails_at > 3 {
+                break;
+            }
+            ended += failed;
+        }
+        assert!(ended > 10, "{ended}");
+    });
+}
+
+/// What the manifests tell of events.
+async fn quality_of(tables: &dyn FileStore) -> Vec<crate::domain::insights::quality::Quality> {
+    let mut all = Vec::new();
+    for file in tables.list("_units/").await.unwrap() {
+        let body = tables.read(&file.name).await.unwrap().unwrap().body;
+        all.push(super::manifest::Manifest::parse(&body).unwrap().quality);
+    }
+    all
 }

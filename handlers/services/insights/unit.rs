@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, UtcDateTime};
 use tokio::sync::SemaphorePermit;
 
+use super::compact::Compacted;
 use super::facts::Touched;
 use super::gather::gather;
-use super::manifest::{Manifest, SCHEMA, fingerprint};
+use super::manifest::{Manifest, SCHEMA, fingerprint_of};
 use super::{Insights, InsightsError, Known, in_file, off_the_runtime};
 use crate::domain::insights::hot_spots::flight_cells;
 use crate::domain::insights::hour::{Day, Hour};
@@ -43,6 +44,8 @@ pub enum Made {
     Empty,
     /// It was made, with these files.
     Anew(Box<Manifest>),
+    /// Nothing has changed, and so many files of the archive are fewer now.
+    Compacted(Compacted),
 }
 
 impl Unit {
@@ -150,15 +153,20 @@ impl Insights {
     async fn attempt(&self, unit: &Unit, now: UtcDateTime) -> Result<Option<Made>, InsightsError> {
         let manifest_name = unit.manifest();
         let known = self.known(&manifest_name).await?;
-        let before = known.body.as_deref().and_then(Manifest::parse);
+        let mut before = known.body.as_deref().and_then(Manifest::parse);
+        if let Some(manifest) = before.take_if(|before| before.compacting.is_some()) {
+            // Files whose events are in another one already would count as repeats.
+            self.finish_compacting(manifest, &known).await?;
+            return Ok(None);
+        }
         let files = self.archive.list(&unit.folder()).await?;
         if files.is_empty() && known.version.is_none() {
             return Ok(Some(Made::Empty));
         }
         let sealed = self.is_sealed(unit, now).await?;
-        let fingerprint = fingerprint(&files);
-        if before.is_some_and(|before| before.is_current(&fingerprint, sealed)) {
-            return Ok(Some(Made::Unchanged));
+        let fingerprint = fingerprint_of(&files);
+        if let Some(before) = before.filter(|before| before.is_current(&fingerprint, sealed)) {
+            return self.compact(before, &known, &files, now).await;
         }
         let old = Tables::known(self, unit).await?;
         let gathered = gather(&*self.archive, &files, self.intake).await?;
@@ -201,6 +209,7 @@ impl Insights {
                 flight_rows: flight_rows as u64,
                 operating_rows: operating_rows as u64,
                 quality,
+                compacting: None,
             };
             (new, touched, manifest)
         })?;
