@@ -68,6 +68,11 @@ pub mod webhook;
 
 use azure_functions_sdk::FunctionDefinition;
 
+/// The snippets of its walks compile and do what is said of them.
+#[cfg(doctest)]
+#[doc = include_str!("CONTRIBUTING.md")]
+struct Contributing;
+
 /// Every function of this app, once: routes are made from it, staging and tests read it.
 pub const FUNCTIONS: &[FunctionDefinition] = &[
     functions::update_drone_state::FUNCTION,

@@ -66,7 +66,7 @@ var queries = [
     name: 'stuck'
     title: 'A partition does not move: its calls fail, and none has succeeded for ten minutes'
     severity: 1
-    help: 'See "A partition that stands still" in the README. The error lines of the function name the partition and what fails.'
+    help: 'See "A partition that stands still" in infra/OPERATIONS.md. The error lines of the function name the partition and what fails.'
     query: loadTextContent('../queries/alert-stuck.kql')
     window: 'PT30M'
     above: 0
@@ -77,7 +77,7 @@ var queries = [
     name: 'failures'
     title: 'A function keeps failing'
     severity: 1
-    help: 'Where the exceptions say "Exception binding parameter", a device sends a body that the host cannot bind, and its partition stands still in every function: see "A partition that stands still" in the README.'
+    help: 'Where the exceptions say "Exception binding parameter", a device sends a body that the host cannot bind, and its partition stands still in every function: see "A partition that stands still" in infra/OPERATIONS.md.'
     query: loadTextContent('../queries/alert-failures.kql')
     window: 'PT15M'
     above: 0

@@ -670,7 +670,8 @@ def hot_spots_of(readings, deliveries):
     window = Window.partitionBy(*LOG, "device_id", "delivery_id", "first_hour").orderBy(*IN_TIME)
     flight = readings.where("kind = 'flight'").withColumn("next", F.lead("occurred_at").over(window)).where("next is not null")
     spans = flight.groupBy(daily("occurred_at"), cells(8)("latitude", "longitude").alias("cell")).agg(
-        F.sum(F.expr(f"least(next - occurred_at, {LONGEST_SPAN}) / {SECOND}")).alias("seconds"))
+        F.sum(F.expr(f"least(next - occurred_at, {LONGEST_SPAN})")).alias("microseconds"))
+    spans = spans.withColumn("seconds", F.col("microseconds") / SECOND)
     places = [
         deliveries.where(f"{place}_h3 is not null").groupBy(daily("ended_at"), F.col(f"{place}_h3").alias("cell")).count()
         for place in ("pick_up", "drop_off")

@@ -1,4 +1,4 @@
-//! What a size costs, computed from its parameters, `infra/costs.json` and what it does a second; the README's tables are
+//! What a size costs, computed from its parameters, `infra/costs.json` and what it does a second; the tables of `infra/COSTS.md` are
 //! held equal to it.
 
 use crate::insights;
@@ -327,25 +327,28 @@ fn try_table(size: &Size) -> String {
     table(&hour(&load), true)
 }
 
-/// Prints what is computed, and fails where the README says something else.
-pub fn assert_in_readme(text: &str) {
-    #[allow(clippy::print_stdout, reason = "to be copied into the README")]
+/// Where the tables are.
+const PAGE: &str = "infra/COSTS.md";
+
+/// Prints what is computed, and fails where `infra/COSTS.md` says something else.
+pub fn assert_on_the_page(text: &str) {
+    #[allow(clippy::print_stdout, reason = "to be copied into the page")]
     {
         println!("{text}");
     }
     assert!(
-        sources::read("README.md").contains(text),
-        "the README does not have, as it is computed:\n{text}"
+        sources::read(PAGE).contains(text),
+        "{PAGE} does not have, as it is computed:\n{text}"
     );
 }
 
 #[test]
-fn the_readme_says_what_a_month_of_the_fleet_costs() {
-    assert_in_readme(&fleet_table(&Size::read("fleet")));
+fn the_page_says_what_a_month_of_the_fleet_costs() {
+    assert_on_the_page(&fleet_table(&Size::read("fleet")));
 }
 
 #[test]
-fn the_readme_says_what_availability_zones_cost() {
+fn the_page_says_what_availability_zones_cost() {
     let total = |size: &Size| -> f64 {
         let load = Load {
             size,
@@ -355,15 +358,23 @@ fn the_readme_says_what_availability_zones_cost() {
     };
     let size = Size::read("fleet");
     let more = total(&size.with("zoneRedundant", "true")) - total(&size);
-    assert_in_readme(&format!("{} a month more for the fleet", whole(more)));
+    assert_on_the_page(&format!("{} a month more for the fleet", whole(more)));
 }
 
 #[test]
-fn the_readme_says_what_an_hour_of_a_few_drones_costs() {
+fn the_page_says_what_an_hour_of_a_few_drones_costs() {
     let size = Size::read("try");
-    assert_in_readme(&try_table(&size));
+    assert_on_the_page(&try_table(&size));
     let a_day = format!("{:.2} a day while nothing flies", standing(&size));
-    assert_in_readme(&a_day);
+    assert_on_the_page(&a_day);
+    // The front page names this one figure, too.
+    let front = sources::read("README.md");
+    let front: Vec<&str> = front.split_whitespace().collect();
+    let a_day = format!(
+        "While nothing flies, this size is {:.2} USD a day",
+        standing(&size)
+    );
+    assert!(front.join(" ").contains(&a_day), "{a_day}");
 }
 
 /// A parameter that changes nothing is not computed from.
@@ -429,6 +440,6 @@ fn prices_have_a_source_and_assumptions_a_reason() {
     }
     assert!(costs["asOf"].is_string());
     if costs["verified"] == false {
-        assert!(sources::read("README.md").contains("nobody could look up"));
+        assert!(sources::read(PAGE).contains("nobody could look up"));
     }
 }

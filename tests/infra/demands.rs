@@ -348,7 +348,7 @@ fn demands(functions: &[FunctionDefinition]) -> Vec<Demand> {
 }
 
 /// The connections and plain settings that the code asks for, by the names in its strings.
-fn settings_in_code() -> BTreeSet<String> {
+pub fn settings_in_code() -> BTreeSet<String> {
     let text = sources::read("handlers/settings.rs");
     let text = text.split("#[cfg(test)]").next().unwrap();
     let mut names = BTreeSet::new();

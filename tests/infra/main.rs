@@ -25,6 +25,7 @@ mod insights;
 mod kql;
 mod limits;
 mod load;
+mod pages;
 mod parameters;
 mod provided;
 mod queries;

@@ -5,7 +5,6 @@ on. Nothing here knows of Parquet, deliveries or figures.
 """
 
 import re
-from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +16,7 @@ SECOND = 1_000_000
 HOUR = 3_600 * SECOND
 DAY = 24 * HOUR
 STALE = 72 * HOUR
-CADENCE = 1 / 5 + 1 / 20  # readings a second
+CADENCE = {"flight": 5 * SECOND, "operating": 20 * SECOND}
 
 FOLDER = re.compile(r"(?P<hub>.+)/(?P<partition>[^/]+)/(?P<year>\d{4})/(?P<month>\d\d)/(?P<day>\d\d)/(?P<hour>\d\d)")
 COLUMNS = ["SequenceNumber", "Offset", "EnqueuedTimeUtc", "SystemProperties", "Properties", "Body"]
@@ -35,7 +34,7 @@ class Event:
     body: bytes
 
 
-@dataclass
+@dataclass(eq=False)
 class Reading:
     device_id: str
     delivery_id: str
@@ -62,7 +61,7 @@ class Reading:
         return self.enqueued_at - self.occurred_at
 
 
-@dataclass
+@dataclass(eq=False)
 class Unit:
     hub: str
     partition: str
@@ -71,7 +70,7 @@ class Unit:
     events: int = 0
     repeats: int = 0
     missing: int = 0
-    rejects: dict = field(default_factory=dict)  # (reason, device or None) -> [count, least sequence number]
+    rejects: dict = field(default_factory=dict)  # (reason, device or None) -> (count, least sequence number)
     readings: list = field(default_factory=list)
 
     @property
@@ -87,15 +86,12 @@ class Unit:
 def read(root, intake=telemetry.Intake(), warn=lambda text: None):
     """All units of an archive, by hub, partition and hour, with what the rules leave of their events."""
     units = []
-    seen = defaultdict(set)
     for folder in sorted(path for path in Path(root).rglob("*") if path.is_dir()):
         match = FOLDER.fullmatch(folder.relative_to(root).as_posix())
         if match and any(folder.glob("*.avro")):
             unit = Unit(match["hub"], match["partition"], hour_of(match))
-            read_unit(folder, unit, seen[unit.log], intake, warn)
+            read_unit(folder, unit, intake, warn)
             units.append(unit)
-    for log in seen:
-        drop_equal([unit for unit in units if unit.log == log])
     return units
 
 
@@ -104,8 +100,8 @@ def hour_of(match):
     return days * DAY + int(match["hour"]) * HOUR
 
 
-def read_unit(folder, unit, seen, intake, warn):
-    numbers = set()
+def read_unit(folder, unit, intake, warn):
+    seen = set()
     for path in sorted(folder.glob("*.avro")):
         try:
             events = list(read_file(path))
@@ -114,17 +110,20 @@ def read_unit(folder, unit, seen, intake, warn):
             warn(f"{path}: skipped: {type(error).__name__}")
             continue
         for event in events:
-            numbers.add(event.sequence_number)
-            key = (event.sequence_number, event.hub_time)
+            key = (event.hub_time, event.sequence_number)
             if key in seen:
-                unit.repeats += 1
+                unit.repeats += not event.is_tick
                 continue
             seen.add(key)
             if not event.is_tick:
                 unit.events += 1
                 take(unit, event, intake)
-    if numbers:
-        unit.missing = max(numbers) - min(numbers) + 1 - len(numbers)
+    numbers = [number for _, number in sorted(seen)]
+    # A number that falls is of a hub that was made anew.
+    unit.missing = sum(max(0, after - before - 1) for before, after in zip(numbers, numbers[1:]))
+    kept = settled(unit.readings)
+    unit.repeats += len(unit.readings) - len(kept)
+    unit.readings = kept
 
 
 def read_file(path):
@@ -136,7 +135,7 @@ def read_file(path):
             system, properties = record["SystemProperties"], record["Properties"]
             millis = system.get("x-opt-enqueued-time")
             if not isinstance(millis, int):
-                continue  # Without an exact time nothing can be said of it.
+                raise ValueError("an event without an exact time")
             taken_at = millis * 1_000_000
             first = properties.get("first-enqueued-at")
             first = telemetry.iso_time_of(first) if isinstance(first, str) else None
@@ -145,8 +144,7 @@ def read_file(path):
             device = system.get("iothub-connection-device-id")
             device = device if isinstance(device, str) else None
             body = record["Body"] or b""
-            marked = isinstance(properties.get("watermark-tick"), str)
-            is_tick = marked and device is None and body == b"{}"
+            is_tick = device is None and body == b"{}"
             yield Event(record["SequenceNumber"], millis * 1_000, taken_at, device, is_tick, body)
 
 
@@ -175,16 +173,11 @@ def take(unit, event, intake):
     )
 
 
-def drop_equal(units):
-    """Of equal readings of a partition one stays, wherever the others are."""
+def settled(readings):
+    """One of equal readings, in the order of the tables."""
     stays = {}
-    for unit in units:
-        for reading in unit.readings:
-            key = (reading.device_id, reading.delivery_id, reading.kind, reading.occurred_at, reading.values)
-            if key not in stays or reading.rank < stays[key].rank:
-                stays[key] = reading
-    kept = {id(reading) for reading in stays.values()}
-    for unit in units:
-        before = len(unit.readings)
-        unit.readings = [reading for reading in unit.readings if id(reading) in kept]
-        unit.repeats += before - len(unit.readings)
+    for reading in readings:
+        key = (reading.device_id, reading.delivery_id, reading.kind, reading.occurred_at, reading.values)
+        if key not in stays or reading.rank < stays[key].rank:
+            stays[key] = reading
+    return sorted(stays.values(), key=lambda reading: (reading.device_id, reading.occurred_at, reading.sequence_number))

@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import h3
 
-from archive import DAY, HOUR, SECOND
+from archive import DAY, HOUR, SECOND, settled
 
 EARTH = 6_371_008.8
 LONGEST_STEP = 60 * SECOND  # what is flown in one line
@@ -15,7 +15,8 @@ FASTEST = 100  # m/s
 LONGEST_SPAN = 30 * SECOND  # what a status is believed for
 LONGEST_DRAIN = 15 * 60 * SECOND
 LATE = 60 * SECOND
-DELIVERY_FOLDERS = 4 * DAY
+DELIVERY_DAYS = 4
+MOST_FOLDERS = 12
 
 SPANS = {
     "departedStation": "departed_s",
@@ -48,10 +49,14 @@ def step(one, other):
     return distance, distance > FASTEST * (other.occurred_at - one.occurred_at) / SECOND
 
 
-def sources(readings):
+def folders(readings):
+    """The first folders that have something of a fact, those that only repeat it among them: it is made of these."""
     units = {reading.unit.hour: reading.unit for reading in readings}
-    names = " ".join(hour_name(hour) for hour in sorted(units))
-    return {"sources": names, "complete": all(unit.complete for unit in units.values())}
+    return [units[hour] for hour in sorted(units)][:MOST_FOLDERS]
+
+
+def sources(units):
+    return {"sources": " ".join(hour_name(unit.hour) for unit in units), "complete": all(unit.complete for unit in units)}
 
 
 def hour_name(at):
@@ -83,17 +88,20 @@ def delivery_parts(units):
 
 
 def by_folders(readings):
-    """What came in by folders at most four days after the first is one row."""
+    """What came in by folders of at most four days after the first one's is one row."""
     parts, begin = [], None
     for reading in sorted(readings, key=lambda reading: reading.unit.hour):
-        if begin is None or reading.unit.hour - begin > DELIVERY_FOLDERS:
-            begin = reading.unit.hour
+        day = reading.unit.hour // DAY
+        if begin is None or day - begin > DELIVERY_DAYS:
+            begin = day
             parts.append([])
         parts[-1].append(reading)
     return parts
 
 
-def delivery(readings):
+def delivery(part):
+    units = folders(part)
+    readings = settled(reading for reading in part if reading.unit in units)
     flight, operating = in_order(readings, "flight"), in_order(readings, "operating")
     statuses = [reading.values[5] for reading in flight]
 
@@ -132,7 +140,6 @@ def delivery(readings):
 
     used = [reading for reading in operating if arrived is None or reading.occurred_at < at(arrived)]
     times = [reading.occurred_at for reading in readings]
-    hours = [reading.unit.hour for reading in readings]
     gaps = [seconds(one.occurred_at, other.occurred_at) for one, other in pairs(flight)]
     ended = next((at(index) for index in (dropped_off, arrived) if index is not None), max(times))
     return {
@@ -164,9 +171,9 @@ def delivery(readings):
         "operating_readings": len(operating),
         "max_gap_s": max(gaps, default=None),
         "replayed": sum(reading.replayed for reading in readings),
-        "first_hour": min(hours),
-        "last_hour": max(hours),
-        **sources(readings),
+        "first_hour": units[0].hour,
+        "last_hour": units[-1].hour,
+        **sources(units),
     }
 
 
@@ -189,30 +196,37 @@ def place(name, flight, index):
 
 def drone_hours(units):
     """The rows of one partition, in order. A row is made of the hour's readings, and of those before it within margins."""
-    by_device = defaultdict(list)
+    by_hour = defaultdict(list)
     for unit in units:
         for reading in unit.readings:
             if not reading.stale:
-                by_device[reading.device_id].append(reading)
+                by_hour[reading.device_id, reading.occurred_at // HOUR * HOUR].append(reading)
     rows = []
-    for device_id in sorted(by_device):
-        readings = by_device[device_id]
-        flight, operating = in_order(readings, "flight"), in_order(readings, "operating")
-        hours = {reading.occurred_at // HOUR * HOUR for reading in readings}
-        rows.extend(drone_hour(device_id, hour, flight, operating) for hour in sorted(hours))
+    for (device_id, hour), readings in sorted(by_hour.items()):
+        around = []
+        for of_hour in (by_hour.get((device_id, hour - HOUR), []), readings):
+            units = folders(of_hour)
+            around += [reading for reading in of_hour if reading.unit in units]
+        rows.append(drone_hour(device_id, hour, settled(around), folders(readings)))
     return rows
 
 
-def drone_hour(device_id, hour, flight, operating):
-    def looked_at(ordered, margin):
-        begin, end = (bisect_left(ordered, at, key=lambda reading: reading.occurred_at) for at in (hour - margin, hour + HOUR))
-        return ordered[begin:end]
+def drone_hour(device_id, hour, readings, units):
+    flight, operating = in_order(readings, "flight"), in_order(readings, "operating")
 
-    row = {"device_id": device_id, "hour": hour, **{column: 0.0 for column in SPANS.values()}}
+    def looked_at(ordered, margin):
+        begin = bisect_left(ordered, hour - margin, key=lambda reading: reading.occurred_at)
+        return ordered[begin:]
+
+    row = {"device_id": device_id, "hour": hour}
+    spans = dict.fromkeys(SPANS, 0)
+    flown = looked_at(flight, LONGEST_STEP)
+    for one, other in zip(flown, [*flown[1:], None]):
+        end = min(hour + HOUR, one.occurred_at + LONGEST_SPAN, *([other.occurred_at] if other else []))
+        spans[one.values[5]] += max(0, end - max(one.occurred_at, hour))
+    row |= {SPANS[status]: span / SECOND for status, span in spans.items()}
     distance, jumps = 0.0, 0
-    for one, other in pairs(looked_at(flight, LONGEST_STEP)):
-        begin, end = one.occurred_at, min(other.occurred_at, one.occurred_at + LONGEST_SPAN)
-        row[SPANS[one.values[5]]] += max(0, end - max(begin, hour)) / SECOND
+    for one, other in pairs(flown):
         if other.occurred_at >= hour and other.occurred_at - one.occurred_at <= LONGEST_STEP:
             length, jump = step(one, other)
             jumps += jump
@@ -225,7 +239,7 @@ def drone_hour(device_id, hour, flight, operating):
     own_flight, own_operating = looked_at(flight, 0), looked_at(operating, 0)
     own = own_flight + own_operating
     return row | {
-        "unknown_s": 3_600 - sum(row[column] for column in SPANS.values()),
+        "unknown_s": (HOUR - sum(spans.values())) / SECOND,
         "distance_m": distance,
         "jumps": jumps,
         "battery_used": used,
@@ -234,5 +248,5 @@ def drone_hour(device_id, hour, flight, operating):
         "flight_readings": len(own_flight),
         "operating_readings": len(own_operating),
         "late": sum(reading.lag > LATE for reading in own),
-        **sources(own),
+        **sources(units),
     }

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 import h3
 
 from archive import CADENCE, DAY, HOUR, SECOND
-from facts import LONGEST_SPAN, in_order, iso, meters, pairs
+from facts import LONGEST_SPAN, iso, meters, pairs
 
 LOST = 24 * HOUR
 SLOW = 1.5
@@ -28,23 +28,24 @@ def percentile(values, p):
     return ordered[-(-p * len(ordered) // 100) - 1] if ordered else None
 
 
-def fleet(date, units, parts, deliveries, drone_hours, as_of):
-    """`date` is a day's begin; `parts` are the readings of each delivery's row. `as_of` is what `lost` counts from."""
+def fleet(date, units, deliveries, drone_hours, as_of):
+    """`date` is a day's begin. `as_of` is what `lost` counts from, and up to where hours can be complete."""
     hours = []
     for hour in range(date, date + DAY, HOUR):
         figures = of(hour, hour + HOUR, units, deliveries, drone_hours, as_of)
         if figures is not None:
-            hours.append({"hour": iso(hour) + "Z", "complete": is_complete(hour, units, deliveries, drone_hours), **figures})
+            complete = hour + HOUR <= as_of and is_complete(hour, units, deliveries, drone_hours)
+            hours.append({"hour": iso(hour) + "Z", "complete": complete, **figures})
     ended = [row for row in deliveries if date <= row["ended_at"] < date + DAY]
     day = {"slow": slow(ended), **(of(date, date + DAY, units, deliveries, drone_hours, as_of) or {})}
     return {
         "schema": 1,
         "date": iso(date)[:10],
         "asOf": iso(as_of) + "Z",
-        "complete": all(hour["complete"] for hour in hours),
+        "complete": date + DAY <= as_of and all(hour["complete"] for hour in hours),
         "hours": hours,
         "day": day,
-        "hotSpots": hot_spots(date, ended, parts),
+        "hotSpots": hot_spots([unit for unit in units if date <= unit.hour < date + DAY], ended),
     }
 
 
@@ -72,7 +73,7 @@ def of(begin, end, units, deliveries, drone_hours, as_of):
     lost = [row for row in ended if row["outcome"] == "open" and row["last_at"] <= as_of - LOST]
     outcomes = Counter(row["outcome"] for row in ended)
     delivered = [row for row in ended if row["outcome"] == "delivered"]
-    measured = [row for row in ended if row["battery_used"] is not None]
+    measured = [row for row in ended if row["battery_used"] is not None and row["distance_m"] > 0]
     battery = math.fsum(row["battery_used"] for row in measured)
     kilometers = math.fsum(row["distance_m"] for row in measured) / 1_000
     seconds = {name: math.fsum(row[column] for row in drone_hours) for name, column in SECONDS.items()}
@@ -122,14 +123,14 @@ def quality(units):
             rejects[reason] += count
     readings = [reading for unit in units for reading in unit.readings]
     lags = [rounded(reading.lag) for reading in readings if not reading.replayed]
-    expected, found = 0.0, 0
+    expected, found = 0, 0
     for unit in units:
         times = defaultdict(list)
         for reading in unit.readings:
             if reading.occurred_at // HOUR * HOUR == unit.hour:
-                times[reading.device_id].append(reading.occurred_at)
-        for of_drone in times.values():
-            expected += (max(of_drone) - min(of_drone)) / SECOND * CADENCE
+                times[reading.device_id, reading.kind].append(reading.occurred_at)
+        for (_, kind), of_drone in times.items():
+            expected += (max(of_drone) - min(of_drone)) // CADENCE[kind] + 1
             found += len(of_drone)
     return {
         "events": sum(unit.events for unit in units),
@@ -162,12 +163,18 @@ def slow(ended):
     return sum(took > SLOW * percentile(band, 50) for band in bands.values() for took in band)
 
 
-def hot_spots(date, ended, parts):
-    flight = Counter()
-    for readings in parts:
-        for one, other in pairs(in_order(readings, "flight")):
-            if date <= one.occurred_at < date + DAY:
-                flight[h3.latlng_to_cell(*one.values[:2], 8)] += min(other.occurred_at - one.occurred_at, LONGEST_SPAN)
+def cells(unit):
+    """Microseconds of flight by cell: from each row of a unit's flight to the next, where that is of the same delivery."""
+    flown = Counter()
+    for one, other in pairs([reading for reading in unit.readings if reading.kind == "flight"]):
+        same = (one.device_id, one.delivery_id) == (other.device_id, other.delivery_id)
+        if same and not one.stale and not other.stale:
+            flown[h3.latlng_to_cell(*one.values[:2], 8)] += min(other.occurred_at - one.occurred_at, LONGEST_SPAN)
+    return flown
+
+
+def hot_spots(units, ended):
+    flight = sum((cells(unit) for unit in units), Counter())
     return {
         "pickUps": largest(Counter(row["pick_up_h3"] for row in ended if row["pick_up_h3"]), "count"),
         "dropOffs": largest(Counter(row["drop_off_h3"] for row in ended if row["drop_off_h3"]), "count"),

@@ -215,6 +215,8 @@ def arrive(at, body, drone, options, rng):
     elif chance < 0.0315:
         event.at += rng.choice([72 * HOUR - lag, 73 * HOUR, 100 * HOUR])  # just not stale, and stale
     yield event
+    if event.at - at > 72 * HOUR:
+        return
     chance = rng.random()
     if chance < 0.01:  # the device sends it again
         yield Sent(event.at + rng.randrange(1, 7_200) * SECOND, event.body, event.device)
@@ -278,8 +280,8 @@ def oddities(options, rng, partition):
         yield Sent(at(), b"{}", None, {"watermark-tick": "1"})
         yield Sent(at(), b"{}", "odd", {"watermark-tick": "1"})
         yield Sent(at(), b"{ }", None, {"watermark-tick": "1"})
-    # A delivery that goes on for days, on the edges of four of them.
-    for hours in (0, 95, 96, 97, 200):
+    # A delivery that goes on for days: four of them are one row, and what comes long after is another.
+    for hours in (0, 40, 95, 300):
         for second in range(0, 60, 5):
             time = START + hours * HOUR + second * SECOND
             yield Sent(time + SECOND, flight(time, f"long-{partition}", "long", 0.0001 * second, second // 15), None)

@@ -32,11 +32,10 @@ class Reference:
 
     def __init__(self, root, intake=telemetry.Intake(), warn=lambda text: None):
         self.units = archive.read(root, intake, warn)
-        self.parts, self.deliveries, self.drone_hours = {}, {}, {}
+        self.deliveries, self.drone_hours = {}, {}
         for log in {unit.log for unit in self.units}:
             units = [unit for unit in self.units if unit.log == log]
-            self.parts[log] = facts.delivery_parts(units)
-            self.deliveries[log] = facts.deliveries(self.parts[log])
+            self.deliveries[log] = facts.deliveries(facts.delivery_parts(units))
             self.drone_hours[log] = facts.drone_hours(units)
 
     def files(self):
@@ -46,11 +45,10 @@ class Reference:
             day, hour = facts.hour_name(unit.hour).split("T")
             path = f"date={day}/hour={hour}/{unit.hub}-{unit.partition}.parquet"
             for kind, names in (("flight", FLIGHT), ("operating", OPERATING)):
-                files[kind, f"{kind}/{path}"] = [
-                    row_of(reading, names)
-                    for reading in sorted(unit.readings, key=lambda r: (r.device_id, r.occurred_at, r.sequence_number))
-                    if reading.kind == kind
-                ]
+                files[kind, f"{kind}/{path}"] = [row_of(reading, names) for reading in unit.readings if reading.kind == kind]
+            files["cells", f"cells/{path}"] = [
+                {"cell": cell, "micros": micros} for cell, micros in sorted(fleet.cells(unit).items())
+            ]
             rejects = sorted(unit.rejects.items(), key=lambda item: (item[0][0], item[0][1] or ""))
             files["rejects", f"rejects/{path}"] = [
                 {"reason": reason, "device_id": device, "count": count, "sequence_number": least}
@@ -73,16 +71,13 @@ class Reference:
         return sorted({time // archive.DAY * archive.DAY for time in times})
 
     def as_of(self):
-        """A second before the end of the last hour all of whose units are complete."""
-        incomplete = {unit.hour for unit in self.units if not unit.complete}
-        hours = {unit.hour for unit in self.units} - incomplete
-        return max(hours, default=0) + archive.HOUR - archive.SECOND
+        """The end of the last hour of which anything is known."""
+        return max(unit.hour for unit in self.units) + archive.HOUR
 
     def fleet(self, date, as_of):
-        parts = [part for parts in self.parts.values() for part in parts]
         deliveries = [row for rows in self.deliveries.values() for row in rows]
         drone_hours = [row for rows in self.drone_hours.values() for row in rows]
-        return fleet.fleet(date, self.units, parts, deliveries, drone_hours, as_of)
+        return fleet.fleet(date, self.units, deliveries, drone_hours, as_of)
 
 
 FLIGHT = ["latitude", "longitude", "altitude", "velocity", "acceleration", "status"]
@@ -102,7 +97,8 @@ def row_of(reading, names):
 
 
 def fleet_rows(figures):
-    return [{**fleet.flat(hour), "hour": time_of(hour["hour"])} for hour in figures["hours"]]
+    as_of = time_of(figures["asOf"])
+    return [{**fleet.flat(hour), "hour": time_of(hour["hour"]), "as_of": as_of} for hour in figures["hours"]]
 
 
 def time_of(text):
@@ -155,7 +151,7 @@ def compare_fleet(reference, root, date, differences):
     if not path.is_file():
         return differences.add(f"{folder}/fleet.json: is missing")
     found = json.loads(path.read_text())
-    figures = reference.fleet(date, time_of(found["asOf"]))
+    figures = reference.fleet(date, time_of(found["asOf"] or "1970-01-01T00:00:00Z"))
     # By hours, so that one that is missing does not shift the others.
     by_hour = [{**each, "hours": {hour["hour"]: hour for hour in each["hours"]}} for each in (figures, found)]
     tables.compare_json(f"{folder}/fleet.json", *[{**each, "asOf": None} for each in by_hour], differences)
@@ -163,6 +159,8 @@ def compare_fleet(reference, root, date, differences):
     if not path.is_file():
         return differences.add(f"{folder}/fleet.parquet: is missing")
     wanted = fleet_rows(figures)
+    if found["asOf"] is None:
+        wanted = [row | {"as_of": None} for row in wanted]
     rows, schema = tables.read(path)
     if wanted:
         names = set(wanted[0])

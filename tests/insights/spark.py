@@ -36,12 +36,13 @@ try:
 except ImportError as error:
     missing(error.name)
 
-# Small data in one process: what a cluster needs would only take time.
+# Small data in one process: what a cluster needs, compiled plans among it, would only take time.
 LOCAL = [
     "--master", "local[2]", "--driver-memory", "2g",
     "--conf", "spark.ui.enabled=false", "--conf", "spark.ui.showConsoleProgress=false",
     "--conf", "spark.sql.shuffle.partitions=4", "--conf", "spark.driver.host=127.0.0.1",
     "--conf", "spark.driver.bindAddress=127.0.0.1",
+    "--conf", "spark.sql.codegen.wholeStage=false", "--conf", "spark.sql.codegen.factoryMode=NO_CODEGEN",
 ]
 
 

@@ -17,6 +17,7 @@ COLUMNS = {
     "flight": READING + " latitude:double longitude:double altitude:double velocity:double acceleration:double status",
     "operating": READING + " temperature:double battery_level:double battery_status",
     "rejects": "reason device_id? count:long sequence_number:long",
+    "cells": "cell micros:long",
     "deliveries": """
         device_id delivery_id first_at:time last_at:time departed_at?:time picked_up_at?:time dropped_off_at?:time
         arrived_at?:time departed_gap_s?:double picked_up_gap_s?:double dropped_off_gap_s?:double arrived_gap_s?:double
@@ -37,6 +38,7 @@ KEYS = {
     "flight": ["device_id", "occurred_at", "sequence_number", "enqueued_at"],
     "operating": ["device_id", "occurred_at", "sequence_number", "enqueued_at"],
     "rejects": ["reason", "device_id"],
+    "cells": ["cell"],
     "deliveries": ["device_id", "delivery_id"],
     "drone_hours": ["device_id", "hour"],
     "fleet_hours": ["hour"],
@@ -55,8 +57,8 @@ def schema(table):
 def fleet_schema(row):
     """Figures are whole numbers by themselves or null where there is nothing to make them from."""
     def field(name, value):
-        if name == "hour":
-            return pyarrow.field(name, TIME, nullable=False)
+        if name in ("hour", "as_of"):
+            return pyarrow.field(name, TIME, nullable=name == "as_of")
         if name == "complete":
             return pyarrow.field(name, FLAG, nullable=False)
         return pyarrow.field(name, LONG if isinstance(value, int) else DOUBLE)

@@ -149,20 +149,21 @@ class Facts(unittest.TestCase):
         self.assertEqual(row["pick_up_h3"][:2], "89")
         [hour] = found.drone_hours["hub", "0"]
         for column, value in {
-            "departed_s": 10, "in_flight_s": 35, "picked_up_s": 30, "dropped_off_s": 5, "arrived_s": 0,
-            "unknown_s": 3_520, "jumps": 1, "temperature_max": 20.95, "late": 0,
+            "departed_s": 10, "in_flight_s": 35, "picked_up_s": 30, "dropped_off_s": 5, "arrived_s": 30,
+            "unknown_s": 3_490, "jumps": 1, "temperature_max": 20.95, "late": 0,
         }.items():
             self.assertAlmostEqual(hour[column], value, 9, column)
         self.assertAlmostEqual(hour["distance_m"], 0.004 * degree, 3)
         self.assertAlmostEqual(hour["battery_used"], 0.15)
         self.assertAlmostEqual(hour["battery_charged"], 0.2)
         figures = found.fleet(NOON - 12 * archive.HOUR, found.as_of())
-        self.assertEqual(figures["asOf"], "2026-03-01T12:59:59Z")
+        self.assertEqual(figures["asOf"], "2026-03-01T13:00:00Z")
         self.assertEqual(figures["day"]["deliveries"], {
             "started": 1, "delivered": 1, "inferred": 0, "returned": 0, "open": 0, "lost": 0})
         self.assertEqual(figures["day"]["quality"]["lagP99"], 1.0)
-        self.assertAlmostEqual(figures["day"]["utilisation"], 1.0)
-        self.assertAlmostEqual(figures["day"]["quality"]["completeness"], 11 / (121 / 4))
+        self.assertAlmostEqual(figures["day"]["utilisation"], 80 / 110)
+        # In 120 s, both ends among them, and in the 120 s of the other kind.
+        self.assertAlmostEqual(figures["day"]["quality"]["completeness"], 11 / (25 + 7))
 
     def test_outcomes(self):
         a = self.archive
@@ -183,14 +184,15 @@ class Facts(unittest.TestCase):
         found = self.read()
         [row] = found.deliveries["hub", "0"]
         self.assertEqual((row["flight_readings"], row["replayed"], row["sources"]), (3, 1, "2026-03-01T12 2026-03-01T14"))
-        self.assertEqual([unit.repeats for unit in found.units], [0, 1])
+        # Each folder's table has it, and the delivery once.
+        self.assertEqual([len(unit.readings) for unit in found.units], [2, 2])
 
     def test_a_span_ends_with_its_hour_and_goes_on_in_the_next(self):
         a = self.archive
         a.store([a.flight(3_590, 0, 1), a.flight(3_598, 0, 1), a.flight(3_603, 0, 4), a.flight(3_608, 0, 4)])
         before, after = self.read().drone_hours["hub", "0"]
-        self.assertEqual((before["in_flight_s"], before["unknown_s"]), (8, 3_592))
-        self.assertEqual((after["in_flight_s"], after["arrived_s"], after["unknown_s"]), (3, 5, 3_592))
+        self.assertEqual((before["in_flight_s"], before["unknown_s"]), (10, 3_590))
+        self.assertEqual((after["in_flight_s"], after["arrived_s"], after["unknown_s"]), (3, 35, 3_562))
 
 
 class Sets(unittest.TestCase):

@@ -17,6 +17,7 @@ mod browser;
 mod chaos;
 mod contract;
 mod delivery;
+mod examples;
 mod faults;
 mod hostile;
 mod latest_state;

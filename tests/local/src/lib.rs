@@ -15,6 +15,7 @@
 //! | [`build`], [`stage`] | compiles the handler; lays out the folder that `func` runs and publishes |
 //! | [`replay`] | `cargo local replay`: sends dead letters and archived events again, here or in Azure |
 //! | [`running`] | how another program finds the system that runs |
+//! | [`app`] | function apps other than this repository's, run and laid out |
 //! | [`up`], [`report`] | `cargo local up`, and the count of what became of every event |
 //! | [`load`] | `cargo local load`: the same under load, measured |
 //! | [`chaos`] | `cargo local chaos`: the same under faults of every kind, held against what was sent |
@@ -23,6 +24,7 @@
 //! | [`queries`] | `cargo local queries`: what asking for the fleet takes |
 //! | [`child`] | starts processes and makes sure that they end |
 
+pub mod app;
 pub mod archive;
 pub mod azurite;
 pub mod browser;

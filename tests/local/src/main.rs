@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use local::app::AppFolder;
 use local::archive::{self, ArchiveOptions};
 use local::browser::{self, Script};
 use local::build::{self, Profile};
@@ -21,7 +22,7 @@ use local::prepare::prepare;
 use local::queries::{self, QueriesOptions};
 use local::replay::{self, ReplayOptions};
 use local::skip::{self, SkipOptions};
-use local::stage::{StageOptions, package, stage};
+use local::stage::{StageOptions, package, stage, stage_app};
 use local::up::{self, UpOptions};
 
 /// The Cosmos DB emulator copies every document for each query, which asks for much memory.
@@ -40,7 +41,7 @@ struct Cli {
 enum Command {
     /// Runs everything: Azurite, Cosmos DB, a hub, the Functions host with the handler, and drones.
     ///
-    /// Builds the handler first. Stops at Ctrl-C, or after --for.
+    /// Builds the handler first. Stops at Ctrl-C, or after --for. With --app it runs somebody else's function app.
     ///
     /// Exit code: 0 when the run ended as asked and, with --for, every event was accounted for;
     /// 1 when something did not start, died, or an event was lost; 2 for wrong options.
@@ -176,9 +177,12 @@ enum Look {
 
 #[derive(Args)]
 struct StageArguments {
-    /// Where to lay it out.
-    #[arg(long, value_name = "FOLDER", default_value = "target/app")]
-    out: PathBuf,
+    /// Lay out the function app in this folder instead, made with azure_functions_sdk; its package is built.
+    #[arg(long, value_name = "DIR")]
+    app: Option<PathBuf>,
+    /// Where to lay it out: target/app by default, with --app in that folder.
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
     /// Stage this executable instead of building the handler.
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
@@ -272,17 +276,32 @@ fn run_map(arguments: &MapArguments) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn run_stage(arguments: StageArguments) -> Result<(), Box<dyn std::error::Error>> {
-    let source = build::repository()?;
-    let binary = match arguments.binary {
-        Some(binary) => binary,
-        None => build::handler(&source, arguments.profile())?,
+    let (profile, local_settings) = (arguments.profile(), !arguments.no_local_settings);
+    let target = PathBuf::from("target/app");
+    let staged = match arguments.app {
+        Some(folder) => {
+            let app = AppFolder::read(&folder)?;
+            let binary = match arguments.binary {
+                Some(binary) => binary,
+                None => build::app(&app.root, &app.executable, profile)?,
+            };
+            let out = arguments.out.unwrap_or_else(|| app.root.join(target));
+            stage_app(&app, &binary, &out, local_settings)?
+        }
+        None => {
+            let source = build::repository()?;
+            let binary = match arguments.binary {
+                Some(binary) => binary,
+                None => build::handler(&source, profile)?,
+            };
+            stage(&StageOptions {
+                binary,
+                source,
+                out: arguments.out.unwrap_or(target),
+                local_settings,
+            })?
+        }
     };
-    let staged = stage(&StageOptions {
-        binary,
-        source,
-        out: arguments.out,
-        local_settings: !arguments.no_local_settings,
-    })?;
     println!(
         "Staged {} in {}",
         staged.functions.join(", "),
@@ -303,4 +322,48 @@ fn run_stage(arguments: StageArguments) -> Result<(), Box<dyn std::error::Error>
         println!("SHA-256 {}", package.sha256);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    /// Every command that a page, a script or a text of the code prints is one that this program takes.
+    #[test]
+    fn printed_commands_can_be_typed() {
+        Cli::command().debug_assert();
+        let mut wrong = Vec::new();
+        let mut whole = 0;
+        for printed in pages::commands() {
+            let words = match printed.words.first().map(String::as_str) {
+                Some("local") => &printed.words[1..],
+                Some("stage") => &printed.words[..],
+                _ => continue,
+            };
+            if words.is_empty() && !printed.complete {
+                continue;
+            }
+            whole += usize::from(printed.complete);
+            let parsed = Cli::try_parse_from(
+                std::iter::once("cargo local").chain(words.iter().map(String::as_str)),
+            );
+            let Err(error) = parsed else { continue };
+            let may_be_left_out = matches!(
+                error.kind(),
+                ErrorKind::MissingRequiredArgument
+                    | ErrorKind::MissingSubcommand
+                    | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            );
+            let is_fine =
+                error.kind() == ErrorKind::DisplayHelp || (may_be_left_out && !printed.complete);
+            if !is_fine {
+                wrong.push(format!("{}: {} {error}", printed.place, words.join(" ")));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(whole >= 15, "only {whole} commands");
+    }
 }

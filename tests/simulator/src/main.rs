@@ -209,3 +209,25 @@ impl Progress {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Every command that a page, a script or a text of the code prints is one that this program takes.
+    #[test]
+    fn printed_commands_can_be_typed() {
+        Cli::command().debug_assert();
+        let mut checked = 0;
+        for printed in pages::commands() {
+            if printed.words.first().is_some_and(|word| word == "drones") {
+                checked += 1;
+                let error = Cli::try_parse_from(&printed.words).err();
+                assert!(error.is_none(), "{}: {error:?}", printed.place);
+            }
+        }
+        assert!(checked >= 5, "only {checked} commands");
+    }
+}

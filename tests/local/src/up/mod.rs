@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use crate::app;
 use crate::azurite::{Azurite, AzuriteOptions};
 use crate::build::{self, BuildError, Profile};
 use crate::host::LogSink;
@@ -27,7 +28,7 @@ use progress::Progress;
 use view::View;
 
 /// The storage account's name, as everybody expects it of Azurite.
-const ACCOUNT: &str = "devstoreaccount1";
+pub(crate) const ACCOUNT: &str = "devstoreaccount1";
 
 /// How long the system may take, after the last event, until every function has seen it.
 pub(crate) const SETTLE: Duration = Duration::from_secs(120);
@@ -40,6 +41,9 @@ const REFRESH: Duration = Duration::from_millis(200);
 /// # Errors
 /// Where something does not start or dies, or, with `--for`, where an event is not accounted for.
 pub fn run(options: &UpOptions) -> Result<(), Box<dyn Error>> {
+    if let Some(folder) = &options.app {
+        return app::run(folder, options);
+    }
     let (source, binary) = binary(options.binary.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
