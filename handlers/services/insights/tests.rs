@@ -658,6 +658,12 @@ fn the_hour_under_way_is_made_and_made_again() {
         );
         let (units, _) = due(&sealed, during).await;
         assert!(!units.contains(&last));
+        let plan = live.plan(HUB, hours.clone(), during).await.unwrap();
+        assert!(
+            plan.units
+                .iter()
+                .all(|due| due.outstanding == (due.unit != last))
+        );
         let (units, outstanding) = due(&live, during).await;
         assert_eq!(units[0], last);
         for unit in &units {
