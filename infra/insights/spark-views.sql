@@ -12,6 +12,9 @@ OPTIONS (path 'Files/delivery-insights/operating', mergeSchema 'true');
 CREATE OR REPLACE TEMPORARY VIEW rejects USING parquet
 OPTIONS (path 'Files/delivery-insights/rejects', mergeSchema 'true');
 
+CREATE OR REPLACE TEMPORARY VIEW cells USING parquet
+OPTIONS (path 'Files/delivery-insights/cells', mergeSchema 'true');
+
 CREATE OR REPLACE TEMPORARY VIEW deliveries USING parquet
 OPTIONS (path 'Files/delivery-insights/deliveries', mergeSchema 'true');
 

@@ -13,6 +13,9 @@ SELECT * FROM read_parquet(coalesce(getvariable('root'), '.') || '/operating/dat
 CREATE OR REPLACE VIEW rejects AS
 SELECT * FROM read_parquet(coalesce(getvariable('root'), '.') || '/rejects/date=*/hour=*/*.parquet', hive_partitioning = true, union_by_name = true);
 
+CREATE OR REPLACE VIEW cells AS
+SELECT * FROM read_parquet(coalesce(getvariable('root'), '.') || '/cells/date=*/hour=*/*.parquet', hive_partitioning = true, union_by_name = true);
+
 CREATE OR REPLACE VIEW deliveries AS
 SELECT * FROM read_parquet(coalesce(getvariable('root'), '.') || '/deliveries/date=*/*.parquet', hive_partitioning = true, union_by_name = true);
 

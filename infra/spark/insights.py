@@ -21,14 +21,14 @@ from pyspark.sql import functions as F
 
 ARGUMENTS = None  # in a notebook: ["from-avro", "--archive", "abfss://…", "--out", "abfss://…"]
 
-TABLES = ["flight", "operating", "rejects", "deliveries", "drone_hours", "fleet_hours"]
+TABLES = ["flight", "operating", "rejects", "cells", "deliveries", "drone_hours", "fleet_hours"]
 
 SECOND = 1_000_000  # all times are microseconds
 MINUTE, HOUR, DAY = 60 * SECOND, 3_600 * SECOND, 86_400 * SECOND
-STALE, DELIVERY_DAYS = 72 * HOUR, 4
+STALE, DELIVERY_DAYS, MOST_FOLDERS = 72 * HOUR, 4, 12
 LONGEST_STEP, LONGEST_SPAN, LONGEST_DRAIN, LATE = MINUTE, 30 * SECOND, 15 * MINUTE, MINUTE
 EARTH, FASTEST = 6_371_008.8, 100
-CADENCE = 1 / 5 + 1 / 20
+CADENCE = {"flight": 5 * SECOND, "operating": 20 * SECOND}
 HOT_SPOTS, SLOW = 200, 1.5
 
 STATUSES = ["departedStation", "inFlight", "pickedUpPackage", "droppedOffPackage", "arrivedAtStation"]
@@ -263,7 +263,7 @@ def row_of(record):
     system, properties = record["SystemProperties"], record["Properties"]
     millis = system.get("x-opt-enqueued-time")
     if not isinstance(millis, int):
-        return {}  # Without an exact time nothing can be said of it.
+        raise ValueError("an event without an exact time")
     taken_at, first = millis * 10**6, properties.get("first-enqueued-at")
     first = nanoseconds(first, american=False) if isinstance(first, str) else None
     taken_at = taken_at if first is None else min(taken_at, first)
@@ -275,7 +275,7 @@ def row_of(record):
         "hub_time": millis * 1_000,
         "enqueued_at": taken_at // 1_000,
         "replayed": taken_at // 1_000 < millis * 1_000,
-        "tick": isinstance(properties.get("watermark-tick"), str) and authenticated is None and body == b"{}",
+        "tick": authenticated is None and body == b"{}",
     }
     if not row["tick"]:
         device = None
@@ -334,38 +334,43 @@ def first_of(rows, same, order):
     return rows.withColumn("stays", F.row_number().over(Window.partitionBy(*same).orderBy(*order)) == 1)
 
 
+EQUAL = ["device_id", "delivery_id", "kind", "occurred_at"] + VALUES
+LEAST = ["enqueued_at", "sequence_number", "hub_time"]
+UNIT = LOG + ["unit_hour"]
+
+
 def only_first(records):
-    """What is archived twice once, and of equal readings the least; with them what each unit left out."""
-    found = records.where("sequence_number is not null")
-    found = first_of(found, LOG + ["sequence_number", "hub_time"], ["unit_hour", "file"]).persist()
+    """In each unit, events once, and of equal readings the least; with them, marked, what was left out."""
+    found = first_of(records.where("sequence_number is not null"), UNIT + ["hub_time", "sequence_number"], ["file"]).persist()
     events = found.where("stays and not tick")
-    readings = first_of(
-        events.where("kind is not null"),
-        LOG + ["device_id", "delivery_id", "kind", "occurred_at"] + VALUES,
-        ["enqueued_at", "sequence_number", "hub_time"],
-    )
-    return found, events, readings
+    return found, events, first_of(events.where("kind is not null"), UNIT + EQUAL, LEAST)
+
+
+def settled(readings):
+    """Of equal readings of all units the least."""
+    return first_of(readings, LOG + EQUAL, LEAST).where("stays").drop("stays")
 
 
 def units_of(records, found, events, readings):
     """One row for each unit: whether it is complete, and its counts."""
-    unit = LOG + ["unit_hour"]
-    files = records.groupBy(unit).agg((~F.bool_or("skipped")).alias("complete"))
-    numbers = found.groupBy(unit).agg(
-        (F.max("sequence_number") - F.min("sequence_number") + 1 - F.countDistinct("sequence_number")).alias("missing"),
-        count_of("not stays").alias("archived_again"),
-    )
-    counted = events.groupBy(unit).agg(F.count("*").alias("events"))
-    kept = readings.groupBy(unit).agg(
+    files = records.groupBy(UNIT).agg((~F.bool_or("skipped")).alias("complete"))
+    # A number that falls is of a hub that was made anew.
+    before = F.lag("sequence_number").over(Window.partitionBy(*UNIT).orderBy("hub_time", "sequence_number"))
+    gaps = found.where("stays").withColumn("gap", F.greatest(F.lit(0), F.col("sequence_number") - before - 1))
+    gaps = gaps.groupBy(UNIT).agg(F.sum("gap").alias("missing"))
+    again = found.groupBy(UNIT).agg(count_of("not stays and not tick").alias("archived_again"))
+    counted = events.groupBy(UNIT).agg(F.count("*").alias("events"))
+    kept = readings.groupBy(UNIT).agg(
         count_of("not stays").alias("read_again"),
         count_of(f"stays and enqueued_at - occurred_at > {STALE}").alias("stale"),
         count_of("stays and replayed").alias("replayed"),
     )
-    own = readings.where(f"stays and occurred_at - occurred_at % {HOUR} = unit_hour").groupBy(unit + ["device_id"])
-    spans = own.agg(F.count("*").alias("found"), (F.max("occurred_at") - F.min("occurred_at")).alias("span")).groupBy(unit)
-    spans = spans.agg(F.sum("found").alias("found"), (F.sum("span") / SECOND * CADENCE).alias("expected"))
-    for other in (numbers, counted, kept, spans):
-        files = files.join(other, unit, "left")
+    own = readings.where(f"stays and occurred_at - occurred_at % {HOUR} = unit_hour").groupBy(UNIT + ["device_id", "kind"])
+    spans = own.agg(F.count("*").alias("found"), (F.max("occurred_at") - F.min("occurred_at")).alias("span"))
+    every = f"case when kind = 'flight' then {CADENCE['flight']} else {CADENCE['operating']} end"
+    spans = spans.groupBy(UNIT).agg(F.sum("found").alias("found"), F.sum(F.expr(f"span div ({every}) + 1")).alias("expected"))
+    for other in (gaps, again, counted, kept, spans):
+        files = files.join(other, UNIT, "left")
     return files.na.fill(0).withColumn("repeats", F.expr("archived_again + read_again"))
 
 
@@ -413,20 +418,32 @@ def with_sources():
     ]
 
 
+def of_first_folders(readings, fact):
+    """What a fact is made of: the readings of the first folders that have something of it."""
+    folder = F.dense_rank().over(Window.partitionBy(*fact).orderBy("unit_hour"))
+    return readings.withColumn("folder", folder).where(f"folder <= {MOST_FOLDERS}").drop("folder")
+
+
+PART = LOG + ["device_id", "delivery_id", "first_hour"]
+
+
 def with_parts(readings):
-    """Each reading with the row of `deliveries` that it belongs to, named by its first folder: a later one begins what is more than four days on."""
+    """Each reading with the row of `deliveries` that it belongs to, named by its first folder: one of more than four days later begins another."""
     delivery = LOG + ["device_id", "delivery_id"]
     begins = readings.groupBy(delivery).agg(F.sort_array(F.collect_set("unit_hour")).alias("hours"))
     begins = begins.withColumn("begins", F.expr(
         "aggregate(hours, cast(array() as array<bigint>), (begins, hour) -> "
-        f"if(size(begins) = 0 or hour - element_at(begins, -1) > {DELIVERY_DAYS * DAY}, array_append(begins, hour), begins))"
+        f"if(size(begins) = 0 or hour div {DAY} - element_at(begins, -1) div {DAY} > {DELIVERY_DAYS}, array_append(begins, hour), begins))"
     ))
     readings = readings.join(begins.drop("hours"), delivery)
-    return readings.withColumn("first_hour", F.expr("array_max(filter(begins, hour -> hour <= unit_hour))")).drop("begins")
+    readings = readings.withColumn("first_hour", F.expr("array_max(filter(begins, hour -> hour <= unit_hour))")).drop("begins")
+    return of_first_folders(readings, PART)
 
 
 def deliveries_of(readings):
-    part = LOG + ["device_id", "delivery_id", "first_hour"]
+    part = PART
+    told = readings.groupBy(part).agg(F.max("unit_hour").alias("last_hour"), *with_sources())
+    readings = first_of(readings, PART + EQUAL[2:], LEAST).where("stays")
     window = Window.partitionBy(*part).orderBy(*IN_TIME)
     whole = Window.partitionBy(*part)
     flight = with_steps(readings.where("kind = 'flight'"), window).withColumn("at", F.row_number().over(window))
@@ -452,10 +469,9 @@ def deliveries_of(readings):
     every = readings.groupBy(part).agg(
         F.min("occurred_at").alias("first_at"), F.max("occurred_at").alias("last_at"),
         count_of("kind = 'operating'").alias("operating_readings"),
-        count_of("replayed").alias("replayed"), F.max("unit_hour").alias("last_hour"),
-        *with_sources(),
+        count_of("replayed").alias("replayed"),
     )
-    rows = every.join(flown, part, "left")
+    rows = every.join(told, part).join(flown, part, "left")
     level = F.struct(*IN_TIME, "battery_level")
     drained = readings.where("kind = 'operating'").join(rows.select(*part, F.col("arrived.time").alias("arrived_time")), part)
     drained = drained.where("arrived_time is null or occurred_at < arrived_time").groupBy(part).agg(
@@ -489,35 +505,37 @@ def deliveries_of(readings):
 
 
 def drone_hours_of(readings):
-    device, hour = LOG + ["device_id"], f"occurred_at - occurred_at % {HOUR}"
-    window = Window.partitionBy(*device).orderBy(*IN_TIME)
-    row = device + ["hour"]
-    # A span is that of the reading before; what of it lies in the hour of the later one counts there, and what
-    # lies before it where both are in the hour before: nothing is looked at beyond an hour's end.
-    flight = with_steps(readings.where("kind = 'flight'").withColumn("hour", F.expr(hour)), window)
-    flight = flight.withColumn("span", F.expr(
-        f"greatest(0, least(occurred_at, occurred_at_before + {LONGEST_SPAN}) - greatest(occurred_at_before, hour)) / {SECOND}"))
+    row = LOG + ["device_id", "hour"]
+    readings = of_first_folders(readings.withColumn("hour", F.expr(f"occurred_at - occurred_at % {HOUR}")), row)
+    told = readings.groupBy(row).agg(*with_sources())
+    readings = settled(readings)
+    window = Window.partitionBy(*LOG, "device_id").orderBy(*IN_TIME)
+    flight = with_steps(readings.where("kind = 'flight'"), window)
+    # A span may go on into the next hour, where there is a row for that.
+    end = F.least(F.expr(f"occurred_at + {LONGEST_SPAN}"), F.lead("occurred_at").over(window))
+    flight = flight.withColumn("end", end)
+    of_hour = f"inline(array(named_struct('hour', hour, 'span', least(end, hour + {HOUR}) - occurred_at), named_struct('hour', hour + {HOUR}, 'span', end - hour - {HOUR})))"
+    spans = flight.selectExpr(*LOG, "device_id", "status", f"{of_hour} as (hour, span)").where("span > 0")
+    spans = spans.groupBy(row).agg(
+        *(F.sum(F.expr(f"case when status = '{status}' then span else 0 end")).alias(span) for status, span in zip(STATUSES, SPANS)))
     flown = flight.groupBy(row).agg(
-        *(F.sum(F.expr(f"case when status_before = '{status}' then span else 0D end")).alias(span)
-          for status, span in zip(STATUSES, SPANS)),
         F.sum(F.expr(f"case when not jump and gap <= {LONGEST_STEP} then length else 0D end")).alias("distance_m"),
         count_of(f"jump and gap <= {LONGEST_STEP}").alias("jumps"),
         F.count("*").alias("flight_readings"),
     )
-    operating = readings.where("kind = 'operating'").withColumn("hour", F.expr(hour))
-    operating = with_before(operating, window, ["occurred_at", "battery_level"])
+    operating = with_before(readings.where("kind = 'operating'"), window, ["occurred_at", "battery_level"])
     fall = f"case when gap <= {LONGEST_DRAIN} then battery_level_before - battery_level else 0D end"
     drained = operating.groupBy(row).agg(
         F.sum(F.expr(f"greatest(0D, {fall})")).alias("battery_used"),
         F.sum(F.expr(f"greatest(0D, -({fall}))")).alias("battery_charged"),
         F.max("temperature").alias("temperature_max"), F.count("*").alias("operating_readings"),
     )
-    every = readings.withColumn("hour", F.expr(hour)).groupBy(row).agg(
-        count_of(f"enqueued_at - occurred_at > {LATE}").alias("late"), *with_sources())
-    rows = every.join(flown, row, "left").join(drained, row, "left").na.fill(
+    every = readings.groupBy(row).agg(count_of(f"enqueued_at - occurred_at > {LATE}").alias("late")).join(told, row)
+    rows = every.join(spans, row, "left").join(flown, row, "left").join(drained, row, "left").na.fill(
         0, SPANS + ["distance_m", "jumps", "flight_readings", "battery_used", "battery_charged", "operating_readings"])
     return rows.select(
-        *row, *SPANS, F.expr(f"3600D - ({' + '.join(SPANS)})").alias("unknown_s"), "distance_m", "jumps",
+        *row, *((F.col(span) / SECOND).alias(span) for span in SPANS),
+        F.expr(f"({HOUR} - {' - '.join(SPANS)}) / {SECOND}").alias("unknown_s"), "distance_m", "jumps",
         "battery_used", "battery_charged", "temperature_max", "flight_readings", "operating_readings", "late",
         "sources", "complete",
     )
@@ -570,6 +588,11 @@ class Figures:
         add(self.days, hour - hour % DAY, row)
 
 
+def around(deliveries, column):
+    """The rows that a day's figures are made from: those of the four days before and after it."""
+    return deliveries.where(f"abs(first_hour div {DAY} - {column} div {DAY}) <= {DELIVERY_DAYS}")
+
+
 def hourly(column):
     return F.expr(f"{column} - {column} % {HOUR}").alias("hour")
 
@@ -579,7 +602,7 @@ def figures_of(units, readings, events, deliveries, drone_hours, as_of):
     for row in units.collect():
         figures.add(row.unit_hour, complete=row.complete, quality={
             name: row[name] for name in ("events", "repeats", "missing", "stale", "replayed")
-        }, expected=row.expected or 0.0, found=row.found)
+        }, expected=row.expected, found=row.found)
     for row in events.where("reason is not null").groupBy("unit_hour", "reason").count().collect():
         figures.add(row.unit_hour, rejects={row.reason: row["count"]})
     lag = F.expr(
@@ -588,12 +611,13 @@ def figures_of(units, readings, events, deliveries, drone_hours, as_of):
     for row in readings.where("not replayed").groupBy("unit_hour", lag.alias("lag")).count().collect():
         figures.add(row.unit_hour, lags={row.lag: row["count"]})
 
-    for row in deliveries.groupBy(hourly("first_at")).agg(F.count("*").alias("started"), F.bool_and("complete").alias("complete")).collect():
+    for row in around(deliveries, "first_at").groupBy(hourly("first_at")).agg(F.count("*").alias("started"), F.bool_and("complete").alias("complete")).collect():
         figures.add(row.hour, started=row.started, complete=row.complete)
     lost = f"case when outcome = 'open' and last_at <= {as_of - DAY} then 'lost' else outcome end"
-    for row in deliveries.groupBy(hourly("ended_at"), F.expr(lost).alias("outcome")).agg(
+    for row in around(deliveries, "ended_at").groupBy(hourly("ended_at"), F.expr(lost).alias("outcome")).agg(
         F.count("*").alias("count"), F.bool_and("complete").alias("complete"),
-        F.sum("battery_used").alias("battery"), F.sum(F.expr("case when battery_used is not null then distance_m end")).alias("meters"),
+        F.sum(F.expr("case when distance_m > 0 then battery_used end")).alias("battery"),
+        F.sum(F.expr("case when battery_used is not null then distance_m end")).alias("meters"),
         *(F.collect_list(name).alias(name) for name in PHASES),
     ).collect():
         figures.add(row.hour, complete=row.complete, outcomes={row.outcome: row["count"]},
@@ -667,13 +691,16 @@ def largest(counted, amount):
 
 
 def hot_spots_of(readings, deliveries):
-    window = Window.partitionBy(*LOG, "device_id", "delivery_id", "first_hour").orderBy(*IN_TIME)
-    flight = readings.where("kind = 'flight'").withColumn("next", F.lead("occurred_at").over(window)).where("next is not null")
-    spans = flight.groupBy(daily("occurred_at"), cells(8)("latitude", "longitude").alias("cell")).agg(
-        F.sum(F.expr(f"least(next - occurred_at, {LONGEST_SPAN})")).alias("microseconds"))
+    order = ["occurred_at", "sequence_number", "enqueued_at", "delivery_id"]
+    window = Window.partitionBy(*UNIT, "device_id").orderBy(*order)
+    following = F.lead(F.struct("delivery_id", "occurred_at", "stale")).over(window)
+    flight = readings.where("kind = 'flight'").withColumn("stale", F.expr(f"enqueued_at - occurred_at > {STALE}"))
+    flight = flight.withColumn("next", following).where("next.delivery_id = delivery_id and not stale and not next.stale")
+    spans = flight.groupBy(daily("unit_hour"), cells(8)("latitude", "longitude").alias("cell")).agg(
+        F.sum(F.expr(f"least(next.occurred_at - occurred_at, {LONGEST_SPAN})")).alias("microseconds"))
     spans = spans.withColumn("seconds", F.col("microseconds") / SECOND)
     places = [
-        deliveries.where(f"{place}_h3 is not null").groupBy(daily("ended_at"), F.col(f"{place}_h3").alias("cell")).count()
+        around(deliveries, "ended_at").where(f"{place}_h3 is not null").groupBy(daily("ended_at"), F.col(f"{place}_h3").alias("cell")).count()
         for place in ("pick_up", "drop_off")
     ]
     return {"pickUps": largest(places[0], "count"), "dropOffs": largest(places[1], "count"), "flight": largest(spans, "seconds")}
@@ -681,7 +708,7 @@ def hot_spots_of(readings, deliveries):
 
 def slow_of(deliveries):
     places = (F.col(name) for name in ("pick_up_latitude", "pick_up_longitude", "drop_off_latitude", "drop_off_longitude"))
-    usual = deliveries.where("outcome = 'delivered' and delivery_s is not null and pick_up_h3 is not null")
+    usual = around(deliveries, "ended_at").where("outcome = 'delivered' and delivery_s is not null and pick_up_h3 is not null")
     bands = usual.groupBy(daily("ended_at"), F.floor(meters(*places) / 1_000).alias("band")).agg(
         F.sort_array(F.collect_list("delivery_s")).alias("took"))
     bands = bands.withColumn("median", F.expr("element_at(took, int((size(took) + 1) div 2))"))
@@ -694,12 +721,13 @@ def days_of(figures, spots, slow, as_of):
     days = {}
     for day in sorted(figures.days):
         hours = [
-            {"hour": iso(hour), "complete": figures.hours[hour].get("complete", True)}
+            {"hour": iso(hour), "complete": hour + HOUR <= as_of and figures.hours[hour].get("complete", True)}
             | shown(figures.hours[hour], figures.drones.get(hour, 0))
             for hour in sorted(figures.hours) if hour - hour % DAY == day
         ]
         days[iso(day)[:10]] = {
-            "schema": 1, "date": iso(day)[:10], "asOf": iso(as_of), "complete": all(hour["complete"] for hour in hours),
+            "schema": 1, "date": iso(day)[:10], "asOf": iso(as_of),
+            "complete": day + DAY <= as_of and all(hour["complete"] for hour in hours),
             "hours": hours,
             "day": {"slow": slow.get(day, 0)} | shown(figures.days[day], figures.drones.get(("day", day), 0)),
             "hotSpots": {name: of_days.get(day, []) for name, of_days in spots.items()},
@@ -714,7 +742,7 @@ def days_of(figures, spots, slow, as_of):
 TIMES = {
     "deliveries": ["first_at", "last_at", "departed_at", "picked_up_at", "dropped_off_at", "arrived_at", "ended_at", "first_hour", "last_hour"],
     "drone_hours": ["hour"],
-    "fleet_hours": ["hour"],
+    "fleet_hours": ["hour", "as_of"],
 }
 
 
@@ -747,22 +775,21 @@ def from_avro(spark, options):
     found, events, readings = only_first(records)
     readings = readings.persist()
     units = units_of(records, found, events, readings).persist()
-    whole = units.groupBy("unit_hour").agg(F.bool_and("complete").alias("complete")).where("complete").agg(F.max("unit_hour")).first()[0]
-    as_of = (whole or 0) + HOUR - SECOND
+    as_of = units.agg(F.max("unit_hour")).first()[0] + HOUR
     kept = readings.where("stays").drop("stays")
     fresh = kept.where(f"enqueued_at - occurred_at <= {STALE}").join(F.broadcast(units.select(*LOG, "unit_hour", "complete")), LOG + ["unit_hour"])
-    fresh = with_parts(fresh).persist()
-    deliveries, drone_hours = deliveries_of(fresh).persist(), drone_hours_of(fresh).persist()
+    fresh = fresh.persist()
+    deliveries, drone_hours = deliveries_of(with_parts(fresh)).persist(), drone_hours_of(fresh).persist()
 
     figures = figures_of(units, kept, events, deliveries, drone_hours, as_of)
-    fleet = days_of(figures, hot_spots_of(fresh, deliveries), slow_of(deliveries), as_of)
+    fleet = days_of(figures, hot_spots_of(kept, deliveries), slow_of(deliveries), as_of)
     rows = [flat(hour) for day in fleet.values() for hour in day["hours"]]
     # By their names: what is a share or a percentile may be null everywhere, and so has no type of its own.
     kinds = {"hour": "string", "complete": "boolean"}
     double = re.compile(r"_p\d\d$|^seconds_|_km$|^utilisation$|completeness$")
     schema = ", ".join(f"{name} {kinds.get(name) or ('double' if double.search(name) else 'long')}" for name in rows[0])
     hours = spark.createDataFrame([tuple(row.values()) for row in rows], schema)
-    hours = hours.withColumn("hour", F.unix_micros(F.to_timestamp("hour")))
+    hours = hours.withColumn("hour", F.unix_micros(F.to_timestamp("hour"))).withColumn("as_of", F.lit(as_of))
     texts = spark.createDataFrame([(date, json.dumps(day)) for date, day in fleet.items()], "date string, value string")
 
     out = options.out.rstrip("/")
@@ -789,7 +816,7 @@ def to_delta(spark, options):
         spark.conf.set("spark.sql.sources.partitionColumnTypeInference.enabled", "false")
         rows = spark.read.option("mergeSchema", "true").option("recursiveFileLookup", "false").option("pathGlobFilter", "*.parquet").parquet(path)
         rows = within(rows, options)
-        by = ["date", "hour"] if table in ("flight", "operating", "rejects") else ["date"]
+        by = ["date", "hour"] if table in ("flight", "operating", "rejects", "cells") else ["date"]
         dates = sorted(row.date for row in rows.select("date").distinct().collect())
         for date in dates:
             writer = rows.where(F.col("date") == date).repartition(*by).write.partitionBy(*by).mode("overwrite")
@@ -807,6 +834,12 @@ def has_delta(spark):
     except Exception as error:
         # Where there is no JVM at hand (Spark Connect), the platform is one that has Delta.
         return "ClassNotFound" not in str(error)
+
+
+def without_delta():
+    print("Delta Lake is not there: install delta-spark of Spark's version (pip install delta-spark==3.3.*, which loads its jars "
+          "by Maven), or give --format parquet", file=sys.stderr)
+    return 2
 
 
 # %%
@@ -839,16 +872,19 @@ def main(arguments):
                     .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog"))
         except ImportError:
             pass
-    spark = builder.getOrCreate()
+    try:
+        spark = builder.getOrCreate()
+    except Exception as error:
+        # The jars of Delta Lake come by Maven, which not every machine reaches.
+        print(f"Spark does not begin: {str(error)[:500]}", file=sys.stderr)
+        sys.exit(without_delta() if options.command == "to-delta" and options.format == "delta" else 1)
     spark.conf.set("spark.sql.session.timeZone", "UTC")
     spark.conf.set("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
     spark.conf.set("spark.sql.sources.partitionOverwriteMode", "dynamic")
     if options.command == "from-avro":
         return from_avro(spark, options)
     if options.format == "delta" and not has_delta(spark):
-        print("Delta Lake is not there: install delta-spark of Spark's version (pip install delta-spark==3.3.*, which loads its jars "
-              "by Maven), or give --format parquet", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(without_delta())
     return to_delta(spark, options)
 
 

@@ -78,6 +78,8 @@ fn settings_of_an_operator_have_a_parameter_each() {
             "AlertWebhookTimeoutSeconds",
             "string(alertWebhookTimeoutSeconds)",
         ),
+        ("SummarizeDeliveriesSchedule", "insightsSchedule"),
+        ("InsightsLive", "string(insightsLive)"),
         ("FleetMapTiles", "fleetMapTiles"),
         ("FleetMapTilesAttribution", "fleetMapTilesAttribution"),
     ] {

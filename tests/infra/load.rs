@@ -39,7 +39,7 @@ impl Load<'_> {
     }
 
     /// Partitions that have drones: few drones share none, at worst.
-    fn busy_partitions(&self) -> f64 {
+    pub fn busy_partitions(&self) -> f64 {
         self.size.number("partitions").min(self.drones)
     }
 

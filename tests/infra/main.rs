@@ -20,6 +20,8 @@ mod demands;
 mod expression;
 mod flex;
 mod hardening;
+mod insight_cases;
+mod insights;
 mod kql;
 mod limits;
 mod load;

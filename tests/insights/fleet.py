@@ -11,6 +11,7 @@ from facts import LONGEST_SPAN, iso, meters, pairs
 LOST = 24 * HOUR
 SLOW = 1.5
 HOT_SPOTS = 200
+DAYS_AROUND = 4
 PHASES = {"toPickUp": "to_pick_up_s", "loaded": "loaded_s", "return": "return_s", "delivery": "delivery_s"}
 SECONDS = {
     "departed": "departed_s",
@@ -30,6 +31,7 @@ def percentile(values, p):
 
 def fleet(date, units, deliveries, drone_hours, as_of):
     """`date` is a day's begin. `as_of` is what `lost` counts from, and up to where hours can be complete."""
+    deliveries = [row for row in deliveries if abs(row["first_hour"] // DAY - date // DAY) <= DAYS_AROUND]
     hours = []
     for hour in range(date, date + DAY, HOUR):
         figures = of(hour, hour + HOUR, units, deliveries, drone_hours, as_of)

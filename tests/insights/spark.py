@@ -96,7 +96,7 @@ def compare(found, expected, differences):
 
 
 def compare_copies(root, copies, differences):
-    for table in ("flight", "operating", "rejects", "deliveries", "drone_hours", "fleet_hours"):
+    for table in ("flight", "operating", "rejects", "cells", "deliveries", "drone_hours", "fleet_hours"):
         wanted, found = (pyarrow.dataset.dataset(sorted(map(str, Path(folder, table).rglob("*.parquet")))).count_rows() for folder in (root, copies))
         if wanted != found:
             differences.add(f"{table}: {found} rows were copied, not {wanted}")

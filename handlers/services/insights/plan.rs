@@ -33,8 +33,6 @@ pub struct Plan {
     pub units: Vec<Due>,
     /// The first hour of which something is missing yet; `None` where nothing is.
     pub first_outstanding: Option<Hour>,
-    /// The last hour of which anything is known.
-    pub last: Option<Hour>,
 }
 
 /// A unit that is to be made.
@@ -44,6 +42,9 @@ pub struct Due {
     pub unit: Unit,
     /// What it is to be made from now.
     pub fingerprint: String,
+    /// Whether the figures lack it: its hour is over. One under way may be due again and again, and one whose files are to be
+    /// few is in the figures.
+    pub outstanding: bool,
 }
 
 /// How a unit stands.
@@ -56,8 +57,8 @@ enum Standing {
     ToCompact(String),
     /// More will come.
     UnderWay,
-    /// It is to be made, from files with this fingerprint.
-    Due(String),
+    /// It is to be made, from files with this fingerprint; and whether nothing more can come.
+    Due(String, bool),
 }
 
 /// The hours from one to another that are looked at, at a time.
@@ -95,17 +96,23 @@ impl Insights {
         let looked: Vec<_> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
         let mut plan = Plan::default();
         for (unit, standing) in looked {
-            if !matches!(standing, Standing::Absent) {
-                plan.last = plan.last.max(Some(unit.hour));
-            }
-            if matches!(standing, Standing::Due(_) | Standing::UnderWay) {
+            if matches!(standing, Standing::Due(..) | Standing::UnderWay) {
                 let hour = plan
                     .first_outstanding
                     .map_or(unit.hour, |first| first.min(unit.hour));
                 plan.first_outstanding = Some(hour);
             }
-            if let Standing::Due(fingerprint) | Standing::ToCompact(fingerprint) = standing {
-                plan.units.push(Due { unit, fingerprint });
+            let due = match standing {
+                Standing::Due(fingerprint, sealed) => Some((fingerprint, sealed)),
+                Standing::ToCompact(fingerprint) => Some((fingerprint, false)),
+                Standing::Absent | Standing::Done | Standing::UnderWay => None,
+            };
+            if let Some((fingerprint, outstanding)) = due {
+                plan.units.push(Due {
+                    unit,
+                    fingerprint,
+                    outstanding,
+                });
             }
         }
         plan.units.sort_by(|a, b| {
@@ -126,10 +133,10 @@ impl Insights {
 
     async fn standing(&self, unit: &Unit, now: UtcDateTime) -> Result<Standing, InsightsError> {
         let files = self.archive.list(&unit.folder()).await?;
-        let manifest = self.known(&unit.manifest()).await?;
-        if files.is_empty() && manifest.version.is_none() {
+        if files.is_empty() {
             return Ok(Standing::Absent);
         }
+        let manifest = self.known(&unit.manifest()).await?;
         let manifest = manifest.body.as_deref().and_then(Manifest::parse);
         let sealed = self.is_sealed(unit, now).await?;
         let fingerprint = fingerprint_of(&files);
@@ -137,12 +144,12 @@ impl Insights {
             .as_ref()
             .is_some_and(|manifest| manifest.is_current(&fingerprint, sealed));
         Ok(match (sealed, is_current) {
-            (true, true) if compact::is_due(manifest.as_ref(), &files, now) => {
+            (true, true) if self.compacts && compact::is_due(manifest.as_ref(), &files, now) => {
                 Standing::ToCompact(fingerprint)
             }
             (true, true) => Standing::Done,
-            (true, false) => Standing::Due(format!("{fingerprint} sealed")),
-            (false, false) if self.live => Standing::Due(fingerprint),
+            (true, false) => Standing::Due(format!("{fingerprint} sealed"), true),
+            (false, false) if self.live => Standing::Due(fingerprint, false),
             (false, _) => Standing::UnderWay,
         })
     }
@@ -203,13 +210,14 @@ impl Insights {
     }
 }
 
-/// Up to when nothing is missing, by a plan.
-pub fn as_of(plan: &Plan, now: UtcDateTime) -> Option<UtcDateTime> {
-    let until = match (plan.first_outstanding, plan.last) {
-        (Some(first), _) => first.begins(),
-        (None, last) => last?.ends(),
-    };
-    Some(until.min(now))
+/// Up to when nothing is missing, by a plan: the begin of the first hour of which something is, else of the hour that is not
+/// [over](is_over) yet.
+pub fn as_of(plan: &Plan, now: UtcDateTime) -> UtcDateTime {
+    let under_way = Hour::of(now - GRACE);
+    let until = plan
+        .first_outstanding
+        .map_or(under_way, |first| first.min(under_way));
+    until.begins()
 }
 
 /// Whether an hour is over for good.

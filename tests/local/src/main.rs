@@ -16,6 +16,7 @@ use local::archive::{self, ArchiveOptions};
 use local::browser::{self, Script};
 use local::build::{self, Profile};
 use local::chaos::{self, ChaosOptions};
+use local::insights::{self, InsightsOptions};
 use local::load::{self, LoadOptions};
 use local::preflight::{self, PreflightOptions};
 use local::prepare::prepare;
@@ -23,6 +24,7 @@ use local::queries::{self, QueriesOptions};
 use local::replay::{self, ReplayOptions};
 use local::skip::{self, SkipOptions};
 use local::stage::{StageOptions, package, stage, stage_app};
+use local::summarize::{self, SummarizeOptions};
 use local::up::{self, UpOptions};
 
 /// The Cosmos DB emulator copies every document for each query, which asks for much memory.
@@ -133,6 +135,33 @@ enum Command {
     ///
     /// For trying `cargo local summarize`, a query or a cluster on hours of telemetry without waiting for them.
     Archive(ArchiveOptions),
+    /// Makes the tables of the insights from an archive, in this process rather than by the app's queue.
+    ///
+    /// For hours that SummarizeDeliveries does not look at any more (it looks back 72 hours), and for a copy of an
+    /// archive in a folder. Works on the system of `cargo local up`; with FleetStorage set, as the app has it, on the
+    /// account in Azure: FleetStorage__blobServiceUri, as whoever is signed in to `az` or `azd`, or a connection string.
+    /// RequireAuthenticatedDevice and EarliestOccurrence say which events count, and must be as the app has them.
+    ///
+    /// Examples:
+    ///   cargo local archive --out target/archive --for 2h
+    ///   cargo local summarize --archive target/archive --tables target/tables
+    ///   cargo local summarize --from 2024-05-01T00:00:00Z --to 2024-05-02T00:00:00Z --hub telemetry
+    ///
+    /// A unit is one hour of one partition. Those that are as they should be are passed over, so that the same command
+    /// goes on where one was stopped. The app may work on the same tables meanwhile.
+    ///
+    /// Exit code: 0 when all that was chosen is made; 1 when something could not be made or a file of the archive
+    /// could not be read, or it was stopped; 2 for wrong options.
+    #[command(verbatim_doc_comment)]
+    Summarize(SummarizeOptions),
+    /// Shows what the fleet did in the last days, hour by hour, and how to ask the tables more.
+    ///
+    /// Works on the system of `cargo local up`; with FleetStorage set, as the app has it, on the account in Azure:
+    /// FleetStorage__blobServiceUri, as whoever is signed in to `az` or `azd`, or a connection string. Nothing there
+    /// is changed.
+    ///
+    /// Exit code: 0; 1 when there are no insights or they cannot be read; 2 for wrong options.
+    Insights(InsightsOptions),
     /// Lays out target/app as `func start` and `func azure functionapp publish` need it.
     ///
     /// The handler is built for this machine, small and fast; with --quick in less time; with --release
@@ -233,6 +262,17 @@ fn main() -> ExitCode {
             }
             Err(error) => Err(error.into()),
         },
+        Command::Summarize(options) => match summarize::run(&options) {
+            Ok(true) => Ok(()),
+            // It has been said what.
+            Ok(false) => return ExitCode::FAILURE,
+            Err(error) if error.is_of_options() => {
+                eprintln!("error: {error}");
+                return ExitCode::from(2);
+            }
+            Err(error) => Err(error.into()),
+        },
+        Command::Insights(options) => insights::run(&options),
         Command::Archive(options) => archive::run(&options),
         Command::Stage(arguments) => run_stage(arguments),
         Command::Prepare => run_prepare(),
