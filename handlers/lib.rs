@@ -9,7 +9,7 @@
 //! timer ── AdvanceWatermarks: a tick into each partition where something is due and no event comes
 //! queue ── NotifyAlert: `drone-alerts` ─────────────> webhook
 //! timer ── SummarizeDeliveries ─> queue `insight-units` ─> SummarizeHour: `telemetry-archive` ─> `delivery-insights`
-//! HTTP ── GetDrone · ListDrones · GetDelivery · ListAlerts · FleetMap · OpenApi · Health
+//! HTTP ── GetDrone · ListDrones · GetDelivery · ListAlerts · GetInsights · FleetMap · FleetInsights · OpenApi · Health
 //! ```
 //!
 //! | where | what |
@@ -68,6 +68,11 @@ pub mod webhook;
 
 use azure_functions_sdk::FunctionDefinition;
 
+/// The snippets of its walks compile and do what is said of them.
+#[cfg(doctest)]
+#[doc = include_str!("CONTRIBUTING.md")]
+struct Contributing;
+
 /// Every function of this app, once: routes are made from it, staging and tests read it.
 pub const FUNCTIONS: &[FunctionDefinition] = &[
     functions::update_drone_state::FUNCTION,
@@ -81,7 +86,9 @@ pub const FUNCTIONS: &[FunctionDefinition] = &[
     functions::list_drones::FUNCTION,
     functions::get_delivery::FUNCTION,
     functions::list_alerts::FUNCTION,
+    functions::get_insights::FUNCTION,
     functions::fleet_map::FUNCTION,
+    functions::fleet_insights::FUNCTION,
     functions::open_api::FUNCTION,
     functions::health::FUNCTION,
 ];

@@ -24,7 +24,7 @@ use drone_delivery::stores::cosmos::drones::CosmosDrones;
 use drone_delivery::stores::event_hubs::{EventHubsNamespace, TickSender};
 use drone_delivery::stores::fleet::FleetReader;
 use drone_delivery::stores::queue::StorageQueue;
-use drone_delivery::stores::{AlertStore, BlobStore, DroneStore};
+use drone_delivery::stores::{AlertStore, BlobStore, DroneStore, FileStore};
 use drone_delivery::webhook::Webhook;
 use tracing::{error, info, warn};
 
@@ -59,10 +59,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let blobs = BlobService::connect(&settings.storage)
         .map_err(|error| format!("the app setting FleetStorage: {error}"))?;
     let archive = Arc::new(blobs.container("telemetry-archive")?);
-    let tables = Arc::new(blobs.container("delivery-insights")?);
+    let insights: Arc<dyn FileStore> = Arc::new(blobs.container("delivery-insights")?);
     let insight_units = Arc::new(Insights::new(
         Arc::clone(&archive) as _,
-        tables,
+        Arc::clone(&insights),
         settings.intake,
         settings.live_insights,
     ));
@@ -115,6 +115,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
         )),
         watermarks: Arc::new(watermarks),
         alerts,
+        insights,
+        insight_answers: Arc::default(),
         insight_units,
         insight_schedule: Arc::new(insight_schedule),
         archive: Arc::clone(&archive),

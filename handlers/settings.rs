@@ -138,6 +138,14 @@ fn flag(
     }
 }
 
+/// Which events are taken at all, by the environment: for a program that reads the archive as the app would.
+///
+/// # Errors
+/// Where one of the two settings cannot be used.
+pub fn intake_from_env() -> Result<Intake, SettingsError> {
+    intake(plain)
+}
+
 fn intake(setting: impl Fn(&str) -> Option<String>) -> Result<Intake, SettingsError> {
     let device_required = flag(DEVICE_REQUIRED, &setting)?;
     let earliest = match setting(EARLIEST_OCCURRENCE).as_deref().map(str::trim) {

@@ -68,8 +68,8 @@ param storageSku string = 'Standard_LRS'
 @minValue(0)
 param archiveCoolAfterDays int = 0
 
-@description('Days until an archived file is deleted.')
-@minValue(2)
+@description('Days until an archived file is deleted. SummarizeDeliveries looks back three days: an hour whose files go meanwhile would be summarised without them.')
+@minValue(5)
 param archiveDeleteAfterDays int = 365
 
 @description('Memory of an instance in MB; its share of a processor grows with it.')
@@ -111,6 +111,12 @@ param alertWebhookTimeoutSeconds int = 10
 
 @description('Thresholds of the alert rules other than the usual: `Alerts__<key>` becomes an app setting. Strings: a template has no fractions.')
 param alertThresholds { *: string } = {}
+
+@description('When SummarizeDeliveries looks for hours that are to be summarised: a cron expression of six fields, seconds first.')
+param insightsSchedule string = '0 */5 * * * *'
+
+@description('Summarise the hour under way as well, at each look: figures that are minutes old, for many times the work.')
+param insightsLive bool = false
 
 @description('A tile layer under the map, such as `https://tiles.example.com/{z}/{x}/{y}.png`. Empty for none.')
 param fleetMapTiles string = ''
@@ -357,6 +363,8 @@ module functionApp 'modules/function-app.bicep' = {
     zoneRedundant: zoneRedundant
     alertWebhookTimeoutSeconds: alertWebhookTimeoutSeconds
     alertThresholds: alertThresholds
+    insightsSchedule: insightsSchedule
+    insightsLive: insightsLive
     fleetMapTiles: fleetMapTiles
     fleetMapTilesAttribution: fleetMapTilesAttribution
     logLevel: logLevel

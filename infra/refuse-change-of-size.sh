@@ -32,6 +32,6 @@ if [ -n "$storage" ] && [ "$storage" != "$redundancy" ]; then
 fi
 if [ -n "$refused" ]; then
   echo "$group cannot become $size in place: $refused." >&2
-  echo "Deploy $size into a second group, or migrate these services first: README.md, \"From try to fleet\"." >&2
+  echo "Deploy $size into a second group, or migrate these services first: infra/README.md, \"From try to fleet\"." >&2
   exit 1
 fi

@@ -4,9 +4,11 @@
 
 pub mod advance_watermarks;
 pub mod archive_telemetry;
+pub mod fleet_insights;
 pub mod fleet_map;
 pub mod get_delivery;
 pub mod get_drone;
+pub mod get_insights;
 pub mod health;
 pub mod list_alerts;
 pub mod list_drones;
@@ -37,7 +39,7 @@ use crate::services::latest_state::LatestState;
 use crate::services::shared_reads::SharedReads;
 use crate::services::watermarks::Watermarks;
 use crate::stores::fleet::FleetReader;
-use crate::stores::{AlertFilter, AlertStore, BlobStore};
+use crate::stores::{AlertFilter, AlertStore, BlobStore, FileStore};
 
 /// The device that IoT Hub authenticated; absent where drones send to Event Hubs directly.
 const AUTHENTICATED_DEVICE: &str = "iothub-connection-device-id";
@@ -61,6 +63,10 @@ pub struct AppState {
     pub alert_lists: Arc<SharedReads<(AlertFilter, u16), Bytes>>,
     /// The alerts, for those who ask.
     pub alerts: Arc<dyn AlertStore>,
+    /// What the fleet did, by hours and days.
+    pub insights: Arc<dyn FileStore>,
+    /// Answers about it that several readers share.
+    pub insight_answers: Arc<get_insights::Answers>,
     /// The container of the raw archive.
     pub archive: Arc<dyn BlobStore>,
     /// The container for bodies of dead letters that no queue message could hold.
@@ -108,7 +114,12 @@ pub fn app(state: AppState, host: HostConfig) -> FunctionApp<AppState> {
         .http(list_drones::FUNCTION, list_drones::handle.layer(gzip()))
         .http(get_delivery::FUNCTION, get_delivery::handle)
         .http(list_alerts::FUNCTION, list_alerts::handle.layer(gzip()))
+        .http(get_insights::FUNCTION, get_insights::handle.layer(gzip()))
         .http(fleet_map::FUNCTION, fleet_map::handle.layer(gzip()))
+        .http(
+            fleet_insights::FUNCTION,
+            fleet_insights::handle.layer(gzip()),
+        )
         .http(open_api::FUNCTION, open_api::handle.layer(gzip()))
         .http(health::FUNCTION, health::handle)
 }

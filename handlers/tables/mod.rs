@@ -23,6 +23,9 @@ pub mod rejects;
 pub mod schema;
 pub mod write;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 
 use parquet::errors::ParquetError;

@@ -45,6 +45,7 @@ var queries = [
     name: 'poison-queue'
     title: 'Messages could not be delivered or worked off'
     severity: 1
+    help: 'In drone-alerts-poison: alerts that no receiver has taken for a day. In insight-units-poison: hours that could not be summarised, see infra/INSIGHTS.md.'
     query: loadTextContent('../queries/alert-poison.kql')
     window: 'PT15M'
     above: 0
@@ -65,7 +66,7 @@ var queries = [
     name: 'stuck'
     title: 'A partition does not move: its calls fail, and none has succeeded for ten minutes'
     severity: 1
-    help: 'See "A partition that stands still" in the README. The error lines of the function name the partition and what fails.'
+    help: 'See "A partition that stands still" in infra/OPERATIONS.md. The error lines of the function name the partition and what fails.'
     query: loadTextContent('../queries/alert-stuck.kql')
     window: 'PT30M'
     above: 0
@@ -76,7 +77,7 @@ var queries = [
     name: 'failures'
     title: 'A function keeps failing'
     severity: 1
-    help: 'Where the exceptions say "Exception binding parameter", a device sends a body that the host cannot bind, and its partition stands still in every function: see "A partition that stands still" in the README.'
+    help: 'Where the exceptions say "Exception binding parameter", a device sends a body that the host cannot bind, and its partition stands still in every function: see "A partition that stands still" in infra/OPERATIONS.md.'
     query: loadTextContent('../queries/alert-failures.kql')
     window: 'PT15M'
     above: 0
@@ -100,6 +101,17 @@ var queries = [
     query: loadTextContent('../queries/alert-restarts.kql')
     window: 'PT30M'
     above: 2
+    aggregation: 'Maximum'
+    enabled: true
+  }
+  {
+    name: 'insights'
+    title: 'For two hours some of what the fleet did has not been summarised'
+    severity: 2
+    help: 'Hours of partitions that are over have waited for two hours, or nobody has looked for them: see infra/INSIGHTS.md.'
+    query: loadTextContent('../queries/alert-insights.kql')
+    window: 'PT3H'
+    above: 0
     aggregation: 'Maximum'
     enabled: true
   }

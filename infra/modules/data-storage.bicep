@@ -1,4 +1,5 @@
-// The archive, the dead letters and the alerts on their way out: the app's own data, apart from what its runtime keeps.
+// The archive, what was made of it, the dead letters and the alerts on their way out: the app's own data, apart from what its
+// runtime keeps.
 
 param name string
 param suffix string
@@ -66,6 +67,14 @@ resource telemetryArchive 'Microsoft.Storage/storageAccounts/blobServices/contai
   name: 'telemetry-archive'
 }
 
+// The tables are rewritten under their ETag, and soft delete keeps each one that was: some 10 GB of a fleet whose hours are
+// summarised once each, for they are rewritten by the hour, not by the second as what the rules know of a partition. That is
+// worth it: they outlive the archive that they were made from, whose small files go into few under the same seven days.
+resource deliveryInsights 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' = {
+  parent: blobs
+  name: 'delivery-insights'
+}
+
 resource deadLetterBodies 'Microsoft.Storage/storageAccounts/blobServices/containers@2025-01-01' = {
   parent: blobs
   name: 'telemetry-dead-letters'
@@ -92,11 +101,23 @@ resource droneAlertsPoison 'Microsoft.Storage/storageAccounts/queueServices/queu
   name: 'drone-alerts-poison'
 }
 
+// One message for each hour of a partition that is to be summarised.
+resource insightUnits 'Microsoft.Storage/storageAccounts/queueServices/queues@2025-01-01' = {
+  parent: queues
+  name: 'insight-units'
+}
+
+resource insightUnitsPoison 'Microsoft.Storage/storageAccounts/queueServices/queues@2025-01-01' = {
+  parent: queues
+  name: 'insight-units-poison'
+}
+
 resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-01-01' = {
   parent: account
   name: 'default'
   properties: {
     policy: {
+      // None for the tables of `delivery-insights` and its manifests: they are a ninth of the archive, and stay when it goes.
       rules: [
         {
           name: 'archive'
@@ -132,9 +153,21 @@ resource lifecycle 'Microsoft.Storage/storageAccounts/managementPolicies@2025-01
   dependsOn: [blobs]
 }
 
+// Also lists, reads and deletes: the many files of an hour become few.
 resource appWritesArchive 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(telemetryArchive.id, appPrincipalId, blobDataContributor)
   scope: telemetryArchive
+  properties: {
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: blobDataContributor
+  }
+}
+
+// Nothing is deleted there, but no built-in role writes blobs and may not delete them.
+resource appWritesInsights 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(deliveryInsights.id, appPrincipalId, blobDataContributor)
+  scope: deliveryInsights
   properties: {
     principalId: appPrincipalId
     principalType: 'ServicePrincipal'
@@ -184,6 +217,27 @@ resource appHandlesPoison 'Microsoft.Authorization/roleAssignments@2022-04-01' =
   }
 }
 
+// SummarizeDeliveries puts units there, SummarizeHour takes them.
+resource appHandlesUnits 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(insightUnits.id, appPrincipalId, queueDataContributor)
+  scope: insightUnits
+  properties: {
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: queueDataContributor
+  }
+}
+
+resource appHandlesPoisonUnits 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(insightUnitsPoison.id, appPrincipalId, queueDataContributor)
+  scope: insightUnitsPoison
+  properties: {
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: queueDataContributor
+  }
+}
+
 resource operatorReadsBlobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(operatorPrincipalId)) {
   name: guid(account.id, operatorPrincipalId, blobDataReader)
   scope: account
@@ -226,7 +280,8 @@ resource queueDiagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-prev
   }
 }
 
-// Who deletes from the archive. Not what is written: a line a file would cost more than the file.
+// Who deletes from the archive, the app included, which does so with the small files of each hour. Not what is
+// written: a line a file would cost more than the file.
 resource blobDiagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'to-workspace'
   scope: blobs

@@ -30,6 +30,8 @@ param alertWebhookUrl string
 param alertWebhookSecretUri string
 param alertWebhookTimeoutSeconds int
 param alertThresholds { *: string }
+param insightsSchedule string
+param insightsLive bool
 param fleetMapTiles string
 param fleetMapTilesAttribution string
 param logLevel string
@@ -74,6 +76,9 @@ var tuning = [
   { name: 'RequireAuthenticatedDevice', value: string(devicesAreAuthenticated) }
   // How often AdvanceWatermarks looks: a cron expression of six fields, seconds first.
   { name: 'AdvanceWatermarksSchedule', value: '*/30 * * * * *' }
+  // How often SummarizeDeliveries looks for hours that are to be summarised, and whether the hour under way is one of them.
+  { name: 'SummarizeDeliveriesSchedule', value: insightsSchedule }
+  { name: 'InsightsLive', value: string(insightsLive) }
   // One decision. A batch that may be smaller than the largest goes before its wait is over, and every drone is written
   // more often; a prefetch beyond it takes memory and brings nothing.
   { name: 'AzureFunctionsJobHost__extensions__eventHubs__maxWaitTime', value: batchWait }
@@ -176,7 +181,7 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
   }
 
   // Who signs in is known by their token, and reads only with the app role GetStatus. What anybody may see stays open: health,
-  // the map's page and files, which ask for data themselves, and the description of the API.
+  // the pages and their files, which ask for data themselves, and the description of the API.
   resource signIn 'config' = if (!empty(signInClientId)) {
     name: 'authsettingsV2'
     properties: {
@@ -184,7 +189,14 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
       globalValidation: {
         requireAuthentication: true
         unauthenticatedClientAction: 'Return401'
-        excludedPaths: ['/api/health', '/api/map', '/api/map/*', '/api/openapi.json']
+        excludedPaths: [
+          '/api/health'
+          '/api/map'
+          '/api/map/*'
+          '/api/fleet/insights'
+          '/api/fleet/insights/*'
+          '/api/openapi.json'
+        ]
       }
       identityProviders: {
         azureActiveDirectory: {

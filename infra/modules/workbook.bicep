@@ -17,6 +17,20 @@ var logs = [
   { title: 'Errors and warnings', query: loadTextContent('../queries/errors.kql'), as: 'table' }
 ]
 
+// What the fleet did is on the app's own page; here is whether it is made.
+var insights = [
+  {
+    title: 'Hours of partitions that wait to be summarised'
+    query: loadTextContent('../queries/insight-units.kql')
+    as: 'timechart'
+  }
+  {
+    title: 'Summarised: units, events, what is missing and files skipped'
+    query: loadTextContent('../queries/insights.kql')
+    as: 'timechart'
+  }
+]
+
 // `aggregation`: 1 is the sum, 3 the maximum, 7 the count.
 var metrics = [
   {
@@ -90,19 +104,33 @@ var logItems = [
     type: 3
     name: item.title
     customWidth: '50'
-    content: {
-      version: 'KqlItem/1.0'
-      title: item.title
-      query: item.query
-      size: 0
-      timeContextFromParameter: 'TimeRange'
-      queryType: 0
-      resourceType: 'microsoft.operationalinsights/workspaces'
-      crossComponentResources: [workspaceId]
-      visualization: item.as
-    }
+    content: union(logContent, { title: item.title, query: item.query, visualization: item.as })
   }
 ]
+
+var insightItems = [
+  for item in insights: {
+    type: 3
+    name: item.title
+    customWidth: '50'
+    content: union(logContent, { title: item.title, query: item.query, visualization: item.as })
+  }
+]
+
+var logContent = {
+  version: 'KqlItem/1.0'
+  size: 0
+  timeContextFromParameter: 'TimeRange'
+  queryType: 0
+  resourceType: 'microsoft.operationalinsights/workspaces'
+  crossComponentResources: [workspaceId]
+}
+
+var insightsHeading = {
+  type: 1
+  name: 'Insights'
+  content: { json: '## Insights' }
+}
 
 var metricItems = [
   for item in metrics: {
@@ -144,7 +172,7 @@ resource workbook 'Microsoft.Insights/workbooks@2023-06-01' = {
     version: '1.0'
     serializedData: string({
       version: 'Notebook/1.0'
-      items: concat([timeRange], logItems, metricItems)
+      items: concat([timeRange], logItems, metricItems, [insightsHeading], insightItems)
       fallbackResourceIds: [workspaceId]
     })
   }

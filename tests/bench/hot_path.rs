@@ -114,6 +114,8 @@ fn router() -> Router {
         alerting: Arc::new(alerting),
         watermarks: Arc::new(watermarks),
         alerts,
+        insights: Arc::new(MemoryFiles::default()),
+        insight_answers: Arc::default(),
         insight_units,
         insight_schedule: Arc::new(insight_schedule),
         archive: Arc::clone(&archive) as _,

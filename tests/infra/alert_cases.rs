@@ -5,15 +5,22 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::insight_cases::{insights, is_look, looks, usual};
 use crate::kql::Tables;
 
 /// `11:58` of the day; rules are run at 12:00.
-fn at(time: &str) -> String {
+pub fn at(time: &str) -> String {
     format!("2026-11-28T{time}:00Z")
 }
 
-/// One line of the handler, as it reaches `AppTraces`.
-pub fn line(time: &str, function: &str, partition: u32, level: &str, fields: &Value) -> Value {
+/// One line of the handler, as it reaches `AppTraces`; with a partition where the hub is read.
+pub fn line(
+    time: &str,
+    function: &str,
+    partition: impl Into<Option<u32>>,
+    level: &str,
+    fields: &Value,
+) -> Value {
     let mut log = json!({"timestamp": at(time), "level": level});
     log.as_object_mut()
         .unwrap()
@@ -21,9 +28,11 @@ pub fn line(time: &str, function: &str, partition: u32, level: &str, fields: &Va
     log["span"] = json!({
         "invocation.id": "24ad4c06-24ad-4e5b-8294-3da9714877e9",
         "function": function,
-        "partition.id": partition.to_string(),
         "name": "call"
     });
+    if let Some(partition) = partition.into() {
+        log["span"]["partition.id"] = partition.to_string().into();
+    }
     // The timestamp is the first field, as the handler writes it.
     let text = log.to_string();
     let rest = text.replacen(&format!("\"timestamp\":\"{}\",", at(time)), "", 1);
@@ -77,10 +86,11 @@ fn minutes() -> impl Iterator<Item = String> {
     (30..60).map(|minute| format!("11:{minute}"))
 }
 
-/// Half an hour in which all is well: 100 events a minute in each of two partitions, applied, archived and judged.
+/// Half an hour in which all is well: 100 events a minute in each of two partitions, applied, archived and judged; and of the
+/// hours before it, that events were archived, and what has been summarised.
 pub fn well() -> Tables {
-    let mut traces = Vec::new();
-    let mut requests = Vec::new();
+    let mut traces = looks(usual);
+    let mut requests = vec![request("09:10", "ArchiveTelemetry", true, "0")];
     let mut metrics = Vec::new();
     for minute in minutes() {
         for (reader, (function, _)) in DONE.iter().enumerate() {
@@ -126,6 +136,16 @@ pub fn cases() -> BTreeMap<&'static str, (Tables, &'static [Fired])> {
     cases.insert(
         "a poison message",
         (tables, &[("poison-queue", "drone-alerts-poison")][..]),
+    );
+
+    let mut tables = well();
+    tables.entry("StorageQueueLogs").or_default().extend([
+        put("11:50", "insight-units"),
+        put("11:55", "insight-units-poison"),
+    ]);
+    cases.insert(
+        "an hour that cannot be summarised",
+        (tables, &[("poison-queue", "insight-units-poison")][..]),
     );
 
     // One partition of two stands still for 20 minutes: tried once a minute, it makes fewer than 20 failures in the window.
@@ -191,7 +211,7 @@ pub fn cases() -> BTreeMap<&'static str, (Tables, &'static [Fired])> {
     // After a stall of an hour, catching up: no function was heard of before, and the lag falls.
     let mut tables = well();
     let traces = tables.get_mut("AppTraces").unwrap();
-    traces.clear();
+    traces.retain(is_look);
     for (i, minute) in minutes().skip(26).enumerate() {
         for reader in 0..3 {
             let lag = 3_600_000 - 600_000 * u32::try_from(i).unwrap();
@@ -236,6 +256,8 @@ pub fn cases() -> BTreeMap<&'static str, (Tables, &'static [Fired])> {
             ][..],
         ),
     );
+
+    cases.extend(insights());
 
     // Hosts die of a batch before they can checkpoint it, and start again.
     let mut tables = well();

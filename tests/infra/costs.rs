@@ -1,25 +1,31 @@
-//! What a size costs, computed from its parameters, `infra/costs.json` and what it does a second; the README's tables are
+//! What a size costs, computed from its parameters, `infra/costs.json` and what it does a second; the tables of `infra/COSTS.md` are
 //! held equal to it.
 
+use crate::insights;
 use crate::load::{Load, assumed, number};
 use crate::sizes::Size;
 use crate::sources;
 
-const HOURS_A_MONTH: f64 = 730.0;
+pub const HOURS_A_MONTH: f64 = 730.0;
 
 /// One line of a bill.
-struct Row {
-    what: &'static str,
-    how: String,
-    usd: f64,
+pub struct Row {
+    pub what: &'static str,
+    pub how: String,
+    pub usd: f64,
 }
 
-fn price(name: &str) -> f64 {
+pub fn price(name: &str) -> f64 {
     number(&["prices", name, "usd"])
 }
 
-fn row(what: &'static str, usd: f64, how: String) -> Row {
+pub fn row(what: &'static str, usd: f64, how: String) -> Row {
     Row { what, how, usd }
+}
+
+/// What all of it costs.
+pub fn dear(rows: &[Row]) -> f64 {
+    rows.iter().map(|row| row.usd).sum()
 }
 
 /// With separators: 1,349.
@@ -148,6 +154,8 @@ fn month(load: &Load<'_>) -> Vec<Row> {
         ));
     }
 
+    rows.push(insights_row(load, HOURS_A_MONTH));
+
     let per_call = calls * assumed("logBytesPerCall");
     let idle = load.instances() * HOURS_A_MONTH * 60.0 * assumed("idleLogBytesPerMinute");
     let logs = (per_call + idle) / 1e9 + assumed("metricLogGbPerMonth");
@@ -226,7 +234,14 @@ fn hour(load: &Load<'_>) -> Vec<Row> {
             logs * price("logs.gb"),
             format!("{:.0} MB", logs * 1e3),
         ),
+        insights_row(load, 1.0),
     ]
+}
+
+/// Summarising, which has a table of its own.
+fn insights_row(load: &Load<'_>, hours: f64) -> Row {
+    let usd = dear(&insights::rows(load, hours));
+    row("Insights", usd, insights::link())
 }
 
 /// What a day of a size costs where nothing happens.
@@ -235,11 +250,13 @@ fn standing(size: &Size) -> f64 {
         * price(&format!("iotHub.{}.month", size.text("iotHubSku")))
         / HOURS_A_MONTH;
     let units = size.number("throughputUnits") * price("eventHubs.throughputUnit.hour");
-    (hub + units) * 24.0 + assumed("metricLogGbPerMonth") / 30.0 * price("logs.gb")
+    (hub + units) * 24.0
+        + assumed("metricLogGbPerMonth") / 30.0 * price("logs.gb")
+        + insights::standing(size)
 }
 
 /// The part of a storage SKU by which it is priced.
-fn redundancy(size: &Size) -> String {
+pub fn redundancy(size: &Size) -> String {
     let sku = size.text("redundantSku");
     sku.trim_start_matches("Standard_").to_owned()
 }
@@ -280,7 +297,7 @@ fn table(rows: &[Row], cents: bool) -> String {
     let lines = rows
         .iter()
         .map(|Row { what, how, usd }| format!("| {what} | {how} | {} |\n", amount(*usd)));
-    let sum: f64 = rows.iter().map(|row| row.usd).sum();
+    let sum = dear(rows);
     let hub: f64 = rows
         .iter()
         .filter(|row| row.what == "IoT Hub")
@@ -310,43 +327,54 @@ fn try_table(size: &Size) -> String {
     table(&hour(&load), true)
 }
 
-/// Prints what is computed, and fails where the README says something else.
-pub fn assert_in_readme(text: &str) {
-    #[allow(clippy::print_stdout, reason = "to be copied into the README")]
+/// Where the tables are.
+const PAGE: &str = "infra/COSTS.md";
+
+/// Prints what is computed, and fails where `infra/COSTS.md` says something else.
+pub fn assert_on_the_page(text: &str) {
+    #[allow(clippy::print_stdout, reason = "to be copied into the page")]
     {
         println!("{text}");
     }
     assert!(
-        sources::read("README.md").contains(text),
-        "the README does not have, as it is computed:\n{text}"
+        sources::read(PAGE).contains(text),
+        "{PAGE} does not have, as it is computed:\n{text}"
     );
 }
 
 #[test]
-fn the_readme_says_what_a_month_of_the_fleet_costs() {
-    assert_in_readme(&fleet_table(&Size::read("fleet")));
+fn the_page_says_what_a_month_of_the_fleet_costs() {
+    assert_on_the_page(&fleet_table(&Size::read("fleet")));
 }
 
 #[test]
-fn the_readme_says_what_availability_zones_cost() {
+fn the_page_says_what_availability_zones_cost() {
     let total = |size: &Size| -> f64 {
         let load = Load {
             size,
             drones: 10_000.0,
         };
-        month(&load).iter().map(|row| row.usd).sum()
+        dear(&month(&load))
     };
     let size = Size::read("fleet");
     let more = total(&size.with("zoneRedundant", "true")) - total(&size);
-    assert_in_readme(&format!("{} a month more for the fleet", whole(more)));
+    assert_on_the_page(&format!("{} a month more for the fleet", whole(more)));
 }
 
 #[test]
-fn the_readme_says_what_an_hour_of_a_few_drones_costs() {
+fn the_page_says_what_an_hour_of_a_few_drones_costs() {
     let size = Size::read("try");
-    assert_in_readme(&try_table(&size));
+    assert_on_the_page(&try_table(&size));
     let a_day = format!("{:.2} a day while nothing flies", standing(&size));
-    assert_in_readme(&a_day);
+    assert_on_the_page(&a_day);
+    // The front page names this one figure, too.
+    let front = sources::read("README.md");
+    let front: Vec<&str> = front.split_whitespace().collect();
+    let a_day = format!(
+        "While nothing flies, this size is {:.2} USD a day",
+        standing(&size)
+    );
+    assert!(front.join(" ").contains(&a_day), "{a_day}");
 }
 
 /// A parameter that changes nothing is not computed from.
@@ -370,6 +398,8 @@ fn a_changed_parameter_changes_the_costs() {
         ("zoneRedundant", "true"),
         ("archiveCoolAfterDays", "30"),
         ("archiveDeleteAfterDays", "30"),
+        ("insightsSchedule", "'0 * * * * *'"),
+        ("insightsLive", "true"),
     ] {
         assert_ne!(
             fleet_table(&size.with(name, value)),
@@ -410,6 +440,6 @@ fn prices_have_a_source_and_assumptions_a_reason() {
     }
     assert!(costs["asOf"].is_string());
     if costs["verified"] == false {
-        assert!(sources::read("README.md").contains("nobody could look up"));
+        assert!(sources::read(PAGE).contains("nobody could look up"));
     }
 }

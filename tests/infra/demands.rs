@@ -9,10 +9,10 @@ use std::collections::BTreeSet;
 use azure_functions_sdk::FunctionDefinition;
 use drone_delivery::FUNCTIONS;
 use local::system::{
-    ALERT_QUEUE, ALERT_STATE, ALERTS, ARCHIVE, DATABASE, DEAD_LETTERS, DRONES, HUB,
+    ALERT_QUEUE, ALERT_STATE, ALERTS, ARCHIVE, DATABASE, DEAD_LETTERS, DRONES, HUB, INSIGHTS,
 };
 
-use crate::access::{Grant, on_queue};
+use crate::access::{Grant, on_container, on_queue};
 use crate::bindings::{function_needs, percent_names};
 use crate::provided::{
     ACCOUNTS, CONTAINERS, COSMOS_CONTAINERS, HUBS, Need, Provided, QUEUES, provided, satisfies,
@@ -103,32 +103,43 @@ fn nothing_is_provided_that_nobody_needs() {
 /// Processor, and Sender on the poison queue.
 #[test]
 fn a_queue_trigger_without_the_right_to_update_a_message_is_named() {
-    let mut documented = provided(&sources::template());
-    let grant = documented
-        .grants
+    let mut triggers = 0;
+    for function in FUNCTIONS
         .iter()
-        .find(|grant| grant.on == ALERT_QUEUE && grant.to == "appPrincipalId")
-        .expect("the app has a role on the queue")
-        .clone();
-    documented.grants.retain(|other| *other != grant);
-    for role in [
-        "Storage Queue Data Reader",
-        "Storage Queue Data Message Processor",
-        "Storage Queue Data Message Sender",
-    ] {
-        documented.grants.push(Grant {
-            role,
-            ..grant.clone()
-        });
+        .filter(|function| function.trigger == "queueTrigger")
+    {
+        triggers += 1;
+        let trigger = function.config().unwrap().trigger;
+        let queue = trigger.get("queueName").unwrap();
+        let mut documented = provided(&sources::template());
+        let grant = documented
+            .grants
+            .iter()
+            .find(|grant| grant.on == queue && grant.to == "appPrincipalId")
+            .expect("the app has a role on the queue")
+            .clone();
+        documented.grants.retain(|other| *other != grant);
+        for role in [
+            "Storage Queue Data Reader",
+            "Storage Queue Data Message Processor",
+            "Storage Queue Data Message Sender",
+        ] {
+            documented.grants.push(Grant {
+                role,
+                ..grant.clone()
+            });
+        }
+        let unmet = unmet(&demands(FUNCTIONS), &documented);
+        assert_eq!(
+            unmet,
+            [format!(
+                "{} needs {} on {QUEUES} {queue}",
+                function.name,
+                on_queue("messages/write")
+            )]
+        );
     }
-    let unmet = unmet(&demands(FUNCTIONS), &documented);
-    assert_eq!(
-        unmet,
-        [format!(
-            "NotifyAlert needs {} on {QUEUES} {ALERT_QUEUE}",
-            on_queue("messages/write")
-        )]
-    );
+    assert!(triggers > 1, "{triggers}");
 }
 
 /// `cargo local replay` reads the archive, takes letters off their queue or shows them again, deletes the blobs with
@@ -243,11 +254,11 @@ fn demands(functions: &[FunctionDefinition]) -> Vec<Demand> {
     for name in [DRONES, ALERTS] {
         demand(local, Need::CosmosContainer(name.to_owned()));
     }
-    for name in [ARCHIVE, DEAD_LETTERS, ALERT_STATE] {
+    for name in [ARCHIVE, DEAD_LETTERS, ALERT_STATE, INSIGHTS] {
         demand(local, Need::BlobContainer(name.to_owned()));
     }
     // `alert-state` is in the account that the host owns.
-    for name in [ARCHIVE, DEAD_LETTERS] {
+    for name in [ARCHIVE, DEAD_LETTERS, INSIGHTS] {
         demand(
             local,
             Need::Role("Storage Blob Data Contributor", CONTAINERS, name.to_owned()),
@@ -255,6 +266,19 @@ fn demands(functions: &[FunctionDefinition]) -> Vec<Demand> {
     }
     for name in [DEAD_LETTERS, ALERT_QUEUE] {
         demand(local, Need::Queue(name.to_owned()));
+    }
+    // A list is a read. Where the files of an hour have become few, they go.
+    for (container, end) in [
+        (ARCHIVE, "blobs/read"),
+        (ARCHIVE, "blobs/write"),
+        (ARCHIVE, "blobs/delete"),
+        (INSIGHTS, "blobs/read"),
+        (INSIGHTS, "blobs/write"),
+    ] {
+        demand(
+            "SummarizeHour",
+            Need::DataAction(on_container(end), CONTAINERS, container.to_owned()),
+        );
     }
     for action in ["create", "read", "replace", "upsert"] {
         demand(
@@ -324,7 +348,7 @@ fn demands(functions: &[FunctionDefinition]) -> Vec<Demand> {
 }
 
 /// The connections and plain settings that the code asks for, by the names in its strings.
-fn settings_in_code() -> BTreeSet<String> {
+pub fn settings_in_code() -> BTreeSet<String> {
     let text = sources::read("handlers/settings.rs");
     let text = text.split("#[cfg(test)]").next().unwrap();
     let mut names = BTreeSet::new();

@@ -78,6 +78,8 @@ fn settings_of_an_operator_have_a_parameter_each() {
             "AlertWebhookTimeoutSeconds",
             "string(alertWebhookTimeoutSeconds)",
         ),
+        ("SummarizeDeliveriesSchedule", "insightsSchedule"),
+        ("InsightsLive", "string(insightsLive)"),
         ("FleetMapTiles", "fleetMapTiles"),
         ("FleetMapTilesAttribution", "fleetMapTilesAttribution"),
     ] {
@@ -117,8 +119,8 @@ fn what_is_overwritten_lies_where_nothing_keeps_it() {
 /// Flex Consumption joins a subnet of `Microsoft.App`, which a subscription has to know.
 #[test]
 fn private_networking_says_what_it_needs_registered() {
-    let readme = sources::read("README.md");
-    assert!(readme.contains("az provider register --namespace Microsoft.App"));
+    let page = sources::read("infra/README.md");
+    assert!(page.contains("az provider register --namespace Microsoft.App"));
 }
 
 /// Runs the refusal with an `az` that answers so.
@@ -177,5 +179,5 @@ fn one_size_is_not_deployed_over_another() {
             "{said}"
         );
     }
-    assert!(sources::read("README.md").contains("From try to fleet"));
+    assert!(sources::read("infra/README.md").contains("\n## From try to fleet\n"));
 }

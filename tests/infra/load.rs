@@ -1,6 +1,6 @@
 //! What a size does a second under a load: writes, calls, files, checkpoints, leases and request units.
 
-use crate::costs::{assert_in_readme, whole};
+use crate::costs::{assert_on_the_page, whole};
 use crate::sizes::Size;
 use crate::sources;
 
@@ -39,7 +39,7 @@ impl Load<'_> {
     }
 
     /// Partitions that have drones: few drones share none, at worst.
-    fn busy_partitions(&self) -> f64 {
+    pub fn busy_partitions(&self) -> f64 {
         self.size.number("partitions").min(self.drones)
     }
 
@@ -230,9 +230,9 @@ fn the_batch_is_what_the_memory_of_an_instance_was_seen_to_hold() {
     assert_eq!(smallest.int("batchSize"), 1);
 }
 
-/// The README's table of what a larger `largestEventKb` does to the fleet.
+/// The table of what a larger `largestEventKb` does to the fleet.
 #[test]
-fn the_readme_says_what_larger_events_do() {
+fn the_page_says_what_larger_events_do() {
     let rows: String = [4, 10, 50, 250]
         .into_iter()
         .map(|kilobytes| {
@@ -250,5 +250,5 @@ fn the_readme_says_what_larger_events_do() {
             )
         })
         .collect();
-    assert_in_readme(&rows);
+    assert_on_the_page(&rows);
 }

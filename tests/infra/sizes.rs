@@ -66,6 +66,10 @@ impl Size {
         self.name(name).int()
     }
 
+    pub fn flag(&self, name: &str) -> bool {
+        self.name(name).flag()
+    }
+
     pub fn number(&self, name: &str) -> f64 {
         #[allow(clippy::cast_precision_loss, reason = "small numbers")]
         let number = self.int(name) as f64;

@@ -1,22 +1,30 @@
-//! The map in a real browser, against the real system.
+//! The pages in a real browser, against the real system.
 
 use std::path::Path;
 
 use local::browser::{self, Script};
 
+use crate::insights::{fleet_json, put, put_day};
 use crate::support::{Fleet, repository};
 
 /// Set where a missing browser must not be overlooked, as in `.ci/run`.
 const REQUIRED: &str = "REQUIRE_BROWSER";
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn people_can_watch_the_fleet() {
-    if browser::chromium().is_none() {
+fn there_is_a_browser() -> bool {
+    let found = browser::chromium().is_some();
+    if !found {
         assert!(
             std::env::var_os(REQUIRED).is_none(),
             "{REQUIRED} is set and there is no Chromium"
         );
-        eprintln!("SKIPPED: there is no Chromium to look at the map with");
+        eprintln!("SKIPPED: there is no Chromium to look at the page with");
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_can_watch_the_fleet() {
+    if !there_is_a_browser() {
         return;
     }
     let fleet = Fleet::start().await;
@@ -34,6 +42,49 @@ async fn people_can_watch_the_fleet() {
     .await
     .unwrap_or_else(|error| panic!("{error}"));
     assert!(running.is_none(), "the script has come to its end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_can_read_what_the_fleet_did() {
+    if !there_is_a_browser() {
+        return;
+    }
+    let fleet = Fleet::start().await;
+    for (date, hours, open) in [("2024-05-01", 24, 24), ("2024-05-02", 15, 14)] {
+        put_day(&fleet, date, &fleet_json(date, 0..hours, open)).await;
+    }
+    let damaged = "fleet_hours/date=2024-04-30/fleet.json";
+    put(&fleet, damaged, "not what it should be").await;
+    let settings = [
+        ("PAGE", format!("{}/fleet/insights", fleet.system.api_url())),
+        // To the page it is this time, in the middle of the last hour.
+        ("NOW", "2024-05-02T14:37:00Z".to_owned()),
+    ];
+    let mut running = Some(fleet);
+    browser::run(Script::Insights, &settings, |line| {
+        eprintln!("browser: {line}");
+        if line == "stop the host" {
+            running = None;
+        }
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}"));
+    assert!(running.is_none(), "the script has come to its end");
+}
+
+/// What the page of the insights works out needs no browser.
+#[test]
+fn the_sums_of_the_insights_are_right() {
+    let output = std::process::Command::new("node")
+        .arg(repository().join("tests/browser/figures.mjs"))
+        .env(
+            "PAGE",
+            repository().join("handlers/functions/fleet_insights/page"),
+        )
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
 }
 
 /// What the map works out needs no browser.

@@ -21,6 +21,7 @@ use drone_delivery::stores::{
 };
 use local::cosmos::CosmosEmulator;
 use local::fault::Fault;
+use local::summarize::directory::Directory;
 use local::system::{ALERTS, ARCHIVE, COSMOS_CONTAINERS, DATABASE, DRONES, INSIGHTS};
 use serde_json::json;
 
@@ -681,6 +682,12 @@ async fn blob_storage_keeps_the_contract() {
         let expected = format!("{what} does not exist: `cargo local prepare` makes it");
         assert_eq!(error.message, expected);
     }
+}
+
+#[tokio::test]
+async fn a_directory_keeps_the_contract_of_files() {
+    let folder = tempfile::tempdir().unwrap();
+    keeps_the_file_store_contract(&Directory::open(folder.path()).unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 
 use drone_delivery::FUNCTIONS;
 use drone_delivery::domain::FlightStatus;
+use drone_delivery::functions::get_insights::{self, query as insights_query};
 use drone_delivery::functions::list_alerts;
 use drone_delivery::functions::list_drones::{COLUMNS, GEO_JSON, JSON, MOST_DRONES, query};
 use drone_delivery::functions::open_api::DOCUMENT;
 use serde_json::{Value, json};
 
+use crate::insights;
 use crate::support::{Fleet, flight, status};
 
 fn document() -> Value {
@@ -57,15 +59,22 @@ fn every_http_function_is_in_the_document_and_nothing_else() {
             None => route.to_owned(),
         };
         let path = format!("/{route}").replace("{*", "{");
+        // What its first parameter may be makes several paths of one route.
+        let operations = match function.name {
+            "GetInsights" => get_insights::OPERATIONS.to_vec(),
+            name => vec![(name, path.as_str())],
+        };
         let methods = trigger["methods"].as_array().unwrap();
         assert!(methods.contains(&json!("head")), "{}", function.name);
         // HEAD is GET without a body, which needs no words.
         for method in methods.iter().filter(|method| **method != "head") {
             let method = method.as_str().unwrap().to_owned();
-            registered.insert((function.name.to_owned(), method.clone(), path.clone()));
             let open = trigger["authLevel"] == "anonymous";
-            let security = document()["paths"][&path][&method]["security"].clone();
-            assert_eq!(security == json!([]), open, "{}", function.name);
+            for (operation, path) in &operations {
+                registered.insert(((*operation).to_owned(), method.clone(), (*path).to_owned()));
+                let security = document()["paths"][path][&method]["security"].clone();
+                assert_eq!(security == json!([]), open, "{operation}");
+            }
         }
     }
     assert_eq!(documented, registered);
@@ -102,6 +111,20 @@ fn the_parameters_of_the_lists_are_those_that_the_code_knows() {
         assert_eq!(limit["schema"]["maximum"], most, "{path}");
         assert_eq!(limit["schema"]["default"], default, "{path}");
     }
+    for (path, known) in [
+        ("/insights/hours", insights_query::HOUR_PARAMETERS),
+        ("/insights/days", insights_query::DAY_PARAMETERS),
+        ("/insights/deliveries", insights_query::FIND_PARAMETERS),
+        (
+            "/insights/deliveries/{deliveryId}",
+            insights_query::FIND_PARAMETERS,
+        ),
+    ] {
+        let parameters = document["paths"][path]["get"]["parameters"].as_array();
+        let parameters = parameters.unwrap().iter();
+        let names: Vec<&Value> = parameters.map(|parameter| &parameter["name"]).collect();
+        assert_eq!(names, known, "{path}");
+    }
     assert_eq!(
         document["components"]["schemas"]["FlightStatus"]["enum"],
         json!(FlightStatus::ALL)
@@ -134,6 +157,12 @@ async fn what_the_app_answers_is_what_the_document_says() {
     // Hot enough for an alert.
     fleet.send("drone-2", status("drone-2", 3, 120.0));
     fleet.settled().await;
+    let day = insights::fleet_json("2024-05-01", 0..24, 23);
+    insights::put_day(&fleet, "2024-05-01", &day).await;
+    insights::put(&fleet, "fleet_hours/date=2024-05-02/fleet.json", "{").await;
+    let table = insights::deliveries("delivery-1", &["drone-1"], 1_714_564_800);
+    let name = "deliveries/date=2024-05-01/telemetry-0.parquet";
+    insights::put(&fleet, name, table).await;
     let served: Value = fleet.get("/openapi.json").await.2;
     assert_eq!(served, document());
 
@@ -178,6 +207,59 @@ async fn what_the_app_answers_is_what_the_document_says() {
         ),
         ("/alerts", "alerts".to_owned(), "*/*", 200),
         ("/alerts", "alerts?active=maybe".to_owned(), "*/*", 400),
+        ("/insights", "insights".to_owned(), "*/*", 200),
+        ("/insights", "insights/weeks".to_owned(), "*/*", 404),
+        ("/insights", "insights?what=hours".to_owned(), "*/*", 400),
+        ("/insights/hours", "insights/hours".to_owned(), "*/*", 200),
+        (
+            "/insights/hours",
+            "insights/hours?from=2024-05-01T00:00:00Z&to=2024-05-03T00:00:00Z".to_owned(),
+            "*/*",
+            200,
+        ),
+        (
+            "/insights/hours",
+            "insights/hours?from=today".to_owned(),
+            "*/*",
+            400,
+        ),
+        ("/insights/days", "insights/days".to_owned(), "*/*", 200),
+        (
+            "/insights/days",
+            "insights/days?from=2024-05-01&to=2024-05-02".to_owned(),
+            "*/*",
+            200,
+        ),
+        (
+            "/insights/days",
+            "insights/days?to=today".to_owned(),
+            "*/*",
+            400,
+        ),
+        (
+            "/insights/deliveries",
+            "insights/deliveries?deliveryId=delivery-1&date=2024-05-01".to_owned(),
+            "*/*",
+            200,
+        ),
+        (
+            "/insights/deliveries",
+            "insights/deliveries".to_owned(),
+            "*/*",
+            400,
+        ),
+        (
+            "/insights/deliveries/{deliveryId}",
+            "insights/deliveries/delivery-1?date=2024-05-01".to_owned(),
+            "*/*",
+            200,
+        ),
+        (
+            "/insights/deliveries/{deliveryId}",
+            "insights/deliveries/delivery-1".to_owned(),
+            "*/*",
+            404,
+        ),
         ("/health", "health".to_owned(), "*/*", 200),
         ("/openapi.json", "openapi.json".to_owned(), "*/*", 200),
         ("/map/{file}", "map".to_owned(), "*/*", 200),
@@ -186,6 +268,36 @@ async fn what_the_app_answers_is_what_the_document_says() {
         ("/map/{file}", "map/land.json".to_owned(), "*/*", 200),
         ("/map/{file}", "map/icon.svg".to_owned(), "*/*", 200),
         ("/map/{file}", "map/none".to_owned(), "*/*", 404),
+        (
+            "/fleet/insights/{file}",
+            "fleet/insights".to_owned(),
+            "*/*",
+            200,
+        ),
+        (
+            "/fleet/insights/{file}",
+            "fleet/insights/app.js".to_owned(),
+            "*/*",
+            200,
+        ),
+        (
+            "/fleet/insights/{file}",
+            "fleet/insights/style.css".to_owned(),
+            "*/*",
+            200,
+        ),
+        (
+            "/fleet/insights/{file}",
+            "fleet/insights/icon.svg".to_owned(),
+            "*/*",
+            200,
+        ),
+        (
+            "/fleet/insights/{file}",
+            "fleet/insights/none".to_owned(),
+            "*/*",
+            404,
+        ),
     ] {
         met.insert(path);
         let response = client

@@ -1,33 +1,14 @@
 //! What the page is made of.
 
-/// One file of the page.
-pub(super) struct File {
-    /// After `map/`; empty for the page itself.
-    name: &'static str,
-    pub(super) content_type: &'static str,
-    pub(super) body: &'static [u8],
-}
-
-const HTML: &str = "text/html; charset=utf-8";
-const CSS: &str = "text/css; charset=utf-8";
-const SCRIPT: &str = "text/javascript; charset=utf-8";
-
-macro_rules! file {
-    ($name:literal, $type:expr, $path:literal) => {
-        File {
-            name: $name,
-            content_type: $type,
-            body: include_bytes!($path),
-        }
-    };
-}
+use crate::http::page::{CSS, File, HTML, SCRIPT, SVG, file};
 
 const FILES: &[File] = &[
     file!("", HTML, "page/index.html"),
-    file!("icon.svg", "image/svg+xml", "page/icon.svg"),
+    file!("icon.svg", SVG, "page/icon.svg"),
     file!("style.css", CSS, "page/style.css"),
     file!("api.js", SCRIPT, "page/api.js"),
     file!("app.js", SCRIPT, "page/app.js"),
+    file!("ask.js", SCRIPT, "page/ask.js"),
     file!("basemap.js", SCRIPT, "page/basemap.js"),
     file!("drones_layer.js", SCRIPT, "page/drones_layer.js"),
     file!("fleet.js", SCRIPT, "page/fleet.js"),

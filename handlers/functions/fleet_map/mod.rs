@@ -8,8 +8,8 @@ mod files;
 pub mod tiles;
 
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::http::{HeaderMap, HeaderValue};
+use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use azure_functions_sdk::{FunctionDefinition, SentUri};
 use serde_json::json;
@@ -17,7 +17,7 @@ use serde_json::json;
 use self::tiles::TileLayer;
 use super::AppState;
 use crate::error::Problem;
-use crate::http::revalidation;
+use crate::http::page;
 
 /// The function, for registration and staging.
 pub const FUNCTION: FunctionDefinition =
@@ -37,40 +37,21 @@ pub async fn handle(
     sent: Option<Extension<SentUri>>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    // What the page names lies beside it: below a slash it would be looked for in a folder too deep.
-    if let (None, Some(Extension(SentUri(uri)))) = (&file, &sent)
-        && uri.path().ends_with('/')
+    let sent = sent.as_ref().map(|Extension(sent)| sent);
+    if file.is_none()
+        && let Some(redirect) = page::without_slash(sent, "map")
     {
-        let query = uri.query().map(|query| format!("?{query}"));
-        let place = format!("../map{}", query.unwrap_or_default());
-        return Ok(Redirect::permanent(&place).into_response());
+        return Ok(redirect);
     }
     let name = file.map_or_else(String::new, |Path(name)| name);
     let tiles = state.map_tiles.as_deref();
-    let mut response = if name == "configuration.json" {
-        configuration(tiles).into_response()
-    } else {
-        let file = files::find(&name)
-            .ok_or_else(|| Problem::not_found("The map has no file of this name."))?;
-        revalidation::answer(&headers, file.content_type, file.body)
-    };
-    let headers = response.headers_mut();
-    for (name, value) in [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-        (
-            HeaderName::from_static("cross-origin-resource-policy"),
-            "same-origin",
-        ),
-        (
-            HeaderName::from_static("permissions-policy"),
-            "camera=(), geolocation=(), microphone=()",
-        ),
-    ] {
-        headers.insert(name, HeaderValue::from_static(value));
+    if name == "configuration.json" {
+        let answer = configuration(tiles).into_response();
+        return Ok(page::guarded(answer, policy(tiles)));
     }
-    headers.insert(header::CONTENT_SECURITY_POLICY, policy(tiles));
-    Ok(response)
+    let file = files::find(&name)
+        .ok_or_else(|| Problem::not_found("The map has no file of this name."))?;
+    Ok(page::answer(&headers, file, policy(tiles)))
 }
 
 /// What the app settings say of the map.

@@ -34,6 +34,7 @@ pub async fn handle(
     // Each time, also where nothing is due: that it is told at all is what the alert rule looks for.
     info!(
         units.due = looked.due,
+        units.outstanding = looked.outstanding,
         units.queued = looked.units.len(),
         days.made = looked.days.len(),
         days.failed = looked.failed,

@@ -8,9 +8,9 @@ use base64::Engine;
 use bytes::Bytes;
 
 use crate::body;
+use crate::encoded::BASE64;
 use crate::envelope::{Envelope, EnvelopeError};
 use crate::error::CallError;
-use crate::event_hub::BASE64;
 use crate::function_json::DataType;
 use crate::json::scalar;
 

@@ -86,6 +86,16 @@
 //! | the app settings that say how a service is reached | [`connection`] |
 //! | logs | [`observability`], [`CallLogLayer`] |
 //!
+//! # Features
+//!
+//! | feature | what it brings |
+//! |---|---|
+//! | `event-hubs`, by default | [`EventHubBatch`], [`EventHubEvent`] and what they hold |
+//! | `observability`, by default | [`observability`] and [`CallLogLayer`] |
+//! | `connection` | [`connection`] |
+//!
+//! Without any of them there are HTTP, queues, timers and blobs.
+//!
 //! # What it takes care of
 //!
 //! - Every call is answered with an envelope or with an error status. A handler that returns nothing, or
@@ -107,6 +117,16 @@
 //! its partition for ever. So put aside what can never succeed, and fail the call for the rest.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(
+    not(feature = "event-hubs"),
+    allow(dead_code, reason = "what only batches of events need of the rest")
+)]
+
+/// The snippets on its page compile, but for the one that is held against an example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 mod answer;
 mod app;
@@ -115,10 +135,13 @@ mod body;
 mod budget;
 mod call;
 mod call_log;
+#[cfg(feature = "connection")]
 pub mod connection;
 mod definition;
+mod encoded;
 mod envelope;
 mod error;
+#[cfg(feature = "event-hubs")]
 mod event_hub;
 mod forwarded;
 mod function_json;
@@ -127,6 +150,7 @@ mod http_output;
 mod http_trigger;
 mod invocation;
 mod json;
+#[cfg(feature = "observability")]
 pub mod observability;
 mod outputs;
 mod parent;
@@ -140,9 +164,11 @@ mod timestamp;
 
 pub use app::FunctionApp;
 pub use blob::BlobTrigger;
+#[cfg(feature = "observability")]
 pub use call_log::CallLogLayer;
 pub use definition::{DefinitionError, DefinitionProblem, FunctionDefinition};
 pub use error::{CallError, StartError};
+#[cfg(feature = "event-hubs")]
 pub use event_hub::{
     Event, EventHubBatch, EventHubEvent, PartitionContext, Properties, RetryContext,
 };

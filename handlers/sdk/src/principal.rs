@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use serde::Deserialize;
 
-use crate::event_hub::BASE64;
+use crate::encoded::BASE64;
 
 const HEADER: &str = "x-ms-client-principal";
 

@@ -10,9 +10,9 @@ use serde::de::value::StrDeserializer;
 use time::UtcDateTime;
 
 use crate::body;
+use crate::encoded::BASE64;
 use crate::envelope::{Envelope, EnvelopeError, fault};
 use crate::error::CallError;
-use crate::event_hub::BASE64;
 use crate::function_json::DataType;
 use crate::json::{Members, scalar};
 use crate::timestamp::parse_utc;

@@ -6,7 +6,7 @@ use axum::routing::MethodFilter;
 use crate::definition::DefinitionProblem;
 use crate::function_json::FunctionConfig;
 
-/// The paths under which a forwarded HTTP function is reached. Two where its last parameter is optional.
+/// The paths under which a forwarded HTTP function is reached: one more for each optional parameter at the end.
 ///
 /// The host has checked the constraints of a route (`{id:int}`) before it forwards a request, so they
 /// are left out here.
@@ -26,23 +26,23 @@ pub(crate) fn paths(
         path.push_str(prefix);
     }
     let segments = segments(route);
-    let mut optional_from = None;
+    // Where a path may end that leaves parameters out.
+    let mut ends = Vec::new();
     for (index, segment) in segments.iter().enumerate() {
         let last = index + 1 == segments.len();
         match segment_kind(segment).map_err(wrong)? {
-            Segment::Literal(_) if optional_from.is_some() => {
-                return Err(wrong("nothing may follow an optional parameter"));
+            Segment::Literal(_) if !ends.is_empty() => {
+                return Err(wrong("no fixed part may follow an optional parameter"));
             }
             Segment::Literal(text) => {
                 path.push('/');
                 path.push_str(text);
             }
             Segment::Parameter { name, optional } => {
-                if optional_from.is_some() {
-                    return Err(wrong("nothing may follow an optional parameter"));
-                }
                 if optional {
-                    optional_from = Some(path.len());
+                    ends.push(path.len());
+                } else if !ends.is_empty() {
+                    return Err(wrong("only optional parameters may follow an optional one"));
                 }
                 path.push_str(&format!("/{{{name}}}"));
             }
@@ -51,16 +51,16 @@ pub(crate) fn paths(
             }
             Segment::CatchAll(name) => {
                 // To the host it may be empty; to axum it may not.
-                optional_from = optional_from.or(Some(path.len()));
+                ends.push(path.len());
                 path.push_str(&format!("/{{*{name}}}"));
             }
         }
     }
-    Ok(match optional_from {
-        None => vec![path],
-        Some(0) => vec!["/".to_owned(), path],
-        Some(end) => vec![path[..end].to_owned(), path],
-    })
+    let shorter = ends.into_iter().map(|end| match end {
+        0 => "/".to_owned(),
+        end => path[..end].to_owned(),
+    });
+    Ok(shorter.chain([path.clone()]).collect())
 }
 
 /// The paths of all forwarded functions, to bring what was sent into their form.
@@ -221,6 +221,15 @@ mod tests {
             ("drones/{id:int?}", vec!["/api/drones", "/api/drones/{id}"]),
             ("drones/{id=all}", vec!["/api/drones", "/api/drones/{id}"]),
             ("map/{*rest}", vec!["/api/map", "/api/map/{*rest}"]),
+            (
+                "a/{b?}/{c:int?}/{*d}",
+                vec![
+                    "/api/a",
+                    "/api/a/{b}",
+                    "/api/a/{b}/{c}",
+                    "/api/a/{b}/{c}/{*d}",
+                ],
+            ),
             ("map/{**rest}", vec!["/api/map", "/api/map/{*rest}"]),
         ] {
             assert_eq!(paths("api", &function(route)).unwrap(), expected, "{route}");
@@ -270,7 +279,15 @@ mod tests {
 
     #[test]
     fn routes_that_axum_cannot_serve_are_refused() {
-        for route in ["a{id}", "{id}.json", "{*rest}/x", "{id?}/x", "{}", "{a-b}"] {
+        for route in [
+            "a{id}",
+            "{id}.json",
+            "{*rest}/x",
+            "{id?}/x",
+            "{a?}/{b}",
+            "{}",
+            "{a-b}",
+        ] {
             assert!(paths("api", &function(route)).is_err(), "{route}");
         }
     }

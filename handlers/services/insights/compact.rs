@@ -91,7 +91,7 @@ impl Insights {
         files: &[FileEntry],
         now: UtcDateTime,
     ) -> Result<Option<Made>, InsightsError> {
-        if !is_due(Some(&manifest), files, now) {
+        if !self.compacts || !is_due(Some(&manifest), files, now) {
             return Ok(Some(Made::Unchanged));
         }
         let groups = groups(files);

@@ -51,6 +51,8 @@ pub struct Insights {
     intake: Intake,
     /// Whether the hour under way is made as well.
     live: bool,
+    /// Whether many files of an hour that is long over are put together.
+    compacts: bool,
     running: Semaphore,
 }
 
@@ -106,7 +108,17 @@ impl Insights {
             tables,
             intake,
             live,
+            compacts: true,
             running: Semaphore::new(AT_ONCE),
+        }
+    }
+
+    /// Leaves the files of the archive as they are: for an archive that is only read.
+    #[must_use]
+    pub fn reading_only(self) -> Self {
+        Self {
+            compacts: false,
+            ..self
         }
     }
 

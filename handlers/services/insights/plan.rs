@@ -44,6 +44,9 @@ pub struct Due {
     pub unit: Unit,
     /// What it is to be made from now.
     pub fingerprint: String,
+    /// Whether the figures lack it: its hour is over. One under way may be due again and again, and one whose files are to be
+    /// few is in the figures.
+    pub outstanding: bool,
 }
 
 /// How a unit stands.
@@ -56,8 +59,8 @@ enum Standing {
     ToCompact(String),
     /// More will come.
     UnderWay,
-    /// It is to be made, from files with this fingerprint.
-    Due(String),
+    /// It is to be made, from files with this fingerprint; and whether nothing more can come.
+    Due(String, bool),
 }
 
 /// The hours from one to another that are looked at, at a time.
@@ -98,14 +101,23 @@ impl Insights {
             if !matches!(standing, Standing::Absent) {
                 plan.last = plan.last.max(Some(unit.hour));
             }
-            if matches!(standing, Standing::Due(_) | Standing::UnderWay) {
+            if matches!(standing, Standing::Due(..) | Standing::UnderWay) {
                 let hour = plan
                     .first_outstanding
                     .map_or(unit.hour, |first| first.min(unit.hour));
                 plan.first_outstanding = Some(hour);
             }
-            if let Standing::Due(fingerprint) | Standing::ToCompact(fingerprint) = standing {
-                plan.units.push(Due { unit, fingerprint });
+            let due = match standing {
+                Standing::Due(fingerprint, sealed) => Some((fingerprint, sealed)),
+                Standing::ToCompact(fingerprint) => Some((fingerprint, false)),
+                Standing::Absent | Standing::Done | Standing::UnderWay => None,
+            };
+            if let Some((fingerprint, outstanding)) = due {
+                plan.units.push(Due {
+                    unit,
+                    fingerprint,
+                    outstanding,
+                });
             }
         }
         plan.units.sort_by(|a, b| {
@@ -137,12 +149,12 @@ impl Insights {
             .as_ref()
             .is_some_and(|manifest| manifest.is_current(&fingerprint, sealed));
         Ok(match (sealed, is_current) {
-            (true, true) if compact::is_due(manifest.as_ref(), &files, now) => {
+            (true, true) if self.compacts && compact::is_due(manifest.as_ref(), &files, now) => {
                 Standing::ToCompact(fingerprint)
             }
             (true, true) => Standing::Done,
-            (true, false) => Standing::Due(format!("{fingerprint} sealed")),
-            (false, false) if self.live => Standing::Due(fingerprint),
+            (true, false) => Standing::Due(format!("{fingerprint} sealed"), true),
+            (false, false) if self.live => Standing::Due(fingerprint, false),
             (false, _) => Standing::UnderWay,
         })
     }

@@ -44,6 +44,8 @@ pub struct Looked {
     pub units: Vec<Unit>,
     /// All that are due, those on the queue among them.
     pub due: usize,
+    /// Of these, the ones that the figures lack.
+    pub outstanding: usize,
     /// Days whose figures were made anew.
     pub days: Vec<FleetDay>,
     /// Days whose figures could not be made.
@@ -73,6 +75,7 @@ impl Schedule {
         let plan = self.insights.plan(&self.hub, hours, now).await?;
         let mut looked = Looked {
             due: plan.units.len(),
+            outstanding: plan.units.iter().filter(|due| due.outstanding).count(),
             units: self.to_queue(&plan, now),
             ..Looked::default()
         };
@@ -104,7 +107,10 @@ impl Schedule {
             .queued
             .retain(|_, (_, at)| *at + LEFT_TO_THE_QUEUE > now);
         let mut units = Vec::new();
-        for Due { unit, fingerprint } in &plan.units {
+        for due in &plan.units {
+            let Due {
+                unit, fingerprint, ..
+            } = due;
             let is_queued = state
                 .queued
                 .get(unit)

@@ -472,7 +472,7 @@ fn two_workers_on_the_same_units_make_what_one_makes() {
     runtime().block_on(async {
         let sent = some_events();
         let expected = in_order(&sent).await;
-        for seed in 0..40 {
+        for seed in 0..60 {
             let archive = Arc::new(MemoryFiles::default());
             put(&*archive, &files(&sent, &[])).await;
             let tables = Arc::new(Interleaved {
@@ -658,6 +658,12 @@ fn the_hour_under_way_is_made_and_made_again() {
         );
         let (units, _) = due(&sealed, during).await;
         assert!(!units.contains(&last));
+        let plan = live.plan(HUB, hours.clone(), during).await.unwrap();
+        assert!(
+            plan.units
+                .iter()
+                .all(|due| due.outstanding == (due.unit != last))
+        );
         let (units, outstanding) = due(&live, during).await;
         assert_eq!(units[0], last);
         for unit in &units {

@@ -29,6 +29,8 @@ const LONGEST: Duration = Duration::from_secs(240);
 pub enum Script {
     /// Uses the map as people do.
     Watch,
+    /// Reads the page of the insights as people do.
+    Insights,
     /// Takes a picture.
     Picture,
     /// Counts frames and bytes.
@@ -80,6 +82,7 @@ pub async fn run(
     command
         .arg(scripts.join(match script {
             Script::Watch => "watch.mjs",
+            Script::Insights => "insights.mjs",
             Script::Picture => "picture.mjs",
             Script::Frames => "frames.mjs",
         }))

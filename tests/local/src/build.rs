@@ -35,6 +35,21 @@ pub enum BuildError {
         /// Why not.
         error: std::io::Error,
     },
+    /// An app's folder that is no package, nor an example of one.
+    #[error(
+        "{0} has no Cargo.toml, nor is it in the folder `examples` of a package: write one, or name the executable with --binary FILE"
+    )]
+    NoPackage(String),
+    /// Several programs, and none of the name that host.json asks for.
+    #[error(
+        "the package has the programs {found}: name one of them {expected}, as host.json has it"
+    )]
+    WhichExecutable {
+        /// What was built.
+        found: String,
+        /// What host.json says.
+        expected: String,
+    },
     /// The standard library for the static build is missing.
     #[error("Rust cannot build for {STATIC_TARGET} yet: run `rustup target add {STATIC_TARGET}`")]
     NoTarget,
@@ -45,10 +60,10 @@ pub enum BuildError {
     )]
     NoCompiler,
     /// Cargo ran, and said why on the terminal.
-    #[error("the handler does not compile: see above")]
+    #[error("it does not compile: see above")]
     Failed,
     /// Cargo succeeded but named no executable.
-    #[error("cargo built no executable named drone-delivery")]
+    #[error("cargo built no executable")]
     NoExecutable,
 }
 
@@ -87,19 +102,92 @@ pub fn handler(repository: &Path, profile: Profile) -> Result<PathBuf, BuildErro
             command.args(["--profile", "dist", "--target", STATIC_TARGET])
         }
     };
+    let built = executables(command, cargo)?;
+    let handler = built.into_iter().next_back();
+    handler
+        .map(|built| built.file)
+        .ok_or(BuildError::NoExecutable)
+}
+
+/// Builds an app that is a package of its own, or an example of one, and returns its executable. It is optimized as its package's
+/// release profile says.
+///
+/// # Errors
+/// Where there is no package, Cargo is missing, the build fails, or it is not clear which of its programs is meant.
+pub fn app(folder: &Path, executable: &str, profile: Profile) -> Result<PathBuf, BuildError> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut command = Command::new(&cargo);
+    command
+        .args(["build", "--release"])
+        .arg("--message-format=json-render-diagnostics")
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit());
+    match example(folder) {
+        _ if folder.join(MANIFEST).is_file() => command.arg("--bins"),
+        Some((package, name)) => command
+            .arg("--manifest-path")
+            .arg(package.join(MANIFEST))
+            .args(["--example", name]),
+        None => return Err(BuildError::NoPackage(folder.display().to_string())),
+    };
+    if profile == Profile::Static {
+        static_build_is_possible()?;
+        reproducibly(&mut command, folder);
+        command.args(["--target", STATIC_TARGET]);
+    }
+    let mut built = executables(command, cargo)?;
+    match built.iter().position(|built| built.name == executable) {
+        Some(named) => Ok(built.swap_remove(named).file),
+        None if built.len() == 1 => Ok(built.remove(0).file),
+        None if built.is_empty() => Err(BuildError::NoExecutable),
+        None => Err(BuildError::WhichExecutable {
+            found: built
+                .iter()
+                .map(|built| built.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
+            expected: executable.to_owned(),
+        }),
+    }
+}
+
+const MANIFEST: &str = "Cargo.toml";
+
+/// The package whose example this folder is, and the example's name.
+fn example(folder: &Path) -> Option<(&Path, &str)> {
+    let examples = folder.parent()?;
+    let package = examples.parent()?;
+    let is_example = examples.ends_with("examples") && package.join(MANIFEST).is_file();
+    is_example.then_some((package, folder.file_name()?.to_str()?))
+}
+
+/// A program that Cargo has built.
+struct Built {
+    name: String,
+    file: PathBuf,
+}
+
+/// Runs Cargo, and reads which programs it has built: one JSON object a line.
+fn executables(mut command: Command, cargo: String) -> Result<Vec<Built>, BuildError> {
     let output = command
         .output()
         .map_err(|error| BuildError::Cargo { cargo, error })?;
     if !output.status.success() {
         return Err(BuildError::Failed);
     }
-    // One JSON object a line; the last artifact with an executable is the binary.
-    String::from_utf8_lossy(&output.stdout)
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let messages = messages
         .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .next_back()
-        .ok_or(BuildError::NoExecutable)
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    Ok(messages
+        .filter_map(|message| {
+            Some(Built {
+                name: message["target"]["name"].as_str()?.to_owned(),
+                file: message["executable"].as_str()?.into(),
+            })
+        })
+        .collect())
 }
 
 /// Whether Rust and a C compiler for the static build are there. Cargo would say so too, in other words and

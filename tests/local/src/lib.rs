@@ -13,8 +13,11 @@
 //! | [`npm`] | installs what runs on Node: Azurite, and what drives the browser |
 //! | [`archive`] | `cargo local archive`: hours of telemetry in a directory, in no time |
 //! | [`build`], [`stage`] | compiles the handler; lays out the folder that `func` runs and publishes |
+//! | [`summarize`] | `cargo local summarize`: makes the insights' tables of an archive |
+//! | [`insights`] | `cargo local insights`: what the fleet did, and the tables for whoever wants to ask them |
 //! | [`replay`] | `cargo local replay`: sends dead letters and archived events again, here or in Azure |
 //! | [`running`] | how another program finds the system that runs |
+//! | [`app`] | function apps other than this repository's, run and laid out |
 //! | [`up`], [`report`] | `cargo local up`, and the count of what became of every event |
 //! | [`load`] | `cargo local load`: the same under load, measured |
 //! | [`chaos`] | `cargo local chaos`: the same under faults of every kind, held against what was sent |
@@ -23,6 +26,7 @@
 //! | [`queries`] | `cargo local queries`: what asking for the fleet takes |
 //! | [`child`] | starts processes and makes sure that they end |
 
+pub mod app;
 pub mod archive;
 pub mod azurite;
 pub mod browser;
@@ -33,6 +37,7 @@ pub mod cosmos;
 pub mod fault;
 pub mod host;
 pub mod hub;
+pub mod insights;
 pub mod letters;
 pub mod load;
 pub mod npm;
@@ -45,5 +50,6 @@ pub mod running;
 mod server;
 pub mod skip;
 pub mod stage;
+pub mod summarize;
 pub mod system;
 pub mod up;

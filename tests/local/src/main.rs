@@ -11,10 +11,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use local::app::AppFolder;
 use local::archive::{self, ArchiveOptions};
 use local::browser::{self, Script};
 use local::build::{self, Profile};
 use local::chaos::{self, ChaosOptions};
+use local::insights::{self, InsightsOptions};
 use local::load::{self, LoadOptions};
 use local::preflight::{self, PreflightOptions};
 use local::prepare::prepare;
@@ -22,6 +24,8 @@ use local::queries::{self, QueriesOptions};
 use local::replay::{self, ReplayOptions};
 use local::skip::{self, SkipOptions};
 use local::stage::{StageOptions, package, stage};
+use local::stage::{StageOptions, package, stage, stage_app};
+use local::summarize::{self, SummarizeOptions};
 use local::up::{self, UpOptions};
 
 /// The Cosmos DB emulator copies every document for each query, which asks for much memory.
@@ -40,7 +44,7 @@ struct Cli {
 enum Command {
     /// Runs everything: Azurite, Cosmos DB, a hub, the Functions host with the handler, and drones.
     ///
-    /// Builds the handler first. Stops at Ctrl-C, or after --for.
+    /// Builds the handler first. Stops at Ctrl-C, or after --for. With --app it runs somebody else's function app.
     ///
     /// Exit code: 0 when the run ended as asked and, with --for, every event was accounted for;
     /// 1 when something did not start, died, or an event was lost; 2 for wrong options.
@@ -132,6 +136,33 @@ enum Command {
     ///
     /// For trying `cargo local summarize`, a query or a cluster on hours of telemetry without waiting for them.
     Archive(ArchiveOptions),
+    /// Makes the tables of the insights from an archive, in this process rather than by the app's queue.
+    ///
+    /// For hours that SummarizeDeliveries does not look at any more (it looks back 72 hours), and for a copy of an
+    /// archive in a folder. Works on the system of `cargo local up`; with FleetStorage set, as the app has it, on the
+    /// account in Azure: FleetStorage__blobServiceUri, as whoever is signed in to `az` or `azd`, or a connection string.
+    /// RequireAuthenticatedDevice and EarliestOccurrence say which events count, and must be as the app has them.
+    ///
+    /// Examples:
+    ///   cargo local archive --out target/archive --for 2h
+    ///   cargo local summarize --archive target/archive --tables target/tables
+    ///   cargo local summarize --from 2024-05-01T00:00:00Z --to 2024-05-02T00:00:00Z --hub telemetry
+    ///
+    /// A unit is one hour of one partition. Those that are as they should be are passed over, so that the same command
+    /// goes on where one was stopped. The app may work on the same tables meanwhile.
+    ///
+    /// Exit code: 0 when all that was chosen is made; 1 when something could not be made or a file of the archive
+    /// could not be read, or it was stopped; 2 for wrong options.
+    #[command(verbatim_doc_comment)]
+    Summarize(SummarizeOptions),
+    /// Shows what the fleet did in the last days, hour by hour, and how to ask the tables more.
+    ///
+    /// Works on the system of `cargo local up`; with FleetStorage set, as the app has it, on the account in Azure:
+    /// FleetStorage__blobServiceUri, as whoever is signed in to `az` or `azd`, or a connection string. Nothing there
+    /// is changed.
+    ///
+    /// Exit code: 0; 1 when there are no insights or they cannot be read; 2 for wrong options.
+    Insights(InsightsOptions),
     /// Lays out target/app as `func start` and `func azure functionapp publish` need it.
     ///
     /// The handler is built for this machine, small and fast; with --quick in less time; with --release
@@ -176,9 +207,12 @@ enum Look {
 
 #[derive(Args)]
 struct StageArguments {
-    /// Where to lay it out.
-    #[arg(long, value_name = "FOLDER", default_value = "target/app")]
-    out: PathBuf,
+    /// Lay out the function app in this folder instead, made with azure_functions_sdk; its package is built.
+    #[arg(long, value_name = "DIR")]
+    app: Option<PathBuf>,
+    /// Where to lay it out: target/app by default, with --app in that folder.
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
     /// Stage this executable instead of building the handler.
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
@@ -229,6 +263,17 @@ fn main() -> ExitCode {
             }
             Err(error) => Err(error.into()),
         },
+        Command::Summarize(options) => match summarize::run(&options) {
+            Ok(true) => Ok(()),
+            // It has been said what.
+            Ok(false) => return ExitCode::FAILURE,
+            Err(error) if error.is_of_options() => {
+                eprintln!("error: {error}");
+                return ExitCode::from(2);
+            }
+            Err(error) => Err(error.into()),
+        },
+        Command::Insights(options) => insights::run(&options),
         Command::Archive(options) => archive::run(&options),
         Command::Stage(arguments) => run_stage(arguments),
         Command::Prepare => run_prepare(),
@@ -272,17 +317,32 @@ fn run_map(arguments: &MapArguments) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn run_stage(arguments: StageArguments) -> Result<(), Box<dyn std::error::Error>> {
-    let source = build::repository()?;
-    let binary = match arguments.binary {
-        Some(binary) => binary,
-        None => build::handler(&source, arguments.profile())?,
+    let (profile, local_settings) = (arguments.profile(), !arguments.no_local_settings);
+    let target = PathBuf::from("target/app");
+    let staged = match arguments.app {
+        Some(folder) => {
+            let app = AppFolder::read(&folder)?;
+            let binary = match arguments.binary {
+                Some(binary) => binary,
+                None => build::app(&app.root, &app.executable, profile)?,
+            };
+            let out = arguments.out.unwrap_or_else(|| app.root.join(target));
+            stage_app(&app, &binary, &out, local_settings)?
+        }
+        None => {
+            let source = build::repository()?;
+            let binary = match arguments.binary {
+                Some(binary) => binary,
+                None => build::handler(&source, profile)?,
+            };
+            stage(&StageOptions {
+                binary,
+                source,
+                out: arguments.out.unwrap_or(target),
+                local_settings,
+            })?
+        }
     };
-    let staged = stage(&StageOptions {
-        binary,
-        source,
-        out: arguments.out,
-        local_settings: !arguments.no_local_settings,
-    })?;
     println!(
         "Staged {} in {}",
         staged.functions.join(", "),
@@ -303,4 +363,48 @@ fn run_stage(arguments: StageArguments) -> Result<(), Box<dyn std::error::Error>
         println!("SHA-256 {}", package.sha256);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    /// Every command that a page, a script or a text of the code prints is one that this program takes.
+    #[test]
+    fn printed_commands_can_be_typed() {
+        Cli::command().debug_assert();
+        let mut wrong = Vec::new();
+        let mut whole = 0;
+        for printed in pages::commands() {
+            let words = match printed.words.first().map(String::as_str) {
+                Some("local") => &printed.words[1..],
+                Some("stage") => &printed.words[..],
+                _ => continue,
+            };
+            if words.is_empty() && !printed.complete {
+                continue;
+            }
+            whole += usize::from(printed.complete);
+            let parsed = Cli::try_parse_from(
+                std::iter::once("cargo local").chain(words.iter().map(String::as_str)),
+            );
+            let Err(error) = parsed else { continue };
+            let may_be_left_out = matches!(
+                error.kind(),
+                ErrorKind::MissingRequiredArgument
+                    | ErrorKind::MissingSubcommand
+                    | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            );
+            let is_fine =
+                error.kind() == ErrorKind::DisplayHelp || (may_be_left_out && !printed.complete);
+            if !is_fine {
+                wrong.push(format!("{}: {} {error}", printed.place, words.join(" ")));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        assert!(whole >= 15, "only {whole} commands");
+    }
 }

@@ -10,7 +10,9 @@ use drone_delivery::stores::blob::BlobService;
 use drone_delivery::stores::queue::StorageQueue;
 use drone_delivery::stores::storage::{StorageConnectionError, why};
 
-use crate::system::{ALERT_QUEUE, ALERT_STATE, ARCHIVE, COSMOS_CONTAINERS, DEAD_LETTERS, INSIGHTS};
+use crate::system::{
+    ALERT_QUEUE, ALERT_STATE, ARCHIVE, COSMOS_CONTAINERS, DEAD_LETTERS, INSIGHTS, UNITS,
+};
 
 /// Something could not be made; the text names the setting or the thing.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +62,7 @@ pub async fn prepare(lookup: impl Fn(&str) -> Option<String>) -> Result<(), Prep
         let made = container.client().create(None).await;
         unless_in_storage(made, name, container.client().url())?;
     }
-    for name in [DEAD_LETTERS, ALERT_QUEUE] {
+    for name in [DEAD_LETTERS, ALERT_QUEUE, UNITS] {
         let queue = StorageQueue::connect(&storage, name)?;
         let made = queue.client().create(None).await;
         unless_in_storage(made, name, queue.client().url())?;
@@ -164,7 +166,7 @@ mod tests {
         for container in [ARCHIVE, DEAD_LETTERS, ALERT_STATE, INSIGHTS] {
             assert!(storage.blob_names(container, "").await.unwrap().is_empty());
         }
-        for queue in [DEAD_LETTERS, ALERT_QUEUE] {
+        for queue in [DEAD_LETTERS, ALERT_QUEUE, UNITS] {
             assert!(storage.take_queue_messages(queue).await.unwrap().is_empty());
         }
     }

@@ -5,14 +5,23 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use azure_functions_sdk::connection::{Connection, ConnectionError};
 use serde::{Deserialize, Serialize};
 
 use crate::system::System;
 
 /// Where the file is, in the repository.
 const FILE: &str = "target/local-system.json";
+
+/// The storage connection, named as the app setting.
+const STORAGE: &str = "FleetStorage";
+
+/// How long a hub on this machine may take to answer the telephone.
+const KNOCK: Duration = Duration::from_secs(2);
 
 /// What it says. No `Debug`: the storage connection has a key.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,6 +78,37 @@ impl RunningSystem {
     pub fn find(repository: &Path) -> Option<Self> {
         read(&repository.join(FILE))
     }
+
+    /// The system that was announced last, if it still runs: one that was killed leaves its file behind.
+    #[must_use]
+    pub fn find_alive(repository: &Path) -> Option<Self> {
+        Self::find(repository).filter(|system| answers(&system.hub_url))
+    }
+
+    /// The connection to its storage account.
+    ///
+    /// # Errors
+    /// Where what was announced is none.
+    pub fn storage(&self) -> Result<Connection, ConnectionError> {
+        let storage = self.fleet_storage.clone();
+        Connection::resolve(STORAGE, move |name| {
+            (name == STORAGE).then(|| storage.clone())
+        })
+    }
+
+    /// The name of its hub, by which its archive is kept.
+    #[must_use]
+    pub fn hub_name(&self) -> &str {
+        self.hub_url.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+fn answers(hub_url: &str) -> bool {
+    let address = hub_url
+        .strip_prefix("http://")
+        .and_then(|rest| rest.split('/').next())
+        .and_then(|address| address.parse().ok());
+    address.is_some_and(|address| TcpStream::connect_timeout(&address, KNOCK).is_ok())
 }
 
 /// Takes the file away when it is dropped, unless it is somebody else's by then.
@@ -102,6 +142,16 @@ mod tests {
             hub_url: "http://127.0.0.1:7072/telemetry".to_owned(),
             fleet_storage: "AccountName=a;AccountKey=b".to_owned(),
         }
+    }
+
+    #[test]
+    fn a_hub_that_is_gone_does_not_answer() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/telemetry", listener.local_addr().unwrap());
+        assert!(answers(&url));
+        drop(listener);
+        assert!(!answers(&url));
+        assert!(!answers("telemetry"));
     }
 
     #[cfg(unix)]

@@ -31,6 +31,8 @@ pub const ALERT_POISON: &str = "drone-alerts-poison";
 pub const ALERT_STATE: &str = "alert-state";
 /// The Blob container of what the fleet did, by hours and days.
 pub const INSIGHTS: &str = "delivery-insights";
+/// The queue of units that are to be made into tables.
+pub const UNITS: &str = "insight-units";
 /// The Blob container of the raw archive.
 pub const ARCHIVE: &str = "telemetry-archive";
 /// The Blob container for bodies too large for a queue message, and the queue that points at them.
@@ -151,7 +153,7 @@ impl System {
             storage.create_container(container).await?;
         }
         // Poison queues are the host's to make.
-        for queue in [DEAD_LETTERS, ALERT_QUEUE] {
+        for queue in [DEAD_LETTERS, ALERT_QUEUE, UNITS] {
             storage.create_queue(queue).await?;
         }
 
@@ -185,6 +187,8 @@ impl System {
             ("CosmosDbDatabase", DATABASE),
             ("FleetStorage", storage.connection_string()),
             ("AdvanceWatermarksSchedule", "*/30 * * * * *"),
+            ("SummarizeDeliveriesSchedule", "0 * * * * *"),
+            ("InsightsLive", "true"),
             // There is no instance metadata service here to wait for.
             ("COSMOS_DISABLE_IMDS", "1"),
         ]

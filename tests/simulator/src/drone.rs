@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::geo::{Area, Point};
 use crate::mission::{Condition, Mission, Segment};
+use crate::record::Truth;
 use crate::scenario::Scenario;
 use crate::schedule::Section;
 use crate::wire::{self, Flight, Head, Status, TimeShape};
@@ -29,6 +30,10 @@ pub(crate) struct Drone {
     mission: Mission,
     /// When the delivery began, in seconds since the fleet's start; before it for the first one.
     departed: f64,
+    /// What was in the battery then.
+    battery: f64,
+    /// Deliveries that it has begun, where they are recorded.
+    begun: Option<Vec<Truth>>,
     segment: Segment,
     /// The latest time that it was asked about: it never flies backwards.
     now: f64,
@@ -62,11 +67,23 @@ impl Drone {
             rng,
             mission,
             departed,
+            battery,
+            begun: None,
             segment,
             now: 0.0,
             last_flight: None,
             last: [None, None],
         }
+    }
+
+    /// Keeps a record from now on, of the delivery that it is on first.
+    pub(crate) fn record(&mut self) {
+        self.begun = Some(vec![self.mission.truth(self.departed, self.battery)]);
+    }
+
+    /// The deliveries that it has begun since it was asked last.
+    pub(crate) fn take_record(&mut self) -> Vec<Truth> {
+        self.begun.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Flies on until so many seconds after the fleet's start. Whether anything is heard of it there.
@@ -90,6 +107,10 @@ impl Drone {
         } = self.mission.condition(&self.segment, self.departed);
         let (station, rng) = (self.station, &mut self.rng);
         self.mission = Mission::plan(station, &self.area, &self.scenario, battery, rng);
+        self.battery = battery;
+        if let Some(begun) = &mut self.begun {
+            begun.push(self.mission.truth(self.departed, battery));
+        }
         self.mission.first(self.departed, temperature, battery)
     }
 

@@ -21,6 +21,7 @@
 //! | `schedule` | who reports what next, and when |
 //! | `drone` | one drone, from delivery to delivery |
 //! | `mission`, `ramp`, `geo` | one delivery: where a drone is, how fast, how hot and how full |
+//! | `record` | what the drones really did |
 //! | `destination` | where events go: Event Hubs, IoT Hub, the local hub, a stream of lines |
 //! | `options` | what every program with drones lets its user choose |
 //! | `malformed` | events that nobody can apply |
@@ -36,6 +37,7 @@ mod malformed;
 mod mission;
 mod options;
 mod ramp;
+mod record;
 mod scenario;
 mod schedule;
 mod wire;
@@ -44,4 +46,5 @@ pub use destination::{Destination, DestinationError, EventHub, TextEvent};
 pub use fleet::{Cadence, Fleet, Kind, Plan, SimulatedEvent, device_id};
 pub use geo::{Area, Point};
 pub use options::{FleetOptions, parse_duration, parse_rate};
+pub use record::{Delivery, Span};
 pub use scenario::{Scenario, ScenarioError};

@@ -7,7 +7,9 @@
     reason = "a command-line program talks to its terminal"
 )]
 
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -63,6 +65,10 @@ struct Cli {
     /// Stop after this long: 30s, 5m, 1h. Without it, at Ctrl-C.
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
     duration: Option<Duration>,
+    /// Write what the drones really do into this file, beside what they report: a delivery a line, as JSON, once it
+    /// is begun. What of it lies ahead is what will be.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Where the drones fly, and what goes wrong.
     #[command(flatten)]
     fleet: FleetOptions,
@@ -112,6 +118,13 @@ fn run(cli: &Cli) -> Result<(), DestinationError> {
         let mut progress = Progress::new(cli.quiet);
         let end = cli.duration.map(|duration| Instant::now() + duration);
         let mut fleet = Fleet::new(&cli.fleet.plan(cli.drones, cli.rate));
+        let mut record = None;
+        if let Some(path) = &cli.record {
+            record = Some(BufWriter::new(File::create(path).map_err(|error| {
+                io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+            })?));
+            fleet = fleet.recorded();
+        }
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let stop = tokio::signal::ctrl_c();
@@ -126,12 +139,28 @@ fn run(cli: &Cli) -> Result<(), DestinationError> {
             if count > 0 {
                 destination.send(events).await?;
             }
+            if let Some(record) = &mut record {
+                write_record(record, &mut fleet)?;
+            }
             progress.sent(count as u64);
         }
         destination.flush().await?;
         progress.finish();
         Ok(())
     })
+}
+
+/// Whole lines, so that somebody can read them meanwhile.
+fn write_record(record: &mut impl Write, fleet: &mut Fleet) -> io::Result<()> {
+    let deliveries = fleet.take_record();
+    if deliveries.is_empty() {
+        return Ok(());
+    }
+    for delivery in deliveries {
+        serde_json::to_writer(&mut *record, &delivery)?;
+        record.write_all(b"\n")?;
+    }
+    record.flush()
 }
 
 fn destination(cli: &Cli) -> Result<Destination, DestinationError> {
@@ -207,5 +236,27 @@ impl Progress {
             self.sent,
             self.sent as f64 / seconds
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Every command that a page, a script or a text of the code prints is one that this program takes.
+    #[test]
+    fn printed_commands_can_be_typed() {
+        Cli::command().debug_assert();
+        let mut checked = 0;
+        for printed in pages::commands() {
+            if printed.words.first().is_some_and(|word| word == "drones") {
+                checked += 1;
+                let error = Cli::try_parse_from(&printed.words).err();
+                assert!(error.is_none(), "{}: {error:?}", printed.place);
+            }
+        }
+        assert!(checked >= 5, "only {checked} commands");
     }
 }

@@ -12,6 +12,7 @@ use uuid::{Builder, Uuid};
 
 use crate::geo::{Area, Point};
 use crate::ramp::Ramp;
+use crate::record::Truth;
 use crate::scenario::Scenario;
 
 /// The longest leg to a pick-up or a drop-off, in meters.
@@ -34,7 +35,7 @@ const RANGE: f64 = 45_000.0;
 const MOST_DRAINED: f64 = 0.5;
 
 /// What a charger adds a second, and where it stops.
-const CHARGE: f64 = 0.005;
+pub(crate) const CHARGE: f64 = 0.005;
 const CHARGED: Range<f64> = 0.95..1.0;
 
 /// How far an engine's temperature comes towards what its load leads to: about two thirds in so many
@@ -167,6 +168,45 @@ impl Mission {
     /// The beginning of the delivery.
     pub(crate) fn first(&self, start: f64, temperature: f64, battery: f64) -> Segment {
         self.segment(0, Part::Climb, start, temperature, battery)
+    }
+
+    /// What comes of a delivery that begins at a time with so much in the battery, in seconds like that time.
+    pub(crate) fn truth(&self, departed: f64, battery: f64) -> Truth {
+        let mut spans: [Option<Range<f64>>; 5] = Default::default();
+        let mut arrival = battery;
+        let mut segment = self.first(departed, 0.0, battery);
+        loop {
+            let status = status(segment.leg, segment.part);
+            match &mut spans[usize::from(status)] {
+                Some(span) => span.end = segment.end(),
+                none => *none = Some(segment.start..segment.end()),
+            }
+            if status == ARRIVED {
+                arrival = segment.battery;
+            }
+            match self.next(&segment) {
+                Some(next) => segment = next,
+                None => break,
+            }
+        }
+        let mut span = |status: u8| {
+            spans[usize::from(status)]
+                .take()
+                .unwrap_or(departed..departed)
+        };
+        let legs = self.stops.windows(2);
+        Truth {
+            delivery_id: self.id.hyphenated().to_string(),
+            departed: span(DEPARTED),
+            picked_up: span(PICKED_UP),
+            dropped_off: span(DROPPED_OFF),
+            arrived: span(ARRIVED),
+            distance: legs.map(|leg| leg[0].distance(leg[1])).sum(),
+            battery_used: battery - arrival,
+            battery_a_second: self.drain * self.speed.max(CLIMB),
+            silent: (self.silence.clone())
+                .map(|silence| departed + silence.start..departed + silence.end),
+        }
     }
 
     /// What follows a segment; `None` when the drone is charged and free for its next delivery.

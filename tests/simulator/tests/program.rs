@@ -37,6 +37,30 @@ fn to_stdout_every_line_is_an_event_with_its_device() {
 }
 
 #[test]
+fn the_record_has_a_line_for_each_delivery() {
+    let folder = tempfile::tempdir().unwrap();
+    let record = folder.path().join("record.jsonl");
+    let arguments = ["--to", "stdout", "--drones", "5", "--for", "1s", "--record"];
+    let output = drones(&[&arguments[..], &[record.to_str().unwrap()]].concat());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let lines: Vec<Value> = std::fs::read_to_string(&record)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 5, "each drone is on a delivery");
+    let time = |at: &str| lines[0].pointer(at).unwrap().as_str().unwrap().to_owned();
+    assert!(time("/departed/from") < time("/pickedUp/from"));
+    assert!(time("/droppedOff/until") < time("/arrived/from"));
+    assert_eq!(lines[0]["deviceId"], "Simulated.drone-00001");
+    let nowhere = folder.path().join("absent").join("record.jsonl");
+    let output = drones(&[&arguments[..], &[nowhere.to_str().unwrap()]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("record.jsonl"), "{said}");
+}
+
+#[test]
 fn quiet_says_nothing() {
     let output = drones(&["--to", "stdout", "--drones", "1", "--for", "1s", "--quiet"]);
     assert_eq!(output.status.code(), Some(0));

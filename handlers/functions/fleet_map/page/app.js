@@ -1,6 +1,7 @@
 // The page: puts the parts together and keeps them in step.
 
 import * as api from "./api.js";
+import { NotAllowed, setKey, takeKey } from "./ask.js";
 import { Basemap, loadLand, meshAt, steps } from "./basemap.js";
 import { DronesLayer } from "./drones_layer.js";
 import { Fleet } from "./fleet.js";
@@ -18,7 +19,7 @@ const EVERYTHING_EVERY = 300_000;
 
 const L = window.L;
 
-api.takeKey();
+takeKey();
 const fleet = new Fleet();
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 const narrow = matchMedia("(max-width: 640px)");
@@ -155,7 +156,7 @@ async function ask() {
   try {
     await Promise.all([askDrones(), askAlerts()]);
   } catch (error) {
-    if (error instanceof api.NotAllowed) askForKey();
+    if (error instanceof NotAllowed) askForKey();
     throw error;
   }
   fleet.setSeverities(severities(openAlerts ?? []));
@@ -223,7 +224,7 @@ function askForKey() {
   dialog.showModal();
   dialog.onclose = () => {
     const field = document.getElementById("key-text");
-    if (field.value) api.setKey(field.value);
+    if (field.value) setKey(field.value);
     field.value = "";
     poll.now();
   };

@@ -3,22 +3,15 @@
 use std::ops::Range;
 
 use base64::Engine;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::envelope::Data;
 use crate::body::CallBody;
+use crate::encoded::BASE64;
 use crate::envelope::EnvelopeError;
 use crate::function_json::DataType;
 use crate::json::Text;
-
-/// Standard base64. Padding is not insisted on: nothing depends on it, and a refused body would hold
-/// its partition.
-pub(crate) const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &base64::alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// Decodes the value of the trigger's binding. Also returns the call that the bodies may be slices of.
 pub(super) fn decode(

@@ -20,7 +20,6 @@ use crate::body::{self, CallBody};
 use crate::error::CallError;
 use crate::function_json::{Cardinality, DataType, FunctionConfig};
 
-pub(crate) use bodies::BASE64;
 pub use properties::Properties;
 
 /// The extractor of an Event Hubs trigger: the events of one call, in the order of their partition.

@@ -1,5 +1,5 @@
-//! HTTP triggers: requests from outside, forwarded to the handler or put into an envelope. Also the host's own way to run a timer's
-//! function: `POST /admin/functions/{name}`.
+//! HTTP triggers: requests from outside, forwarded to the handler or put into an envelope. Also the host's own way to run a function
+//! of a timer or a queue: `POST /admin/functions/{name}`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,14 +9,16 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::to_raw_value;
 use time::UtcDateTime;
 use uuid::Uuid;
 
 use super::envelope::CallContext;
 use super::envelope::http::{HttpRequest, envelope};
 use super::error::CallFailure;
-use super::function_json::{Function, HttpTrigger, Trigger};
+use super::function_json::{Function, HttpTrigger, QueueTrigger, Trigger};
 use super::invoker::{Call, HOST_VERSION, Invoker, output_value, uri};
 use super::journal::CallFailed;
 use super::link::{HandlerState, Reached};
@@ -29,6 +31,15 @@ const ADMIN: &str = "/admin/functions/";
 
 /// The largest request that the host takes, in bytes: 100 MB as in Azure.
 const MAX_REQUEST_BYTES: usize = 100 * 1000 * 1000;
+
+/// More than a queue takes as one message.
+const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+
+/// What `POST /admin/functions/{name}` is told.
+#[derive(Deserialize)]
+struct RunByHand {
+    input: String,
+}
 
 /// Headers of one connection, which the next one has its own of.
 const HOP_BY_HOP: &[HeaderName] = &[
@@ -44,6 +55,8 @@ pub(crate) struct HttpFront {
     pub forward: bool,
     pub invoker: Arc<Invoker>,
     pub timers: Vec<Arc<Timer>>,
+    /// All of them, for those that somebody runs by hand.
+    pub functions: Vec<Arc<Function>>,
 }
 
 /// Answers any request.
@@ -52,7 +65,8 @@ pub(crate) async fn serve(State(front): State<Arc<HttpFront>>, request: Request)
         return "The local Functions host is running.\n".into_response();
     }
     if let Some(name) = request.uri().path().strip_prefix(ADMIN) {
-        return front.run_timer(request.method(), name);
+        let name = name.to_owned();
+        return front.run_function(&name, request).await;
     }
     let Ok(path) = target::routed_path(request.uri().path()) else {
         return StatusCode::BAD_REQUEST.into_response();
@@ -102,22 +116,61 @@ fn unavailable(text: &'static str) -> Response {
 
 impl HttpFront {
     /// 202 and no more: the call's outcome is in the log. The real host takes any function that is not of HTTP, and asks for a key.
-    fn run_timer(&self, method: &Method, name: &str) -> Response {
+    ///
+    /// A message for a function of a queue goes through its queue, where the real host would call the function with it.
+    async fn run_function(&self, name: &str, request: Request) -> Response {
+        let named = |function: &&Arc<Function>| function.name.eq_ignore_ascii_case(name);
+        let Some(function) = self.functions.iter().find(named) else {
+            return (StatusCode::NOT_FOUND, "No function has this name.\n").into_response();
+        };
         let timer = self
             .timers
             .iter()
-            .find(|timer| timer.name().eq_ignore_ascii_case(name));
-        match timer {
-            None => (StatusCode::NOT_FOUND, "No timer function has this name.\n").into_response(),
-            Some(_) if method != Method::POST => {
+            .find(|timer| timer.name() == function.name);
+        match (&function.trigger, timer) {
+            (Trigger::Timer(_) | Trigger::Queue(_), _) if request.method() != Method::POST => {
                 (StatusCode::METHOD_NOT_ALLOWED, "Run it with POST.\n").into_response()
             }
-            Some(timer) => {
+            (Trigger::Timer(_), Some(timer)) => {
                 let timer = Arc::clone(timer);
                 tokio::spawn(async move { timer.run(false).await });
                 StatusCode::ACCEPTED.into_response()
             }
+            (Trigger::Queue(trigger), _) => match self.put(trigger, request).await {
+                Ok(()) => StatusCode::ACCEPTED.into_response(),
+                Err((status, problem)) => (status, format!("{problem}\n")).into_response(),
+            },
+            (Trigger::EventHub(_), _) => {
+                let text = "Send its events to the hub instead.\n";
+                (StatusCode::NOT_FOUND, text).into_response()
+            }
+            _ => {
+                let text = "Send its requests to its own address instead.\n";
+                (StatusCode::NOT_FOUND, text).into_response()
+            }
         }
+    }
+
+    /// Puts the `input` of a request into a function's queue.
+    async fn put(
+        &self,
+        trigger: &QueueTrigger,
+        request: Request,
+    ) -> Result<(), (StatusCode, String)> {
+        let body = Limited::new(request.into_body(), MAX_MESSAGE_BYTES).collect();
+        let body = body.await.map_err(|error| {
+            let problem = format!("The request cannot be read: {error}");
+            (StatusCode::BAD_REQUEST, problem)
+        })?;
+        let run: RunByHand = serde_json::from_slice(&body.to_bytes()).map_err(|_| {
+            let problem = r#"The body must be JSON such as {"input":"a message"}."#.to_owned();
+            (StatusCode::BAD_REQUEST, problem)
+        })?;
+        let failed = |problem: String| (StatusCode::INTERNAL_SERVER_ERROR, problem);
+        let messages = to_raw_value(&[run.input]).map_err(|error| failed(error.to_string()))?;
+        let queues = self.invoker.queues();
+        let delivered = queues.deliver(&trigger.connection, &trigger.queue, &messages);
+        delivered.await.map_err(failed)
     }
 
     /// Path and query as [`target::forwarded`] says, headers and body as they came; the answer as it comes, with any status.

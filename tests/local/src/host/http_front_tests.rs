@@ -57,6 +57,7 @@ async fn front() -> SocketAddr {
         forward: true,
         invoker: Arc::clone(&handler.invoker),
         timers: Vec::new(),
+        functions: functions.clone(),
     });
     // The channel to the handler is open as long as it is held.
     std::mem::forget(handler);

@@ -196,6 +196,7 @@ impl Host {
             forward: app.host.forward_http,
             invoker: Arc::clone(&invoker),
             timers: timers.clone(),
+            functions: functions.clone(),
         });
         let platform = Platform {
             functions,

@@ -274,6 +274,25 @@ mod tests {
     }
 
     #[test]
+    fn several_parameters_may_be_optional() {
+        let routes = routes(&[("Many", r"insights/{what?}/{id:regex(^[^\x23]+\z)?}", &[])]);
+        for (path, parameters) in [
+            ("/api/insights", 0),
+            ("/api/insights/days", 1),
+            ("/api/insights/days/7", 2),
+        ] {
+            assert_eq!(
+                found(&routes, "GET", path).unwrap().1.len(),
+                parameters,
+                "{path}"
+            );
+        }
+        for path in ["/api/insights/days/7#", "/api/insights/days/7/8"] {
+            assert!(found(&routes, "GET", path).is_none(), "{path}");
+        }
+    }
+
+    #[test]
     fn an_expression_is_heeded_and_goes_before_none() {
         let routes = routes(&[
             ("Rest", "drones/{any}", &[]),

@@ -469,6 +469,7 @@ async fn a_timer_is_run_by_hand_and_over_http() {
         ("POST /admin/functions/sweep", "202"),
         ("GET /admin/functions/Sweep", "405"),
         ("POST /admin/functions/Things", "404"),
+        ("POST /admin/functions/Nothing", "404"),
     ] {
         let text = format!("{request} HTTP/1.1\nhost: x\ncontent-length: 0\nconnection: close\n\n");
         let (head, _) = http(&host, &text).await;
@@ -480,6 +481,27 @@ async fn a_timer_is_run_by_hand_and_over_http() {
         }
     };
     tokio::time::timeout(PATIENCE, called).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_message_is_given_to_a_queues_function_by_hand() {
+    let rig = Rig::new(&[("Take", QUEUE)]);
+    let host = rig.start().await.unwrap();
+    for (method, body, status) in [
+        ("GET", "", "405"),
+        ("POST", "", "400"),
+        ("POST", r#"{"input":7}"#, "400"),
+        ("POST", r#"{"input":"parts"}"#, "202"),
+    ] {
+        let length = body.len();
+        let text = format!(
+            "{method} /admin/functions/take HTTP/1.1\nhost: x\ncontent-length: {length}\nconnection: close\n\n{body}"
+        );
+        let (head, _) = http(&host, &text).await;
+        assert!(head.starts_with(&format!("http/1.1 {status}")), "{head}");
+    }
+    host.settled(PATIENCE).await.unwrap();
+    assert_eq!(host.stats()["Take"].calls, 1);
 }
 
 #[tokio::test]

@@ -109,6 +109,7 @@ impl LoadOptions {
     /// The system to put under load: the one of `cargo local up`, in nobody's way.
     pub(super) fn system(&self) -> UpOptions {
         UpOptions {
+            app: None,
             drones: self.drones,
             rate: None,
             open: false,

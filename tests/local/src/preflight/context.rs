@@ -141,7 +141,7 @@ impl<'a> Context<'a> {
         format!("/subscriptions/{}/providers/{path}", self.account.id)
     }
 
-    /// The deployment, as the README has it, with this added.
+    /// The deployment, as `infra/README.md` has it, with this added.
     pub fn deployment(&self, addition: &str) -> String {
         format!(
             "az deployment group create --resource-group {} --name drone-delivery --parameters {} {addition}",

@@ -1,8 +1,6 @@
 //! Where events are read and where they are sent: the system that runs here, or one in Azure.
 
-use std::net::TcpStream;
 use std::path::Path;
-use std::time::Duration;
 
 use azure_functions_sdk::connection::{Connection, ConnectionError};
 use drone_delivery::stores::storage::{BLOB, ServiceAddress};
@@ -16,9 +14,6 @@ const STORAGE: &str = "FleetStorage";
 
 /// What `cargo drones --to event-hubs` takes; any of them says that the hub is not the local one.
 const HUB_SETTINGS: [&str; 2] = ["EVENT_HUBS_NAMESPACE", "EVENT_HUBS_CONNECTION_STRING"];
-
-/// How long a hub on this machine may take to answer the telephone.
-const KNOCK: Duration = Duration::from_secs(2);
 
 /// Storage, and the hub that belongs to it.
 pub struct Connections {
@@ -53,8 +48,7 @@ impl Connections {
             Err(ConnectionError::Missing(_))
                 if HUB_SETTINGS.iter().all(|name| variable(name).is_none()) =>
             {
-                RunningSystem::find(repository)
-                    .filter(|system| answers(&system.hub_url))
+                RunningSystem::find_alive(repository)
                     .ok_or(ReplayError::NoSystem)
                     .and_then(|system| Self::of(&system))
             }
@@ -67,39 +61,10 @@ impl Connections {
     /// # Errors
     /// Where the storage connection is none.
     pub fn of(system: &RunningSystem) -> Result<Self, ReplayError> {
-        let storage = system.fleet_storage.clone();
         Ok(Self {
-            storage: Connection::resolve(STORAGE, move |name| {
-                (name == STORAGE).then(|| storage.clone())
-            })?,
+            storage: system.storage()?,
             hub: EventHub::open(&system.hub_url)?,
             system: system.id.clone(),
         })
-    }
-}
-
-/// A run that was killed leaves its file behind.
-fn answers(hub_url: &str) -> bool {
-    let address = hub_url
-        .strip_prefix("http://")
-        .and_then(|rest| rest.split('/').next())
-        .and_then(|address| address.parse().ok());
-    address.is_some_and(|address| TcpStream::connect_timeout(&address, KNOCK).is_ok())
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-
-    #[test]
-    fn a_hub_that_is_gone_does_not_answer() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/telemetry", listener.local_addr().unwrap());
-        assert!(answers(&url));
-        drop(listener);
-        assert!(!answers(&url));
-        assert!(!answers("telemetry"));
     }
 }

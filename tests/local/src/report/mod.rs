@@ -6,6 +6,7 @@
 //! counts as raised or cleared when the alert queue holds a message that says so.
 
 mod alerts;
+mod insights;
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -22,6 +23,7 @@ use crate::letters;
 use crate::system::{ALERT_QUEUE, ALERTS, ARCHIVE, DATABASE, DEAD_LETTERS, DRONES, System};
 
 pub use alerts::AlertReport;
+pub use insights::InsightsReport;
 
 /// How many blobs are read at once; Azurite is one thread.
 const CONCURRENT_READS: usize = 8;
@@ -47,6 +49,8 @@ pub struct Report {
     pub drones: u64,
     /// The messages of the alert queue.
     pub alerts: AlertReport,
+    /// The insights that were made of it.
+    pub insights: InsightsReport,
     /// Successful item writes that Cosmos DB saw.
     pub cosmos_writes: u64,
     /// From the moment the hub took an event to the end of the call that applied it, in milliseconds.
@@ -143,6 +147,7 @@ impl Report {
             archive_duplicates: archived - distinct,
             drones,
             alerts,
+            insights: InsightsReport::default(),
             cosmos_writes: system.cosmos.writes(),
             event_to_state_millis: Percentiles {
                 p50: latencies.value_at_quantile(0.5),
@@ -155,6 +160,11 @@ impl Report {
             },
             faults,
         })
+    }
+
+    /// Makes what is wrong with the insights faults of the run.
+    pub fn count_insights(&mut self) {
+        self.faults.extend(self.insights.faults());
     }
 
     /// Writes the report as JSON.

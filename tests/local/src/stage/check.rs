@@ -9,10 +9,11 @@ use azure_functions_sdk::{FunctionDefinition, HostConfig};
 use serde_json::Value;
 
 use super::{Compiled, StageError, StageOptions};
+use crate::app::AppFolder;
 
-pub(super) const HOST_JSON: &str = "host.json";
-pub(super) const FUNCTION_JSON: &str = "function.json";
-pub(super) const LOCAL_SETTINGS: &str = "local.settings.json";
+pub(crate) const HOST_JSON: &str = "host.json";
+pub(crate) const FUNCTION_JSON: &str = "function.json";
+pub(crate) const LOCAL_SETTINGS: &str = "local.settings.json";
 
 /// Where the functions are, in the sources.
 const FUNCTIONS: &str = "handlers/functions";
@@ -20,11 +21,43 @@ const FUNCTIONS: &str = "handlers/functions";
 /// An app that may be laid out.
 pub(super) struct App<'a> {
     pub(super) host_json: &'a str,
-    pub(super) functions: &'a [FunctionDefinition],
+    pub(super) functions: Vec<Function<'a>>,
     /// A file name.
     pub(super) executable: String,
     pub(super) binary: &'a Path,
     pub(super) local_settings: Option<Vec<u8>>,
+}
+
+/// A function that may be laid out.
+pub(super) struct Function<'a> {
+    pub(super) name: &'a str,
+    pub(super) json: &'a str,
+}
+
+/// An app of another package: what was read is what is laid out, and the handler, which is built from it, holds its code against it.
+pub(super) fn of_folder<'a>(
+    app: &'a AppFolder,
+    binary: &'a Path,
+    local_settings: bool,
+) -> Result<App<'a>, StageError> {
+    if !binary.is_file() {
+        return Err(StageError::NoBinary(binary.display().to_string()));
+    }
+    let functions = app.functions.iter().map(|function| Function {
+        name: function.name(),
+        json: &function.json,
+    });
+    let file = app.root.join(LOCAL_SETTINGS);
+    Ok(App {
+        host_json: &app.host_json,
+        functions: functions.collect(),
+        executable: app.executable.clone(),
+        binary,
+        local_settings: match local_settings && file.is_file() {
+            true => Some(fs::read(&file).map_err(StageError::file("read", &file))?),
+            false => None,
+        },
+    })
 }
 
 pub(super) fn check<'a>(
@@ -39,7 +72,14 @@ pub(super) fn check<'a>(
     let local_settings = options.source.join(LOCAL_SETTINGS);
     Ok(App {
         host_json: compiled.host_json,
-        functions: compiled.functions,
+        functions: compiled
+            .functions
+            .iter()
+            .map(|function| Function {
+                name: function.name,
+                json: function.json,
+            })
+            .collect(),
         executable,
         binary: &options.binary,
         local_settings: match options.local_settings {
@@ -54,27 +94,38 @@ pub(super) fn check<'a>(
 /// Returns the executable's name.
 fn check_host(path: &Path, compiled: Compiled<'_>) -> Result<String, StageError> {
     let text = fs::read_to_string(path).map_err(StageError::file("read", path))?;
+    let names = compiled.functions.iter().map(|function| function.name);
+    let name = executable_name(path, &text, names)?;
+    if text != compiled.host_json {
+        return Err(StageError::NotRebuilt(path.display().to_string()));
+    }
+    Ok(name)
+}
+
+/// The executable that a host.json names, which has to be a file name that nothing else in the app has.
+///
+/// # Errors
+/// Where host.json is wrong, or names none that can be laid out.
+pub(crate) fn executable_name<'a>(
+    path: &Path,
+    text: &str,
+    mut functions: impl Iterator<Item = &'a str>,
+) -> Result<String, StageError> {
     let path = path.display().to_string();
-    if let Err(error) = HostConfig::parse(&text) {
+    if let Err(error) = HostConfig::parse(text) {
         return Err(StageError::HostConfig { path, error });
     }
     // It was parsed just now.
-    let host: Value = serde_json::from_str(&text).unwrap_or_default();
+    let host: Value = serde_json::from_str(text).unwrap_or_default();
     let name = match &host["customHandler"]["description"]["defaultExecutablePath"] {
         Value::String(name) if !name.is_empty() => name.clone(),
         _ => return Err(StageError::NoExecutable { path }),
     };
     // Only the entry with exactly this name gets the execute bit in a published package.
     let is_taken = [HOST_JSON, LOCAL_SETTINGS].contains(&name.as_str())
-        || compiled
-            .functions
-            .iter()
-            .any(|function| function.name == name);
+        || functions.any(|function| function == name);
     if is_taken || name.contains(['/', '\\', ':']) || name == "." || name == ".." {
         return Err(StageError::ExecutableName { path, name });
-    }
-    if text != compiled.host_json {
-        return Err(StageError::NotRebuilt(path));
     }
     Ok(name)
 }

@@ -49,7 +49,7 @@ fn is_new(out: &Path) -> Result<bool, StageError> {
 fn fill(app: &App<'_>, root: &Path) -> io::Result<()> {
     fs::create_dir(root)?;
     fs::write(root.join(HOST_JSON), app.host_json)?;
-    for function in app.functions {
+    for function in &app.functions {
         let folder = root.join(function.name);
         fs::create_dir(&folder)?;
         fs::write(folder.join(FUNCTION_JSON), function.json)?;

@@ -22,10 +22,13 @@ mod layout;
 mod package;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use azure_functions_sdk::{DefinitionError, FunctionDefinition, HostConfigError};
 
+use crate::app::AppFolder;
+
+pub(crate) use check::{FUNCTION_JSON, HOST_JSON, LOCAL_SETTINGS, executable_name};
 pub use package::{Package, package};
 
 /// What to lay out, and where.
@@ -108,6 +111,19 @@ pub enum StageError {
         /// What it says.
         name: String,
     },
+    /// An app without functions.
+    #[error(
+        "{0} has no function: make a folder of the function's name in it, with a function.json"
+    )]
+    NoFunctions(String),
+    /// local.settings.json cannot be read.
+    #[error("{path} is wrong in line {line}: its Values are texts")]
+    LocalSettings {
+        /// Which file.
+        path: String,
+        /// Where in it.
+        line: usize,
+    },
     /// A function.json without code.
     #[error(
         "{path} belongs to no function: register {name} in drone_delivery::FUNCTIONS or remove the folder"
@@ -162,9 +178,9 @@ pub enum StageError {
 }
 
 impl StageError {
-    fn file(
+    pub(crate) fn file(
         operation: &'static str,
-        path: &std::path::Path,
+        path: &Path,
     ) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.display().to_string();
         move |error| Self::File {
@@ -195,9 +211,26 @@ pub fn stage_compiled(
     options: &StageOptions,
     compiled: Compiled<'_>,
 ) -> Result<StagedApp, StageError> {
-    let out = std::path::absolute(&options.out)
-        .map_err(StageError::file("find the folder", &options.out))?;
     let app = check::check(options, compiled)?;
+    lay_out(app, &options.out)
+}
+
+/// Lays out an app that was read from its folder.
+///
+/// # Errors
+/// Where there is no executable, or files cannot be read or written.
+pub fn stage_app(
+    app: &AppFolder,
+    binary: &Path,
+    out: &Path,
+    local_settings: bool,
+) -> Result<StagedApp, StageError> {
+    let app = check::of_folder(app, binary, local_settings)?;
+    lay_out(app, out)
+}
+
+fn lay_out(app: check::App<'_>, out: &Path) -> Result<StagedApp, StageError> {
+    let out = std::path::absolute(out).map_err(StageError::file("find the folder", out))?;
     layout::write(&app, &out)?;
     Ok(StagedApp {
         root: out,

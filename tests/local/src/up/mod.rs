@@ -11,13 +11,16 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use time::UtcDateTime;
 use tokio::sync::mpsc;
 
+use crate::app;
 use crate::azurite::{Azurite, AzuriteOptions};
 use crate::build::{self, BuildError, Profile};
 use crate::host::LogSink;
 use crate::hub::Retention;
-use crate::report::Report;
+use crate::insights::{self, Latest, in_a_line};
+use crate::report::{InsightsReport, Report};
 use crate::running::RunningSystem;
 use crate::system::{HUB, Ports, System, SystemOptions};
 
@@ -27,7 +30,7 @@ use progress::Progress;
 use view::View;
 
 /// The storage account's name, as everybody expects it of Azurite.
-const ACCOUNT: &str = "devstoreaccount1";
+pub(crate) const ACCOUNT: &str = "devstoreaccount1";
 
 /// How long the system may take, after the last event, until every function has seen it.
 pub(crate) const SETTLE: Duration = Duration::from_secs(120);
@@ -35,11 +38,17 @@ pub(crate) const SETTLE: Duration = Duration::from_secs(120);
 /// How often the view is brought up to date: on a terminal, and as plain lines.
 const REFRESH: Duration = Duration::from_millis(200);
 
+/// How often the figures of the day are looked at, which are made each minute.
+const LOOK_AT_INSIGHTS: Duration = Duration::from_secs(10);
+
 /// Runs until Ctrl-C or the end of `--for`.
 ///
 /// # Errors
 /// Where something does not start or dies, or, with `--for`, where an event is not accounted for.
 pub fn run(options: &UpOptions) -> Result<(), Box<dyn Error>> {
+    if let Some(folder) = &options.app {
+        return app::run(folder, options);
+    }
     let (source, binary) = binary(options.binary.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -130,18 +139,32 @@ async fn fly(
     let following = progress.follow(system.host.events(), system);
     let mut view = View::new(lines);
     let started = Instant::now();
+    let began = UtcDateTime::now();
+    let tables = insights::tables_of(&system.storage)?;
+    let mut latest = Latest::default();
+    let mut insights_due = Instant::now() + LOOK_AT_INSIGHTS;
     let flight = drones::fly(system.hub.clone(), options);
     tokio::pin!(flight, following);
 
     let mut refresh = tokio::time::interval(REFRESH);
-    let mut flying = true;
+    let (mut flying, mut flown) = (true, None);
     loop {
         tokio::select! {
-            () = &mut flight, if flying => flying = false,
+            record = &mut flight, if flying => {
+                flying = false;
+                flown = record;
+            }
             never = &mut following => match never {},
             _ = refresh.tick() => {
                 view.tell(&progress.take_alert_news());
                 view.show(&progress.snapshot(system, started.elapsed()));
+                if insights_due <= Instant::now() {
+                    insights_due = Instant::now() + LOOK_AT_INSIGHTS;
+                    // What cannot be read now is shown the next time.
+                    if let Ok(Some(day)) = latest.news(&tables).await {
+                        view.tell(&[format!("[insights] {}", in_a_line(&day.day.figures))]);
+                    }
+                }
             }
         }
         if !flying && counted {
@@ -173,8 +196,12 @@ async fn fly(
     view.tell(&progress.take_alert_news());
     view.show(&progress.snapshot(system, started.elapsed()));
     view.finish();
+    view::say("Summarising what the fleet did");
+    insights::finish(system, began, SETTLE).await?;
     view::say("Counting what is in Azurite and Cosmos DB");
-    let report = Report::of(system, &progress.latencies()).await?;
+    let mut report = Report::of(system, &progress.latencies()).await?;
+    report.insights = InsightsReport::of(&tables, began, flown.as_ref()).await?;
+    report.count_insights();
     view::report(&report);
     if let Some(path) = &options.report {
         report.write(path)?;

@@ -9,6 +9,16 @@ use simulator::{FleetOptions, parse_duration, parse_rate};
 /// See `cargo local up --help`.
 #[derive(Debug, Clone, Args)]
 pub struct UpOptions {
+    /// Run the function app in this folder instead, made with azure_functions_sdk: its package is built, and Azurite and a hub
+    /// stand in for what it connects to. A folder of some package's `examples` will do.
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with_all = [
+            "drones", "rate", "report", "scenario", "malformed", "city", "radius", "seed", "mqtt_port", "cosmos_port", "open",
+        ]
+    )]
+    pub app: Option<PathBuf>,
     /// How many drones fly; 0 for none, to send events by hand.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub drones: u32,

@@ -32,6 +32,7 @@ pub(super) fn addresses(system: &System, drones: u32) {
     let (hub, api) = (system.hub_url(), system.api_url());
     println!();
     println!("  The map         {api}/map");
+    println!("  Insights        {api}/insights");
     println!("  Send an event   POST {hub}");
     println!(
         "  As a device     mqtt://{}  devices/{{deviceId}}/messages/events/",
@@ -211,6 +212,12 @@ pub(super) fn report(report: &Report) {
         ),
     ] {
         println!("  {name:<17} {value}");
+    }
+    for day in &report.insights.days {
+        println!("  {:<17} {day}", "insights");
+    }
+    if let Some(agreement) = &report.insights.agreement {
+        println!("  {agreement}");
     }
     for fault in &report.faults {
         println!("  FAULT             {fault}");

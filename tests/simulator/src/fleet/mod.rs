@@ -10,6 +10,7 @@ use time::{Duration, UtcDateTime};
 use crate::drone::Drone;
 use crate::geo::Area;
 use crate::malformed;
+use crate::record::Delivery;
 use crate::scenario::Scenario;
 use crate::schedule::{Report, Schedule, Section};
 use crate::wire::TimeShape;
@@ -202,6 +203,27 @@ impl Fleet {
         Some(held.map_or(scheduled, |held| held.min(scheduled)))
     }
 
+    /// Keeps a record of what the drones really do, from the deliveries on that they are on.
+    #[must_use]
+    pub fn recorded(mut self) -> Self {
+        self.drones.iter_mut().for_each(Drone::record);
+        self
+    }
+
+    /// The deliveries that were begun since this was called last, each told of once; none before the fleet was asked for
+    /// events, or where it is not [`recorded`](Self::recorded).
+    pub fn take_record(&mut self) -> Vec<Delivery> {
+        let Some(start) = self.start else {
+            return Vec::new();
+        };
+        let mut all = Vec::new();
+        for drone in &mut self.drones {
+            let begun = drone.take_record().into_iter();
+            all.extend(begun.map(|truth| truth.at(start, &drone.id)));
+        }
+        all
+    }
+
     fn take_held(&mut self, by: Duration) -> Option<SimulatedEvent> {
         if self.held.peek()?.0.due > by {
             return None;
@@ -316,5 +338,7 @@ impl Eq for Held {}
 
 #[cfg(test)]
 mod flight_tests;
+#[cfg(test)]
+mod record_tests;
 #[cfg(test)]
 mod tests;

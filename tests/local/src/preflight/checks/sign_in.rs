@@ -7,7 +7,7 @@ use crate::preflight::az::ask;
 use crate::preflight::context::{Context, quoted};
 use crate::preflight::finding::Finding;
 
-/// As the README makes it.
+/// As `infra/README.md` makes it.
 const ROLE: &str = r#"[{"allowedMemberTypes":["User","Application"],"description":"Reads the fleet","displayName":"GetStatus","value":"GetStatus","isEnabled":true}]"#;
 
 #[derive(Deserialize)]

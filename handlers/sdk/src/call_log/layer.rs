@@ -1,68 +1,21 @@
-//! The warnings and errors of one call, for the `Logs` of its answer: the only log lines that the
-//! host files under the invocation.
-//!
-//! A call opens a span and hangs a [`CallLog`] on it; [`CallLogLayer`] adds every event of level WARN
-//! or ERROR within that span, also from tasks that were spawned with it.
+//! The layer that sees what is logged in a call.
 
-use std::cell::RefCell;
 use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
-use tracing::{Event, Level, Span, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::invocation::Invocation;
+use super::{CallLog, OPENING};
 
 /// A call that warns in a loop must not grow an answer without end.
 const MAX_LINES: usize = 100;
 
-/// The lines of one call. Cheap to clone.
-#[derive(Clone, Default)]
-pub(crate) struct CallLog(Arc<Mutex<Lines>>);
-
-#[derive(Default)]
-struct Lines {
-    kept: Vec<String>,
-    dropped: usize,
-}
-
-thread_local! {
-    /// The log of the span that this thread is just making: a layer sees a new span's fields, which
-    /// cannot hold an object.
-    static OPENING: RefCell<Option<CallLog>> = const { RefCell::new(None) };
-}
-
 impl CallLog {
-    /// The span of a call, with this log on it.
-    ///
-    /// Of level ERROR, so that no filter of levels takes the fields off the lines that it lets through.
-    pub(crate) fn span(&self, invocation: &Invocation) -> Span {
-        OPENING.set(Some(self.clone()));
-        let span = tracing::error_span!(
-            "call",
-            invocation.id = %invocation.id,
-            function = %invocation.function,
-            traceparent = invocation.traceparent.as_deref(),
-            partition.id = tracing::field::Empty,
-        );
-        OPENING.set(None);
-        span
-    }
-
-    /// The lines so far, and how many more there were.
-    pub(crate) fn take(&self) -> Vec<String> {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Lines { mut kept, dropped } = std::mem::take(&mut *lines);
-        if dropped > 0 {
-            kept.push(format!("... {dropped} more"));
-        }
-        kept
-    }
-
     fn add(&self, event: &Event<'_>) {
         let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.kept.len() < MAX_LINES {
@@ -145,6 +98,7 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
+    use crate::invocation::Invocation;
 
     fn logged(work: impl FnOnce()) -> Vec<String> {
         let subscriber = tracing_subscriber::registry().with(CallLogLayer);

@@ -1,0 +1,177 @@
+//! Makes the facts that a unit touches: of each delivery and each drone's hour of which it has a reading, from the rows
+//! of every unit that has some.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `touched` | what a unit touches, and what is wanted for it |
+//! | `find` | looks what is told of it already |
+//! | `make` | makes facts from rows; knows no store |
+//! | `write` | writes them into the files that they belong to |
+
+mod find;
+mod make;
+mod touched;
+mod write;
+
+use std::collections::{BTreeSet, HashMap};
+use std::mem;
+
+use bytes::Bytes;
+use tracing::warn;
+
+use self::make::make;
+pub(super) use self::touched::Touched;
+use self::touched::Wanted;
+use self::write::Made;
+use super::unit::Unit;
+use super::{Insights, InsightsError, off_the_runtime};
+use crate::domain::insights::hour::Hour;
+use crate::domain::insights::names::Name;
+use crate::domain::insights::reading::{Head, Readings};
+use crate::stores::Version;
+use crate::tables::flight::{self, FLIGHT};
+use crate::tables::operating::{self, OPERATING};
+use crate::tables::{Table, TableError, TableReader};
+
+/// How often facts are made anew because a unit of another hour has changed the same files.
+const ATTEMPTS: usize = 8;
+
+/// No delivery has this id. A reading whose folder is too many for its delivery still counts for its drone's hour.
+const NO_DELIVERY: &str = "";
+
+impl Insights {
+    /// Makes the facts that a unit touches. `flight` and `operating` are its own rows. `false` where others change the
+    /// same files all the time.
+    pub(super) async fn make_facts(
+        &self,
+        unit: &Unit,
+        mut touched: Touched,
+        flight: Bytes,
+        operating: Bytes,
+    ) -> Result<bool, InsightsError> {
+        for _ in 0..ATTEMPTS {
+            if self
+                .attempt_facts(unit, &mut touched, [&flight, &operating])
+                .await?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn attempt_facts(
+        &self,
+        unit: &Unit,
+        touched: &mut Touched,
+        own: [&Bytes; 2],
+    ) -> Result<bool, InsightsError> {
+        // Versions first, rows of other units after them: see the module that this one is in.
+        let mut wanted = Wanted::default();
+        let delivery_files = self.find_deliveries(unit, touched, &mut wanted).await?;
+        let hour_files = self.find_hours(unit, touched, &mut wanted).await?;
+        let readings = Readings {
+            devices: mem::take(&mut touched.names.devices),
+            deliveries: mem::take(&mut touched.names.deliveries),
+            ..Readings::default()
+        };
+        let (readings, whole) = self.read_rows(unit, readings, &wanted, own).await?;
+        let (readings, wanted, facts) = off_the_runtime(move || {
+            let (readings, facts) = make(readings, &wanted);
+            (readings, wanted, facts)
+        })
+        .await?;
+        let mut read: Vec<(String, Option<Version>)> = Vec::new();
+        read.extend(
+            delivery_files
+                .iter()
+                .map(|(day, file)| (unit.daily("deliveries", *day), file.version.clone())),
+        );
+        read.extend(
+            hour_files
+                .iter()
+                .map(|(day, file)| (unit.daily("drone_hours", *day), file.known.version.clone())),
+        );
+        let made = Made {
+            unit,
+            devices: &readings.devices,
+            deliveries: &readings.deliveries,
+            wanted: &wanted,
+            facts: &facts,
+            whole: &whole,
+        };
+        let mut written = BTreeSet::new();
+        let done = self
+            .write_deliveries(&made, delivery_files, &mut written)
+            .await?
+            && self.write_hours(&made, hour_files, &mut written).await?;
+        touched.names.devices = readings.devices;
+        touched.names.deliveries = readings.deliveries;
+        if !done {
+            return Ok(false);
+        }
+        // Of two units that share a fact and write it into different files, the one that looks last sees the other's.
+        for (name, version) in read.into_iter().filter(|(name, _)| !written.contains(name)) {
+            let listed = self.tables.list(&name).await?;
+            if listed.into_iter().next().map(|file| file.version) != version {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads the wanted rows of all folders, one file at a time, and says of each folder whether it is complete.
+    async fn read_rows(
+        &self,
+        unit: &Unit,
+        mut readings: Readings,
+        wanted: &Wanted,
+        own: [&Bytes; 2],
+    ) -> Result<(Readings, HashMap<Hour, bool>), InsightsError> {
+        let no_delivery = readings.deliveries.number(NO_DELIVERY);
+        let mut whole = HashMap::new();
+        for folder in wanted.folders() {
+            let other = unit.at(folder);
+            let mut complete = true;
+            for (table, own) in [FLIGHT, OPERATING].into_iter().zip(own) {
+                let name = other.hourly(table.name);
+                let file = match folder == unit.hour {
+                    true => Some(own.clone()),
+                    false => self.known(&name).await?.body,
+                };
+                let Some(file) = file else {
+                    complete = false;
+                    continue;
+                };
+                match rows(table, file, &mut readings, |head| {
+                    wanted.delivery(head, folder, no_delivery)
+                }) {
+                    Ok(is_complete) => complete &= is_complete,
+                    // Its own unit is to be made again; until then what is told without it says so.
+                    Err(error) => {
+                        warn!(file = %name, %error, "a table cannot be read, and facts are made without it");
+                        complete = false;
+                    }
+                }
+            }
+            whole.insert(folder, complete);
+        }
+        Ok((readings, whole))
+    }
+}
+
+/// Adds the rows of a file for which `delivery` names one. Returns whether the file is made of complete units.
+fn rows(
+    table: Table,
+    file: Bytes,
+    readings: &mut Readings,
+    delivery: impl Fn(&Head) -> Option<Name>,
+) -> Result<bool, TableError> {
+    let complete = TableReader::open(table, file.clone())?.is_complete();
+    let wanted = |head: &Head| delivery(head).map(|delivery| Head { delivery, ..*head });
+    match table.name == FLIGHT.name {
+        true => flight::read(file, readings, wanted)?,
+        false => operating::read(file, readings, wanted)?,
+    }
+    Ok(complete)
+}
