@@ -33,8 +33,6 @@ pub struct Plan {
     pub units: Vec<Due>,
     /// The first hour of which something is missing yet; `None` where nothing is.
     pub first_outstanding: Option<Hour>,
-    /// The last hour of which anything is known.
-    pub last: Option<Hour>,
 }
 
 /// A unit that is to be made.
@@ -98,9 +96,6 @@ impl Insights {
         let looked: Vec<_> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
         let mut plan = Plan::default();
         for (unit, standing) in looked {
-            if !matches!(standing, Standing::Absent) {
-                plan.last = plan.last.max(Some(unit.hour));
-            }
             if matches!(standing, Standing::Due(..) | Standing::UnderWay) {
                 let hour = plan
                     .first_outstanding
@@ -138,10 +133,10 @@ impl Insights {
 
     async fn standing(&self, unit: &Unit, now: UtcDateTime) -> Result<Standing, InsightsError> {
         let files = self.archive.list(&unit.folder()).await?;
-        let manifest = self.known(&unit.manifest()).await?;
-        if files.is_empty() && manifest.version.is_none() {
+        if files.is_empty() {
             return Ok(Standing::Absent);
         }
+        let manifest = self.known(&unit.manifest()).await?;
         let manifest = manifest.body.as_deref().and_then(Manifest::parse);
         let sealed = self.is_sealed(unit, now).await?;
         let fingerprint = fingerprint_of(&files);
@@ -215,13 +210,14 @@ impl Insights {
     }
 }
 
-/// Up to when nothing is missing, by a plan.
-pub fn as_of(plan: &Plan, now: UtcDateTime) -> Option<UtcDateTime> {
-    let until = match (plan.first_outstanding, plan.last) {
-        (Some(first), _) => first.begins(),
-        (None, last) => last?.ends(),
-    };
-    Some(until.min(now))
+/// Up to when nothing is missing, by a plan: the begin of the first hour of which something is, else of the hour that is not
+/// [over](is_over) yet.
+pub fn as_of(plan: &Plan, now: UtcDateTime) -> UtcDateTime {
+    let under_way = Hour::of(now - GRACE);
+    let until = plan
+        .first_outstanding
+        .map_or(under_way, |first| first.min(under_way));
+    until.begins()
 }
 
 /// Whether an hour is over for good.

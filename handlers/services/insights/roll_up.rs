@@ -47,7 +47,7 @@ impl Insights {
         hub: &str,
         partitions: &[String],
         day: Day,
-        as_of: Option<UtcDateTime>,
+        as_of: UtcDateTime,
         now: UtcDateTime,
     ) -> Result<Option<FleetDay>, InsightsError> {
         let sources = self.day_sources(hub, partitions, day).await?;
@@ -110,10 +110,10 @@ impl Insights {
         memory: &Memory,
         sources: &DaySources,
         day: Day,
-        as_of: Option<UtcDateTime>,
+        as_of: UtcDateTime,
         now: UtcDateTime,
     ) -> Result<FleetDay, InsightsError> {
-        let mut tally = DayTally::new(day, as_of);
+        let mut tally = DayTally::new(day, Some(as_of));
         for entry in &sources.deliveries {
             let remembered = lock(&memory.files).get(&entry.name).cloned();
             if let Some((version, days)) = remembered
@@ -170,11 +170,10 @@ impl Insights {
             }
         }
         let is_complete = |hour: Hour| {
-            let is_past = as_of.is_some_and(|as_of| hour.ends() <= as_of);
+            let is_past = hour.ends() <= as_of;
             is_past && complete.get(&hour).copied().unwrap_or(true)
         };
-        let over = is_over(last_hour(day), now)
-            && as_of.is_some_and(|as_of| last_hour(day).ends() <= as_of);
+        let over = is_over(last_hour(day), now) && last_hour(day).ends() <= as_of;
         Ok(tally.finish(over, is_complete))
     }
 }

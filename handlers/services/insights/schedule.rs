@@ -14,7 +14,7 @@ use crate::domain::insights::figures::FleetDay;
 use crate::domain::insights::hour::Day;
 
 /// Units that are put on the queue at a time: what the two of a process make in some minutes.
-const MOST: usize = 64;
+const MOST: usize = 128;
 
 /// A unit that was put on the queue is left to it for so long. Where SummarizeHour is switched off, or has given it up,
 /// it is put there again.
@@ -63,7 +63,8 @@ impl Schedule {
         }
     }
 
-    /// Looks once: at the last [`RECENT`] hours, and the first time of each day at the last [`ALL`].
+    /// Looks once: at the last [`RECENT`] hours; the first time of each day, and until nothing is left to do there, at the last
+    /// [`ALL`].
     ///
     /// # Errors
     /// Where the archive or the manifests cannot be read. A day whose figures cannot be made stops nothing else.
@@ -72,11 +73,12 @@ impl Schedule {
         let all = self.state().looked_at_all != Some(today);
         let hours = hours_until(now, if all { ALL } else { RECENT });
         let days = Day(hours.start().date())..=Day(today);
-        let plan = self.insights.plan(&self.hub, hours, now).await?;
+        let plan = self.insights.plan(&self.hub, hours.clone(), now).await?;
+        let (units, left_out) = self.to_queue(&plan, now);
         let mut looked = Looked {
             due: plan.units.len(),
             outstanding: plan.units.iter().filter(|due| due.outstanding).count(),
-            units: self.to_queue(&plan, now),
+            units,
             ..Looked::default()
         };
         let as_of = as_of(&plan, now);
@@ -95,18 +97,27 @@ impl Schedule {
             }
             day = day.plus(1);
         }
-        if all {
-            self.state().looked_at_all = Some(today);
+        let oldest = *hours.start();
+        let is_old = |due: &Due| due.outstanding && due.unit.hour == oldest;
+        let mut state = self.state();
+        if all && looked.outstanding == 0 && !left_out {
+            state.looked_at_all = Some(today);
+        } else if plan.units.iter().any(is_old) {
+            // What is not made by now would not be seen the next time.
+            state.looked_at_all = None;
         }
+        drop(state);
         Ok(looked)
     }
 
-    fn to_queue(&self, plan: &Plan, now: UtcDateTime) -> Vec<Unit> {
+    /// Units for the queue, and whether some are left for the next time.
+    fn to_queue(&self, plan: &Plan, now: UtcDateTime) -> (Vec<Unit>, bool) {
         let mut state = self.state();
         state
             .queued
             .retain(|_, (_, at)| *at + LEFT_TO_THE_QUEUE > now);
         let mut units = Vec::new();
+        let mut left_out = false;
         for due in &plan.units {
             let Due {
                 unit, fingerprint, ..
@@ -115,14 +126,16 @@ impl Schedule {
                 .queued
                 .get(unit)
                 .is_some_and(|(queued, _)| queued == fingerprint);
-            if !is_queued && units.len() < MOST {
+            if !is_queued && units.len() == MOST {
+                left_out = true;
+            } else if !is_queued {
                 state
                     .queued
                     .insert(unit.clone(), (fingerprint.clone(), now));
                 units.push(unit.clone());
             }
         }
-        units
+        (units, left_out)
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {

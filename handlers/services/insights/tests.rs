@@ -16,6 +16,7 @@ use time::{Duration, UtcDateTime};
 
 use super::plan::as_of;
 use super::roll_up::Memory;
+use super::schedule::Schedule;
 use super::unit::{Made, Unit};
 use super::*;
 use crate::capture::{self, CapturedEvent};
@@ -752,6 +753,74 @@ fn an_hours_files_become_one_and_nothing_else_changes() {
             ended += failed;
         }
         assert!(ended > 10, "{ended}");
+    });
+}
+
+/// The archive is kept for a while, the tables for good.
+#[test]
+fn tables_outlive_the_archive_that_they_were_made_from() {
+    runtime().block_on(async {
+        let sent = some_events();
+        let (archive, tables) = (
+            Arc::new(MemoryFiles::default()),
+            Arc::new(MemoryFiles::default()),
+        );
+        put(&*archive, &files(&sent, &[])).await;
+        let insights = insights(&archive, &tables);
+        make_all(&insights, &units(&sent)).await;
+        let before = tables_of(&*tables).await;
+        for file in archive.list("").await.unwrap() {
+            archive.delete(&file.name, &file.version).await.unwrap();
+        }
+        for unit in units(&sent) {
+            assert_eq!(
+                insights.summarize(&unit, LONG_AFTER).await.unwrap(),
+                Made::Empty
+            );
+        }
+        assert_eq!(
+            differing(&before, &tables_of(&*tables).await),
+            Vec::<String>::new()
+        );
+    });
+}
+
+/// What a look has not put on the queue, or what was not made of it in time, is found by a later one.
+#[test]
+fn nothing_that_is_due_is_forgotten_however_long_nobody_made_it() {
+    runtime().block_on(async {
+        let sent = some_events();
+        let (archive, tables) = (
+            Arc::new(MemoryFiles::default()),
+            Arc::new(MemoryFiles::default()),
+        );
+        put(&*archive, &files(&sent, &[])).await;
+        let insights = Arc::new(Insights::new(
+            Arc::clone(&archive) as _,
+            Arc::clone(&tables) as _,
+            Intake::default(),
+            false,
+        ));
+        let schedule = Schedule::new(Arc::clone(&insights), HUB.to_owned());
+        let of = |units: &[Unit]| units.iter().map(|unit| unit.hour).collect::<Vec<_>>();
+        let mut all = of(&units(&sent));
+        all.reverse();
+        // Put on the queue once, and again where nobody made it.
+        assert_eq!(of(&schedule.look(LONG_AFTER).await.unwrap().units), all);
+        assert_eq!(of(&schedule.look(LONG_AFTER).await.unwrap().units), []);
+        let later = LONG_AFTER + Duration::hours(8);
+        let looked = schedule.look(later).await.unwrap();
+        assert_eq!(
+            (of(&looked.units), looked.outstanding),
+            (all.clone(), all.len())
+        );
+        make_all(&insights, &units(&sent)).await;
+        let looked = schedule.look(later).await.unwrap();
+        assert_eq!(
+            (looked.units.len(), looked.due, looked.days.is_empty()),
+            (0, 0, false)
+        );
+        assert!(schedule.look(later).await.unwrap().days.is_empty());
     });
 }
 

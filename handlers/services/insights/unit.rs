@@ -40,7 +40,7 @@ pub struct Unit {
 pub enum Made {
     /// Nothing has changed since it was made.
     Unchanged,
-    /// The archive has no such folder.
+    /// The archive has no such folder, or has it no more. Tables that were made from it stay as they are.
     Empty,
     /// It was made, with these files.
     Anew(Box<Manifest>),
@@ -160,7 +160,8 @@ impl Insights {
             return Ok(None);
         }
         let files = self.archive.list(&unit.folder()).await?;
-        if files.is_empty() && known.version.is_none() {
+        // The archive is kept for less long than the tables: of what has gone there the tables stay.
+        if files.is_empty() {
             return Ok(Some(Made::Empty));
         }
         let sealed = self.is_sealed(unit, now).await?;

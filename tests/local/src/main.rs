@@ -23,7 +23,6 @@ use local::prepare::prepare;
 use local::queries::{self, QueriesOptions};
 use local::replay::{self, ReplayOptions};
 use local::skip::{self, SkipOptions};
-use local::stage::{StageOptions, package, stage};
 use local::stage::{StageOptions, package, stage, stage_app};
 use local::summarize::{self, SummarizeOptions};
 use local::up::{self, UpOptions};

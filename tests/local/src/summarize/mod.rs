@@ -280,7 +280,6 @@ impl Summary<'_> {
             let plan = self.insights.plan(hub, first..=last, self.now).await?;
             let outstanding = all.first_outstanding.into_iter();
             all.first_outstanding = outstanding.chain(plan.first_outstanding).min();
-            all.last = all.last.max(plan.last);
             partitions.extend(plan.partitions);
         }
         let partitions: Vec<String> = partitions.into_iter().collect();

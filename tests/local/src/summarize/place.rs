@@ -177,7 +177,7 @@ mod tests {
                 to,
                 ..SummarizeOptions::default()
             };
-            super::chosen(&options)
+            chosen(&options)
         };
         let hour = |number| Hour::of(UtcDateTime::UNIX_EPOCH).plus(number);
         assert_eq!(chosen(None, None).unwrap(), None);
