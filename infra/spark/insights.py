@@ -300,12 +300,31 @@ def read_files(batches):
                 yield pyarrow.RecordBatch.from_pylist(rows, schema=schema)
 
 
-def records_of(spark, archive, days):
+class Work:
+    """Where what is used more than once is kept meanwhile. A plan then begins there, and a lost worker costs only its own part."""
+
+    def __init__(self, spark, folder):
+        self.spark, self.folder = spark, folder
+
+    def keep(self, rows, name):
+        path = f"{self.folder}/{name}"
+        rows.write.mode("overwrite").parquet(path)
+        return self.spark.read.schema(rows.schema).parquet(path)
+
+    def delete(self):
+        try:
+            path = self.spark._jvm.org.apache.hadoop.fs.Path(self.folder)
+            path.getFileSystem(self.spark._jsc.hadoopConfiguration()).delete(path, True)
+        except Exception:  # Not every platform lets a program at its file system.
+            print(f"{self.folder} is of no use any more and may be deleted")
+
+
+def records_of(spark, archive, days, work):
     # A batch is so many files, all of them in a worker's memory.
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", "32")
     names = "*/*/*" if days is None else "{" + ",".join(f"{day:%Y/%m/%d}" for day in days) + "}"
     files = spark.read.format("binaryFile").load(f"{archive.rstrip('/')}/*/*/{names}/*/*.avro")
-    records = files.select("path", "content").mapInArrow(read_files, RECORD).persist()
+    records = work.keep(files.select("path", "content").mapInArrow(read_files, RECORD), "records")
     # Spark passes over files that are empty, as if they were not there.
     heads = [named(path) for path in files.inputFiles()]
     key = ["hub", "partition", "unit_hour", "file"]
@@ -339,11 +358,12 @@ LEAST = ["enqueued_at", "sequence_number", "hub_time"]
 UNIT = LOG + ["unit_hour"]
 
 
-def only_first(records):
+def only_first(records, work):
     """In each unit, events once, and of equal readings the least; with them, marked, what was left out."""
-    found = first_of(records.where("sequence_number is not null"), UNIT + ["hub_time", "sequence_number"], ["file"]).persist()
+    found = first_of(records.where("sequence_number is not null"), UNIT + ["hub_time", "sequence_number"], ["file"])
+    found = work.keep(found, "found")
     events = found.where("stays and not tick")
-    return found, events, first_of(events.where("kind is not null"), UNIT + EQUAL, LEAST)
+    return found, events, work.keep(first_of(events.where("kind is not null"), UNIT + EQUAL, LEAST), "readings")
 
 
 def settled(readings):
@@ -771,15 +791,16 @@ def from_avro(spark, options):
     if options.from_date:
         first, last = options.from_date - datetime.timedelta(DELIVERY_DAYS), options.to_date + datetime.timedelta(DELIVERY_DAYS)
         days = [first + datetime.timedelta(n) for n in range((last - first).days + 1)]
-    records = records_of(spark, options.archive, days).persist()
-    found, events, readings = only_first(records)
-    readings = readings.persist()
-    units = units_of(records, found, events, readings).persist()
+    out = options.out.rstrip("/")
+    work = Work(spark, f"{out}/_work")
+    records = records_of(spark, options.archive, days, work)
+    found, events, readings = only_first(records, work)
+    units = work.keep(units_of(records, found, events, readings), "units")
     as_of = units.agg(F.max("unit_hour")).first()[0] + HOUR
     kept = readings.where("stays").drop("stays")
     fresh = kept.where(f"enqueued_at - occurred_at <= {STALE}").join(F.broadcast(units.select(*LOG, "unit_hour", "complete")), LOG + ["unit_hour"])
-    fresh = fresh.persist()
-    deliveries, drone_hours = deliveries_of(with_parts(fresh)).persist(), drone_hours_of(fresh).persist()
+    deliveries = work.keep(deliveries_of(work.keep(with_parts(fresh), "parts")), "deliveries")
+    drone_hours = work.keep(drone_hours_of(fresh), "drone_hours")
 
     figures = figures_of(units, kept, events, deliveries, drone_hours, as_of)
     fleet = days_of(figures, hot_spots_of(kept, deliveries), slow_of(deliveries), as_of)
@@ -792,12 +813,12 @@ def from_avro(spark, options):
     hours = hours.withColumn("hour", F.unix_micros(F.to_timestamp("hour"))).withColumn("as_of", F.lit(as_of))
     texts = spark.createDataFrame([(date, json.dumps(day)) for date, day in fleet.items()], "date string, value string")
 
-    out = options.out.rstrip("/")
     write_dates(within(dated(deliveries, "deliveries", "first_hour"), options), f"{out}/deliveries", ["device_id", "delivery_id"])
     write_dates(within(dated(drone_hours, "drone_hours", "hour"), options), f"{out}/drone_hours", ["device_id", "hour"])
     write_dates(within(dated(hours, "fleet_hours", "hour"), options), f"{out}/fleet_hours", ["hour"])
     within(texts, options).coalesce(1).write.mode("overwrite").partitionBy("date").text(f"{out}/fleet")
     skipped = [f"{row.hub}/{row.partition}/{iso(row.unit_hour)[:13]}/{row.file}" for row in records.where("skipped").collect()]
+    work.delete()
     for name in skipped:
         print(f"skipped, because it could not be read: {name}")
     print(f"{len(fleet)} days to {out}, {len(skipped)} files skipped")
