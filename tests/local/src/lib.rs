@@ -41,6 +41,7 @@ pub mod replay;
 pub mod report;
 pub mod running;
 mod server;
+pub mod services;
 pub mod skip;
 pub mod stage;
 pub mod system;

@@ -243,7 +243,7 @@ fn compare(
     }
     let differing = archived
         .iter()
-        .filter(|(key, body)| sent.get(*key).is_none_or(|event| event.body != **body))
+        .filter(|(key, body)| sent.get(*key).is_none_or(|event| event.body() != **body))
         .count();
     if differing > 0 {
         faults.push(format!("{differing} archived bodies are not what was sent"));
@@ -305,7 +305,7 @@ fn is_part_of(event: &StoredEvent, states: &HashMap<DeviceId, DroneState>) -> bo
         enqueued_at: event.enqueued_at,
         intake: Intake::default(),
     };
-    let Ok(telemetry) = parse(&event.body, &context) else {
+    let Ok(telemetry) = parse(&event.body(), &context) else {
         return false;
     };
     let Some(state) = states.get(&telemetry.device_id) else {

@@ -29,6 +29,9 @@ use view::View;
 /// The storage account's name, as everybody expects it of Azurite.
 const ACCOUNT: &str = "devstoreaccount1";
 
+/// How much of the newest events is kept for readers over AMQP.
+pub(crate) const KEPT_BYTES: usize = 256 * 1024 * 1024;
+
 /// How long the system may take, after the last event, until every function has seen it.
 pub(crate) const SETTLE: Duration = Duration::from_secs(120);
 
@@ -102,6 +105,7 @@ pub(crate) async fn start(
             http: options.http_port,
             hub: options.hub_port,
             mqtt: options.mqtt_port,
+            amqp: options.amqp_port,
             cosmos: options.cosmos_port,
         },
         settings: options.settings.iter().cloned().collect(),
@@ -109,6 +113,7 @@ pub(crate) async fn start(
         unlimited_restarts: false,
     })
     .await?;
+    system.hub.set_consumer_groups(options.consumer_groups());
     Ok((azurite, system))
 }
 
@@ -121,6 +126,10 @@ async fn fly(
     if counted {
         // The report compares what was sent with what arrived.
         system.hub.set_retention(Retention::Everything);
+    } else {
+        system
+            .hub
+            .set_retention(Retention::Newest { bytes: KEPT_BYTES });
     }
     view::addresses(system, options.drones);
     if options.open {

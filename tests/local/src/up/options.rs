@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use simulator::{FleetOptions, parse_duration, parse_rate};
 
+use crate::hub::ConsumerGroups;
+
 /// See `cargo local up --help`.
 #[derive(Debug, Clone, Args)]
 pub struct UpOptions {
@@ -37,6 +39,20 @@ pub struct UpOptions {
     /// Port of the hub's MQTT side, where devices connect as to IoT Hub; 0 for any free one.
     #[arg(long, value_name = "PORT", default_value_t = 1883)]
     pub mqtt_port: u16,
+    /// Port of the hub's AMQP side, for clients of Event Hubs; 0 for any free one. Without it 5672, or any free one where that is
+    /// taken.
+    #[arg(long, value_name = "PORT")]
+    pub amqp_port: Option<u16>,
+    /// A consumer group that clients may read for, besides $Default and the functions' own; may be repeated.
+    #[arg(
+        long = "consumer-group",
+        value_name = "NAME",
+        conflicts_with = "any_consumer_group"
+    )]
+    pub consumer_groups: Vec<String>,
+    /// Let clients name any consumer group. Without it, one that is not there is an error, as it is in Azure.
+    #[arg(long)]
+    pub any_consumer_group: bool,
     /// Port of Cosmos DB; 0 for any free one.
     #[arg(long, value_name = "PORT", default_value_t = 8081)]
     pub cosmos_port: u16,
@@ -55,6 +71,16 @@ pub struct UpOptions {
     /// Run this handler instead of building it.
     #[arg(long, value_name = "FILE")]
     pub binary: Option<PathBuf>,
+}
+
+impl UpOptions {
+    /// The consumer groups that clients may name.
+    pub(crate) fn consumer_groups(&self) -> ConsumerGroups {
+        match self.any_consumer_group {
+            true => ConsumerGroups::Any,
+            false => ConsumerGroups::Listed(self.consumer_groups.clone()),
+        }
+    }
 }
 
 pub(crate) fn setting(text: &str) -> Result<(String, String), String> {

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::progress::Snapshot;
 use crate::report::Report;
-use crate::system::System;
+use crate::system::{HUB, System};
 
 /// Plain lines come this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -37,6 +37,9 @@ pub(super) fn addresses(system: &System, drones: u32) {
         "  As a device     mqtt://{}  devices/{{deviceId}}/messages/events/",
         system.mqtt_address()
     );
+    let amqp = system.doors.amqp();
+    println!("  Event Hubs      sb://{}  hub {HUB}", amqp.address());
+    println!("                  ({})", amqp.connection_string());
     println!("  One drone       {api}/drones/{{deviceId}}");
     println!("  Health          {api}/health");
     println!("  Cosmos DB       {}", system.cosmos.endpoint());
