@@ -133,10 +133,9 @@ impl Message {
                 section::PROPERTIES | section::APPLICATION_PROPERTIES => {
                     Items::of_value(&bytes[begin..end])?;
                 }
-                section::DATA => {
-                    if !matches!(bytes[begin], 0xa0 | 0xb0) {
-                        return Err(NotAMessage::Section);
-                    }
+                // Node's client writes a null where there is no body.
+                section::DATA if !matches!(bytes[begin], 0xa0 | 0xb0 | 0x40) => {
+                    return Err(NotAMessage::Section);
                 }
                 _ => {}
             }

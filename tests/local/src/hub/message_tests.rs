@@ -104,6 +104,7 @@ fn any_body_is_kept_as_it_came() {
             b"xy",
         ),
         (&[0, 0x53, 0x77, 0x40], true, &[0x40]),
+        (&[0, 0x53, 0x75, 0x40], false, b""),
         (&[0, 0x53, 0x77, 0xa1, 1, b'x'], true, b"x"),
         (&[0, 0x53, 0x77, 0x54, 7], true, &[0x54, 7]),
         (

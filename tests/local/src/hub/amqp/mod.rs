@@ -127,3 +127,6 @@ async fn accept(listener: TcpListener, hub: Hub, limits: Limits) {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

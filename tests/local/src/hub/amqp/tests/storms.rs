@@ -1,0 +1,1 @@
+//! Clients in great numbers and bad ones, over real sockets.
