@@ -13,6 +13,7 @@
 //! | [`npm`] | installs what runs on Node: Azurite, and what drives the browser |
 //! | [`build`], [`stage`] | compiles the handler; lays out the folder that `func` runs and publishes |
 //! | [`replay`] | `cargo local replay`: sends dead letters and archived events again, here or in Azure |
+//! | [`services`], [`func`] | the hub and the stores without a host, and the real host on them |
 //! | [`running`] | how another program finds the system that runs |
 //! | [`up`], [`report`] | `cargo local up`, and the count of what became of every event |
 //! | [`load`] | `cargo local load`: the same under load, measured |
@@ -29,6 +30,7 @@ pub mod chaos;
 pub mod child;
 pub mod cosmos;
 pub mod fault;
+pub mod func;
 pub mod host;
 pub mod hub;
 pub mod letters;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::services::Services;
 use crate::system::System;
 
 /// Where the file is, in the repository.
@@ -34,6 +35,20 @@ impl RunningSystem {
             id: uuid::Uuid::new_v4().to_string(),
             hub_url: system.hub_url().trim_end_matches("/messages").to_owned(),
             fleet_storage: system.storage.connection_string().to_owned(),
+        }
+    }
+
+    /// Services that another host runs on.
+    #[must_use]
+    pub fn beside(services: &Services) -> Self {
+        Self {
+            id: uuid::Uuid::new_v4().to_string(),
+            hub_url: services
+                .doors
+                .url()
+                .trim_end_matches("/messages")
+                .to_owned(),
+            fleet_storage: services.storage.connection_string().to_owned(),
         }
     }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use simulator::{FleetOptions, parse_duration, parse_rate};
 
 use super::outage::OutageKind;
-use crate::up::UpOptions;
+use crate::up::ServiceOptions;
 
 /// See `cargo local load --help`.
 #[derive(Debug, Clone, Args)]
@@ -107,13 +107,9 @@ impl LoadOptions {
     }
 
     /// The system to put under load: the one of `cargo local up`, in nobody's way.
-    pub(super) fn system(&self) -> UpOptions {
-        UpOptions {
-            drones: self.drones,
+    pub(super) fn system(&self) -> ServiceOptions {
+        ServiceOptions {
             rate: None,
-            open: false,
-            duration: Some(self.duration),
-            report: None,
             fleet: self.fleet.clone(),
             partitions: self.partitions,
             http_port: 0,

@@ -6,23 +6,28 @@ use simulator::Fleet;
 use time::UtcDateTime;
 use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
 
-use super::UpOptions;
+use super::ServiceOptions;
 use crate::hub::{Hub, NewEvent};
 
 /// How often the fleet is asked what it has to report. Short against the drones' cadence, long
 /// against the cost of asking.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Ends when `--for` is over; without it, never.
-pub(super) async fn fly(hub: Hub, options: &UpOptions) {
-    let end = options.duration.map(|duration| Instant::now() + duration);
-    if options.drones == 0 {
+/// Ends when `duration` is over; without it, never.
+pub(super) async fn fly(
+    hub: Hub,
+    drones: u32,
+    duration: Option<Duration>,
+    options: &ServiceOptions,
+) {
+    let end = duration.map(|duration| Instant::now() + duration);
+    if drones == 0 {
         match end {
             Some(end) => tokio::time::sleep_until(end).await,
             None => future::pending().await,
         }
     }
-    let mut fleet = Fleet::new(&options.fleet.plan(options.drones, options.rate));
+    let mut fleet = Fleet::new(&options.fleet.plan(drones, options.rate));
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     while end.is_none_or(|end| Instant::now() < end) {

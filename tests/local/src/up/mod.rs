@@ -3,8 +3,10 @@
 mod alerts;
 mod browser;
 mod drones;
+mod func;
 mod options;
 mod progress;
+mod services;
 mod view;
 
 use std::error::Error;
@@ -13,17 +15,18 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
-use crate::azurite::{Azurite, AzuriteOptions};
+use crate::azurite::{Azurite, AzuriteOptions, StorageAccount};
 use crate::build::{self, BuildError, Profile};
 use crate::host::LogSink;
 use crate::hub::Retention;
 use crate::report::Report;
 use crate::running::RunningSystem;
-use crate::system::{HUB, Ports, System, SystemOptions};
+use crate::system::{HUB, System, SystemOptions};
 
-pub use options::UpOptions;
 pub(crate) use options::setting;
+pub use options::{HostKind, ServiceOptions, ServicesOptions, UpOptions};
 use progress::Progress;
+pub use services::run as run_services;
 use view::View;
 
 /// The storage account's name, as everybody expects it of Azurite.
@@ -43,7 +46,10 @@ const REFRESH: Duration = Duration::from_millis(200);
 /// # Errors
 /// Where something does not start or dies, or, with `--for`, where an event is not accounted for.
 pub fn run(options: &UpOptions) -> Result<(), Box<dyn Error>> {
-    let (source, binary) = binary(options.binary.as_deref())?;
+    if options.host == HostKind::Func {
+        return func::run(options);
+    }
+    let (source, binary) = binary(options.services.binary.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -52,7 +58,7 @@ pub fn run(options: &UpOptions) -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         let (log, lines) = mpsc::unbounded_channel();
         let log = LogSink::new(move |line| _ = log.send(line));
-        let (azurite, system) = start(options, source.clone(), binary, log).await?;
+        let (azurite, system) = start(&options.services, source.clone(), binary, log).await?;
         let _announcement = RunningSystem::of(&system).announce(&source)?;
         let interrupted = tokio::select! {
             outcome = fly(&system, options, lines) => outcome.map(|()| false)?,
@@ -81,11 +87,29 @@ pub(crate) fn binary(given: Option<&Path>) -> Result<(PathBuf, PathBuf), BuildEr
 
 /// Everything but the drones. What is returned first must be dropped last.
 pub(crate) async fn start(
-    options: &UpOptions,
+    options: &ServiceOptions,
     source: PathBuf,
     binary: PathBuf,
     log: LogSink,
 ) -> Result<(Azurite, System), Box<dyn Error>> {
+    let (azurite, storage) = azurite(options).await?;
+    let system = System::start(SystemOptions {
+        app_root: Some(source.join("target/app")),
+        source,
+        binary,
+        storage,
+        partitions: options.partitions,
+        ports: options.ports(),
+        settings: options.settings.iter().cloned().collect(),
+        log,
+        unlimited_restarts: false,
+    })
+    .await?;
+    system.hub.set_consumer_groups(options.consumer_groups());
+    Ok((azurite, system))
+}
+
+async fn azurite(options: &ServiceOptions) -> Result<(Azurite, StorageAccount), Box<dyn Error>> {
     let azurite = Azurite::start(AzuriteOptions {
         blob_port: options.azurite_blob_port,
         queue_port: options.azurite_queue_port,
@@ -95,26 +119,7 @@ pub(crate) async fn start(
     let storage = azurite
         .account(ACCOUNT)
         .ok_or("Azurite does not know the account that it was given")?;
-    let system = System::start(SystemOptions {
-        app_root: Some(source.join("target/app")),
-        source,
-        binary,
-        storage,
-        partitions: options.partitions,
-        ports: Ports {
-            http: options.http_port,
-            hub: options.hub_port,
-            mqtt: options.mqtt_port,
-            amqp: options.amqp_port,
-            cosmos: options.cosmos_port,
-        },
-        settings: options.settings.iter().cloned().collect(),
-        log,
-        unlimited_restarts: false,
-    })
-    .await?;
-    system.hub.set_consumer_groups(options.consumer_groups());
-    Ok((azurite, system))
+    Ok((azurite, storage))
 }
 
 async fn fly(
@@ -139,7 +144,12 @@ async fn fly(
     let following = progress.follow(system.host.events(), system);
     let mut view = View::new(lines);
     let started = Instant::now();
-    let flight = drones::fly(system.hub.clone(), options);
+    let flight = drones::fly(
+        system.hub.clone(),
+        options.drones,
+        options.duration,
+        &options.services,
+    );
     tokio::pin!(flight, following);
 
     let mut refresh = tokio::time::interval(REFRESH);

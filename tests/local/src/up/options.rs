@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use simulator::{FleetOptions, parse_duration, parse_rate};
 
 use crate::hub::ConsumerGroups;
+use crate::system::Ports;
 
 /// See `cargo local up --help`.
 #[derive(Debug, Clone, Args)]
@@ -14,16 +15,51 @@ pub struct UpOptions {
     /// How many drones fly; 0 for none, to send events by hand.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(0..=100_000))]
     pub drones: u32,
-    /// Events per second of the whole fleet. Without it each drone reports its flight every 5 s and its
-    /// state every 20 s.
-    #[arg(long, value_name = "EVENTS_PER_SECOND", value_parser = parse_rate)]
-    pub rate: Option<f64>,
     /// Stop after this long, count what arrived, and fail if anything is missing: 30s, 5m, 1h.
     #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
     pub duration: Option<Duration>,
     /// Write the count to this file as JSON. Needs --for.
     #[arg(long, value_name = "FILE", requires = "duration")]
     pub report: Option<PathBuf>,
+    /// Which Functions host runs the handler: the one in here, or the real one of Core Tools, which must be on the PATH as `func`.
+    #[arg(long, value_enum, default_value_t)]
+    pub host: HostKind,
+    /// Open the map in the browser.
+    #[arg(long)]
+    pub open: bool,
+    /// What `cargo local services` has too.
+    #[command(flatten)]
+    pub services: ServiceOptions,
+}
+
+/// A Functions host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum HostKind {
+    /// Ours: starts in milliseconds, and knows what became of each call.
+    #[default]
+    Local,
+    /// Microsoft's, of Core Tools.
+    Func,
+}
+
+/// See `cargo local services --help`.
+#[derive(Debug, Clone, Args)]
+pub struct ServicesOptions {
+    /// How many drones fly; 0 for none.
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    pub drones: u32,
+    /// What `cargo local up` has too.
+    #[command(flatten)]
+    pub services: ServiceOptions,
+}
+
+/// How the services around the Functions host are started.
+#[derive(Debug, Clone, Args)]
+pub struct ServiceOptions {
+    /// Events per second of the whole fleet. Without it each drone reports its flight every 5 s and its
+    /// state every 20 s.
+    #[arg(long, value_name = "EVENTS_PER_SECOND", value_parser = parse_rate)]
+    pub rate: Option<f64>,
     /// Where the drones fly, and what goes wrong.
     #[command(flatten)]
     pub fleet: FleetOptions,
@@ -65,15 +101,22 @@ pub struct UpOptions {
     /// An app setting beside or instead of the usual ones; may be repeated.
     #[arg(long = "setting", value_name = "NAME=VALUE", value_parser = setting)]
     pub settings: Vec<(String, String)>,
-    /// Open the map in the browser.
-    #[arg(long)]
-    pub open: bool,
     /// Run this handler instead of building it.
     #[arg(long, value_name = "FILE")]
     pub binary: Option<PathBuf>,
 }
 
-impl UpOptions {
+impl ServiceOptions {
+    pub(crate) fn ports(&self) -> Ports {
+        Ports {
+            http: self.http_port,
+            hub: self.hub_port,
+            mqtt: self.mqtt_port,
+            amqp: self.amqp_port,
+            cosmos: self.cosmos_port,
+        }
+    }
+
     /// The consumer groups that clients may name.
     pub(crate) fn consumer_groups(&self) -> ConsumerGroups {
         match self.any_consumer_group {

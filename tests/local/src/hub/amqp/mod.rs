@@ -14,6 +14,9 @@
 //! | `value`, `write` | encoded values: measured and checked, written |
 //! | `node`, `start`, `requests` | addresses, starting positions, `$cbs` and `$management` |
 //!
+//! The same port takes the send API of [`Hub::router`] over HTTP: a Functions host that reads by AMQP and a handler that sends by
+//! HTTP then share one connection string.
+//!
 //! Not there, and refused: idempotent producers, transactions, publishers' own partitions, WebSockets, TLS.
 
 mod answer;
@@ -36,7 +39,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use super::Hub;
@@ -95,6 +99,21 @@ impl Drop for AmqpListener {
     }
 }
 
+/// A request begins with a method, and none of those that are used here begins as AMQP does.
+async fn speaks_http(stream: &TcpStream, limits: Limits) -> bool {
+    let mut first = [0];
+    let peeked = tokio::time::timeout(limits.handshake, stream.peek(&mut first)).await;
+    matches!(peeked, Ok(Ok(1))) && first[0].is_ascii_uppercase() && first[0] != b'A'
+}
+
+async fn http(stream: TcpStream, router: axum::Router) {
+    let service = hyper_util::service::TowerToHyperService::new(router);
+    // A connection that breaks is the client's business.
+    _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
 async fn accept(listener: TcpListener, hub: Hub, limits: Limits) {
     let mut connections = JoinSet::new();
     // Those that have not opened yet, oldest first, and those that have since told so.
@@ -118,8 +137,12 @@ async fn accept(listener: TcpListener, hub: Hub, limits: Limits) {
                 let (hub, opened) = (hub.clone(), Arc::new(AtomicBool::new(false)));
                 let told = Arc::clone(&opened);
                 let task = connections.spawn(async move {
-                    let (reader, writer) = stream.into_split();
-                    connection::serve(reader, writer, &hub, limits, &told).await;
+                    if speaks_http(&stream, limits).await {
+                        http(stream, hub.router()).await;
+                    } else {
+                        let (reader, writer) = stream.into_split();
+                        connection::serve(reader, writer, &hub, limits, &told).await;
+                    }
                 });
                 unopened.push_back((opened, task));
             }
