@@ -15,6 +15,9 @@ use crate::hub::Hub;
 /// How long a client may take to read the last word.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// How long events gather that come close upon others. Waking and writing for each would cost more than the events do.
+const GATHER: Duration = Duration::from_millis(5);
+
 /// What is read of a client that sends little, and of one that sends much.
 const FEW_BYTES: usize = 4 * 1024;
 const MANY_BYTES: usize = 64 * 1024;
@@ -36,6 +39,7 @@ pub(super) async fn serve(
     let (mut heard, mut spoke) = (begun, begun);
     let mut appetite = FEW_BYTES;
     let mut is_open = false;
+    let (mut rung, mut looked) = (false, begun);
     while !protocol.is_closed() {
         protocol.deliver();
         if sent == sending.len() && !protocol.output().is_empty() {
@@ -77,7 +81,11 @@ pub(super) async fn serve(
                     appetite = if count < FEW_BYTES { FEW_BYTES } else { MANY_BYTES };
                 }
             },
-            () = bell.wait() => protocol.rung(),
+            () = bell.wait(), if !rung => rung = true,
+            () = sleep_until(looked + GATHER), if rung => {
+                protocol.rung();
+                (rung, looked) = (false, Instant::now());
+            }
             () = sleep_until(next) => {
                 if Instant::now() < silence {
                     protocol.beat();

@@ -8,8 +8,9 @@
 //! | module | what it is |
 //! |---|---|
 //! | `connection` | reads, writes and waits for one client |
-//! | `protocol` | headers, SASL, open, begin, attach: what a client may have |
-//! | `session`, `link` | windows and credit, messages in and out |
+//! | `conversation` | the same without a socket |
+//! | `protocol`, `attach` | headers, SASL, open, begin, attach: what a client may have |
+//! | `session`, `link`, `incoming`, `outgoing` | windows and credit, messages in and out |
 //! | `frame`, `answer`, `error` | frames, and what the hub says in them |
 //! | `value`, `write` | encoded values: measured and checked, written |
 //! | `node`, `start`, `requests` | addresses, starting positions, `$cbs` and `$management` |
@@ -20,12 +21,16 @@
 //! Not there, and refused: idempotent producers, transactions, publishers' own partitions, WebSockets, TLS.
 
 mod answer;
+mod attach;
 mod connection;
+mod conversation;
 mod error;
 mod frame;
+mod incoming;
 mod limits;
 mod link;
 mod node;
+mod outgoing;
 mod protocol;
 mod requests;
 mod session;
@@ -45,6 +50,7 @@ use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 
 use super::Hub;
 
+pub use conversation::{Said, converse, performatives};
 pub use limits::Limits;
 
 /// Where everybody expects AMQP.

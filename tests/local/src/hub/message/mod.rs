@@ -4,22 +4,19 @@
 //! are the hub's to set are set on the way out. What came over HTTPS or MQTT is put into the same form once. The Functions host
 //! sees the same bytes as JSON.
 
+mod encode;
+mod json;
+
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use serde_amqp::Value as Amqp;
-use serde_json::{Map, Value};
-use time::format_description::well_known::Rfc3339;
-use time::{Duration, UtcDateTime};
+use time::UtcDateTime;
 
 use super::amqp::value::{self, Items, Malformed};
 use super::amqp::write::Write;
-use super::event::NewEvent;
 
 /// The section codes of AMQP 1.0, 3.2.
-mod section {
+pub(super) mod section {
     pub(super) const HEADER: u8 = 0x70;
     pub(super) const DELIVERY_ANNOTATIONS: u8 = 0x71;
     pub(super) const MESSAGE_ANNOTATIONS: u8 = 0x72;
@@ -51,9 +48,6 @@ const SEQUENCE_NUMBER: &str = "x-opt-sequence-number";
 const OFFSET: &str = "x-opt-offset";
 const ENQUEUED_TIME: &str = "x-opt-enqueued-time";
 const PARTITION_KEY: &str = "x-opt-partition-key";
-
-/// An annotation that holds a time, and in JSON its text.
-const IOT_HUB_TIME: &str = "iothub-enqueuedtime";
 
 /// Whether an annotation is the hub's to set.
 fn is_the_hubs(name: &[u8]) -> bool {
@@ -173,68 +167,6 @@ impl Message {
         Ok(messages)
     }
 
-    /// The form in which AMQP carries what came another way.
-    pub(crate) fn encode(event: &NewEvent) -> Self {
-        let mut out = Vec::with_capacity(event.body.len() + 512);
-        let (properties, annotations): (Vec<_>, Vec<_>) = event
-            .system_properties
-            .iter()
-            .partition(|(name, value)| property_index(name).is_some() && value.is_string());
-        let mut range = (0, 0);
-        if !annotations.is_empty() {
-            out.descriptor(section::MESSAGE_ANNOTATIONS);
-            out.map(pairs(annotations.len()), |out| {
-                range.0 = offset(out.len());
-                for (name, value) in &annotations {
-                    out.symbol(name);
-                    match (name.as_str(), value.as_str().and_then(millis)) {
-                        (IOT_HUB_TIME, Some(millis)) => out.timestamp(millis),
-                        _ => write_json(out, value),
-                    }
-                }
-            });
-            range.1 = offset(out.len());
-        }
-        let bare = offset(out.len());
-        if !properties.is_empty() {
-            write_properties(&mut out, &properties);
-        }
-        if !event.properties.is_empty() {
-            out.descriptor(section::APPLICATION_PROPERTIES);
-            out.map(pairs(event.properties.len()), |out| {
-                for (name, value) in &event.properties {
-                    out.string(name);
-                    write_json(out, value);
-                }
-            });
-        }
-        match (event.amqp_value, std::str::from_utf8(&event.body)) {
-            (true, Ok(text)) => {
-                out.descriptor(section::VALUE);
-                out.string(text);
-            }
-            (true, Err(_)) => {
-                out.descriptor(section::VALUE);
-                out.binary(&event.body);
-            }
-            (false, _) => {
-                out.descriptor(section::DATA);
-                out.binary(&event.body);
-            }
-        }
-        out.shrink_to_fit();
-        Self {
-            bytes: out.into(),
-            header_end: 0,
-            annotations: range,
-            annotation_count: pairs(annotations.len()),
-            bare,
-            plain: !annotations
-                .iter()
-                .any(|(name, _)| is_the_hubs(name.as_bytes())),
-        }
-    }
-
     /// How many bytes it is.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
@@ -274,41 +206,6 @@ impl Message {
             whole.to_mut().extend_from_slice(more);
         }
         whole
-    }
-
-    /// What the sender added, as the host writes it.
-    pub(crate) fn properties(&self) -> Map<String, Value> {
-        self.bare_sections()
-            .find(|(code, _)| *code == section::APPLICATION_PROPERTIES)
-            .map(|(_, content)| json_object(content))
-            .unwrap_or_default()
-    }
-
-    /// The properties that are set, and the annotations but for the hub's own, as the host writes them.
-    pub(crate) fn system_properties(&self) -> Map<String, Value> {
-        let mut all = Map::new();
-        let properties = self
-            .bare_sections()
-            .find(|(code, _)| *code == section::PROPERTIES)
-            .and_then(|(_, content)| Items::of_value(content).ok());
-        for (name, value) in PROPERTIES.iter().zip(properties.into_iter().flatten()) {
-            match decoded(value) {
-                Amqp::Null => {}
-                // A text, as far as anybody has seen.
-                Amqp::Binary(bytes) if *name == "user-id" => {
-                    let text = String::from_utf8_lossy(&bytes).into_owned();
-                    all.insert((*name).to_owned(), text.into());
-                }
-                value => _ = all.insert((*name).to_owned(), json(value)),
-            }
-        }
-        for (key, value) in keys(self.annotation_items()) {
-            if !is_the_hubs(text(key)) {
-                let name = String::from_utf8_lossy(text(key)).into_owned();
-                all.insert(name, json(decoded(value)));
-            }
-        }
-        all
     }
 
     /// Appends the message as a reader gets it; `latest` is where the newest event is, for readers that ask for it.
@@ -426,120 +323,6 @@ fn binary(value: &[u8]) -> Option<&[u8]> {
     matches!(value.first(), Some(0xa0 | 0xb0)).then(|| text(value))
 }
 
-fn property_index(name: &str) -> Option<usize> {
-    PROPERTIES.iter().position(|known| *known == name)
-}
-
-fn write_properties(out: &mut Vec<u8>, properties: &[(&String, &Value)]) {
-    let mut fields: [Option<&str>; PROPERTIES.len()] = [None; PROPERTIES.len()];
-    for (name, value) in properties {
-        if let Some(index) = property_index(name) {
-            fields[index] = value.as_str();
-        }
-    }
-    out.descriptor(section::PROPERTIES);
-    out.list(offset(fields.len()), |out| {
-        for (name, value) in PROPERTIES.iter().zip(fields) {
-            match (*name, value) {
-                (_, None) => out.null(),
-                ("user-id", Some(value)) => out.binary(value.as_bytes()),
-                ("content-type" | "content-encoding", Some(value)) => out.symbol(value),
-                ("absolute-expiry-time" | "creation-time", Some(value)) => match millis(value) {
-                    Some(millis) => out.timestamp(millis),
-                    None => out.null(),
-                },
-                ("group-sequence", Some(value)) => match value.parse() {
-                    Ok(number) => out.uint(number),
-                    Err(_) => out.null(),
-                },
-                (_, Some(value)) => out.string(value),
-            }
-        }
-    });
-}
-
-fn millis(text: &str) -> Option<i64> {
-    UtcDateTime::parse(text, &Rfc3339).ok().map(unix_millis)
-}
-
-/// What HTTP headers and MQTT topics can hold. Lists and objects have no place in a property, and go as their text.
-fn write_json(out: &mut Vec<u8>, value: &Value) {
-    match value {
-        Value::Null => out.null(),
-        Value::Bool(value) => out.bool(*value),
-        Value::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(value), _) => out.long(value),
-            (None, Some(value)) => out.ulong(value),
-            (None, None) => out.double(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        Value::String(text) => out.string(text),
-        Value::Array(_) | Value::Object(_) => out.string(&value.to_string()),
-    }
-}
-
-/// Of a value that has been checked: what the codec does not read nevertheless is shown as null.
-fn decoded(value: &[u8]) -> Amqp {
-    serde_amqp::from_slice(value).unwrap_or_default()
-}
-
-fn json_object(map: &[u8]) -> Map<String, Value> {
-    let items = Items::of_value(map).into_iter().flat_map(keys);
-    items
-        .map(|(key, value)| (name(decoded(key)), json(decoded(value))))
-        .collect()
-}
-
-fn name(value: Amqp) -> String {
-    match json(value) {
-        Value::String(text) => text,
-        other => other.to_string(),
-    }
-}
-
-/// As Newtonsoft.Json writes what the .NET client makes of it.
-fn json(value: Amqp) -> Value {
-    match value {
-        Amqp::Null => Value::Null,
-        Amqp::Bool(value) => value.into(),
-        Amqp::Ubyte(value) => value.into(),
-        Amqp::Ushort(value) => value.into(),
-        Amqp::Uint(value) => value.into(),
-        Amqp::Ulong(value) => value.into(),
-        Amqp::Byte(value) => value.into(),
-        Amqp::Short(value) => value.into(),
-        Amqp::Int(value) => value.into(),
-        Amqp::Long(value) => value.into(),
-        Amqp::Float(value) => value.into_inner().into(),
-        Amqp::Double(value) => value.into_inner().into(),
-        Amqp::Char(value) => value.to_string().into(),
-        Amqp::Timestamp(value) => time_text(value.milliseconds()).into(),
-        Amqp::Uuid(value) => uuid::Uuid::from_bytes(value.into_inner())
-            .to_string()
-            .into(),
-        Amqp::Binary(value) => BASE64.encode(value).into(),
-        Amqp::String(value) => value.into(),
-        Amqp::Symbol(value) => value.into_inner().into(),
-        Amqp::List(items) => items.into_iter().map(json).collect(),
-        Amqp::Array(items) => items.into_inner().into_iter().map(json).collect(),
-        Amqp::Map(entries) => entries
-            .into_iter()
-            .map(|(key, value)| (name(key), json(value)))
-            .collect::<Map<_, _>>()
-            .into(),
-        Amqp::Described(described) => json(described.value),
-        other @ (Amqp::Decimal32(_) | Amqp::Decimal64(_) | Amqp::Decimal128(_)) => {
-            format!("{other:?}").into()
-        }
-    }
-}
-
-fn time_text(millis: i64) -> String {
-    let time = UtcDateTime::UNIX_EPOCH.checked_add(Duration::milliseconds(millis));
-    let mut text = String::with_capacity(24);
-    crate::host::write_time(&mut text, time.unwrap_or(UtcDateTime::MIN));
-    text
-}
-
 /// A number's digits.
 fn itoa(mut number: u64, digits: &mut [u8; 20]) -> &str {
     let mut at = digits.len();
@@ -557,5 +340,4 @@ fn itoa(mut number: u64, digits: &mut [u8; 20]) -> &str {
 }
 
 #[cfg(test)]
-#[path = "message_tests.rs"]
 mod tests;

@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used)]
 
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use time::macros::utc_datetime;
 
+use super::json::{decoded, json as to_json, name};
 use super::*;
+use crate::hub::NewEvent;
 
 const PLACE: Place<'_> = Place {
     sequence_number: 7,
@@ -22,7 +24,7 @@ fn delivered(message: &Message, place: &Place<'_>) -> Message {
 
 fn annotations(message: &Message) -> Map<String, Value> {
     keys(message.annotation_items())
-        .map(|(key, value)| (name(decoded(key)), json(decoded(value))))
+        .map(|(key, value)| (name(decoded(key)), to_json(decoded(value))))
         .collect()
 }
 
