@@ -82,6 +82,8 @@ async function check() {
   const sent = [
     { body: { deviceId: "drone-1", n: 1 }, properties: { n: 1, f: 0.5, flag: true, text: "grüße" }, contentType: "application/json", messageId: "m-1", correlationId: "c-1" },
     { body: Buffer.from([0, 255, 1]) },
+    // In several frames, and then the next one.
+    { body: Buffer.alloc(200_000, 7) },
     { body: null },
     { body: 7 },
     { body: "a text" },

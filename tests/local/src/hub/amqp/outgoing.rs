@@ -78,13 +78,14 @@ impl Session {
             advance(consumer, event);
             let delivery = Delivery {
                 handle,
-                id: self.windows.next_outgoing_id,
+                id: self.next_delivery,
                 settled,
                 more: false,
             };
             answer::transfer(&mut shared.out, self.channel, delivery, |out| {
                 event.write_message(out, latest);
             });
+            self.next_delivery = self.next_delivery.wrapping_add(1);
             self.frame_sent();
             return true;
         }
@@ -166,7 +167,8 @@ impl Session {
     /// Sends a message in as many frames as it takes.
     fn send_whole(&mut self, handle: u32, message: &[u8], settled: bool, shared: &mut Shared) {
         let room = room(shared);
-        let id = self.windows.next_outgoing_id;
+        let id = self.next_delivery;
+        self.next_delivery = id.wrapping_add(1);
         let mut chunks = message.chunks(room).peekable();
         while let Some(chunk) = chunks.next() {
             let delivery = Delivery {

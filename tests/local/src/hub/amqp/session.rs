@@ -47,6 +47,8 @@ pub(super) struct Session {
     /// Frames that the client still takes, and the most that it has ever taken.
     pub(super) remote_window: u32,
     pub(super) widest_window: u32,
+    /// Deliveries are counted by themselves: one may take several frames.
+    pub(super) next_delivery: u32,
     pub(super) links: HashMap<u32, Link>,
 }
 
@@ -62,6 +64,7 @@ impl Session {
             },
             remote_window: begin.incoming_window,
             widest_window: begin.incoming_window,
+            next_delivery: 0,
             links: HashMap::new(),
         }
     }
