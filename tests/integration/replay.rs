@@ -191,7 +191,7 @@ async fn an_event_that_comes_again_after_newer_ones_makes_no_drone_look_younger(
     assert_eq!(seen, Rfc3339(position.enqueued_at).to_string());
     let replayed = (0..4).flat_map(|partition| fleet.system.hub.events(partition, 0));
     let times: Vec<_> = replayed
-        .filter_map(|event| event.properties.get(FIRST_ENQUEUED_AT).cloned())
+        .filter_map(|event| event.properties().get(FIRST_ENQUEUED_AT).cloned())
         .collect();
     assert_eq!(times, [seen]);
 }

@@ -73,8 +73,8 @@ async fn a_partition_that_waits_gets_a_tick_and_no_other_does() {
     let [tick] = &events[..] else {
         panic!("{events:?}");
     };
-    assert_eq!(tick.properties[WATERMARK_TICK], "1");
-    assert_eq!(tick.body, "{}");
+    assert_eq!(tick.properties()[WATERMARK_TICK], "1");
+    assert_eq!(tick.body(), &b"{}"[..]);
     assert!(tick.enqueued_at > due);
 
     // As RaiseAlerts would have it after the tick.

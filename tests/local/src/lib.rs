@@ -16,6 +16,7 @@
 //! | [`summarize`] | `cargo local summarize`: makes the insights' tables of an archive |
 //! | [`insights`] | `cargo local insights`: what the fleet did, and the tables for whoever wants to ask them |
 //! | [`replay`] | `cargo local replay`: sends dead letters and archived events again, here or in Azure |
+//! | [`services`], [`func`] | the hub and the stores without a host, and the real host on them |
 //! | [`running`] | how another program finds the system that runs |
 //! | [`app`] | function apps other than this repository's, run and laid out |
 //! | [`up`], [`report`] | `cargo local up`, and the count of what became of every event |
@@ -35,6 +36,7 @@ pub mod chaos;
 pub mod child;
 pub mod cosmos;
 pub mod fault;
+pub mod func;
 pub mod host;
 pub mod hub;
 pub mod insights;
@@ -48,6 +50,7 @@ pub mod replay;
 pub mod report;
 pub mod running;
 mod server;
+pub mod services;
 pub mod skip;
 pub mod stage;
 pub mod summarize;

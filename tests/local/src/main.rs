@@ -25,7 +25,7 @@ use local::replay::{self, ReplayOptions};
 use local::skip::{self, SkipOptions};
 use local::stage::{StageOptions, package, stage, stage_app};
 use local::summarize::{self, SummarizeOptions};
-use local::up::{self, UpOptions};
+use local::up::{self, ServicesOptions, UpOptions};
 
 /// The Cosmos DB emulator copies every document for each query, which asks for much memory.
 #[global_allocator]
@@ -48,6 +48,13 @@ enum Command {
     /// Exit code: 0 when the run ended as asked and, with --for, every event was accounted for;
     /// 1 when something did not start, died, or an event was lost; 2 for wrong options.
     Up(UpOptions),
+    /// Runs everything but the Functions host: Azurite, Cosmos DB, the hub, and drones if wanted.
+    ///
+    /// For Core Tools, without cloud and Docker: builds the handler, lays out target/app, writes what `func start` needs
+    /// into target/app/local.settings.json, and prints the command. The hub speaks AMQP, as Event Hubs does. Stops at Ctrl-C.
+    ///
+    /// Exit code: 0 when it was stopped; 1 when something did not start or died; 2 for wrong options.
+    Services(ServicesOptions),
     /// Looks at the map of a running system with headless Chromium.
     Map(MapArguments),
     /// Measures the whole system under load: throughput, latencies, costs, and what limits it.
@@ -241,6 +248,7 @@ impl StageArguments {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Up(options) => up::run(&options),
+        Command::Services(options) => up::run_services(&options),
         Command::Map(arguments) => run_map(&arguments),
         Command::Load(options) => load::run(&options),
         Command::Chaos(options) => chaos::run(&options),

@@ -12,6 +12,7 @@ use std::time::Duration;
 use azure_functions_sdk::connection::{Connection, ConnectionError};
 use serde::{Deserialize, Serialize};
 
+use crate::services::Services;
 use crate::system::System;
 
 /// Where the file is, in the repository.
@@ -43,6 +44,20 @@ impl RunningSystem {
             id: uuid::Uuid::new_v4().to_string(),
             hub_url: system.hub_url().trim_end_matches("/messages").to_owned(),
             fleet_storage: system.storage.connection_string().to_owned(),
+        }
+    }
+
+    /// Services that another host runs on.
+    #[must_use]
+    pub fn beside(services: &Services) -> Self {
+        Self {
+            id: uuid::Uuid::new_v4().to_string(),
+            hub_url: services
+                .doors
+                .url()
+                .trim_end_matches("/messages")
+                .to_owned(),
+            fleet_storage: services.storage.connection_string().to_owned(),
         }
     }
 

@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use tempfile::TempDir;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 use crate::azurite::StorageAccount;
 use crate::cosmos::CosmosEmulator;
 use crate::host::{Host, HostError, HostOptions, LogSink};
-use crate::hub::{Hub, MqttListener};
+use crate::hub::Hub;
+use crate::services::{Doors, Services};
 use crate::stage::{StageError, StageOptions, stage};
 
 /// The database and the containers that the handler expects to exist, as the infrastructure makes them.
@@ -64,7 +63,7 @@ pub struct SystemOptions {
 }
 
 /// Ports on 127.0.0.1; 0 for any free one.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Ports {
     /// The HTTP functions.
     pub http: u16,
@@ -72,8 +71,23 @@ pub struct Ports {
     pub hub: u16,
     /// The hub's MQTT side.
     pub mqtt: u16,
+    /// The hub's AMQP side; `None` for the usual one, or any free one where that is taken.
+    pub amqp: Option<u16>,
     /// Cosmos DB.
     pub cosmos: u16,
+}
+
+/// Any free ones, in nobody's way.
+impl Default for Ports {
+    fn default() -> Self {
+        Self {
+            http: 0,
+            hub: 0,
+            mqtt: 0,
+            amqp: Some(0),
+            cosmos: 0,
+        }
+    }
 }
 
 /// The whole system, running. Dropping it ends it.
@@ -86,10 +100,9 @@ pub struct System {
     pub cosmos: CosmosEmulator,
     /// Blobs and queues.
     pub storage: StorageAccount,
+    /// How others reach the hub.
+    pub doors: Doors,
     host_options: HostOptions,
-    hub_address: SocketAddr,
-    hub_server: JoinHandle<()>,
-    mqtt: MqttListener,
     _staging: Option<TempDir>,
 }
 
@@ -142,59 +155,12 @@ impl System {
             local_settings: false,
         })?;
 
-        let cosmos = CosmosEmulator::start(options.ports.cosmos).await?;
-        for (container, partition_key) in COSMOS_CONTAINERS {
-            cosmos
-                .create_container(DATABASE, container, partition_key)
-                .await?;
-        }
-        let storage = options.storage;
-        for container in [ARCHIVE, DEAD_LETTERS, ALERT_STATE, INSIGHTS] {
-            storage.create_container(container).await?;
-        }
-        // Poison queues are the host's to make.
-        for queue in [DEAD_LETTERS, ALERT_QUEUE, UNITS] {
-            storage.create_queue(queue).await?;
-        }
-
-        let hub = Hub::new(HUB, options.partitions);
-        let listener = TcpListener::bind(("127.0.0.1", options.ports.hub))
-            .await
-            .map_err(|_| SystemError::Port {
-                port: options.ports.hub,
-                option: "--hub-port",
-            })?;
-        let hub_address = listener.local_addr()?;
-        let mqtt =
-            MqttListener::start(&hub, options.ports.mqtt).map_err(|_| SystemError::Port {
-                port: options.ports.mqtt,
-                option: "--mqtt-port",
-            })?;
-        let router = hub.router();
-        let hub_server = tokio::spawn(async move {
-            // Only a broken listener ends this; sends then fail, which nobody can overlook.
-            _ = axum::serve(listener, router).await;
-        });
-
-        let mut settings: BTreeMap<String, String> = [
-            ("FUNCTIONS_WORKER_RUNTIME", "custom"),
-            (
-                "TelemetryHub",
-                &format!("Endpoint=http://{hub_address};UseDevelopmentEmulator=true"),
-            ),
-            ("TelemetryHubName", HUB),
-            ("CosmosDb", &cosmos.connection_string()),
-            ("CosmosDbDatabase", DATABASE),
-            ("FleetStorage", storage.connection_string()),
-            ("AdvanceWatermarksSchedule", "*/30 * * * * *"),
-            ("SummarizeDeliveriesSchedule", "0 * * * * *"),
-            ("InsightsLive", "true"),
-            // There is no instance metadata service here to wait for.
-            ("COSMOS_DISABLE_IMDS", "1"),
-        ]
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
+        let services = Services::start(options.storage, options.partitions, options.ports).await?;
+        let hub = format!(
+            "Endpoint=http://{};UseDevelopmentEmulator=true",
+            services.doors.http_address()
+        );
+        let mut settings = services.settings(&hub);
         settings.extend(options.settings);
         if !settings.contains_key("AlertWebhookUrl") {
             settings
@@ -206,20 +172,24 @@ impl System {
             app_root: staged.root,
             settings,
             http_port: options.ports.http,
-            hub: hub.clone(),
+            hub: services.hub.clone(),
             log: options.log,
             unlimited_restarts: options.unlimited_restarts,
         };
         let host = Host::start(host_options.clone()).await?;
+        let Services {
+            hub,
+            doors,
+            cosmos,
+            storage,
+        } = services;
         Ok(Self {
             hub,
             host,
-            host_options,
             cosmos,
             storage,
-            hub_address,
-            hub_server,
-            mqtt,
+            doors,
+            host_options,
             _staging: staging,
         })
     }
@@ -287,22 +257,16 @@ impl System {
 
     /// Where events are sent: `http://127.0.0.1:7072/telemetry/messages`.
     pub fn hub_url(&self) -> String {
-        format!("http://{}/{HUB}/messages", self.hub_address)
+        self.doors.url()
     }
 
     /// Where devices connect: `127.0.0.1:1883`.
     pub fn mqtt_address(&self) -> SocketAddr {
-        self.mqtt.address()
+        self.doors.mqtt_address()
     }
 
     /// Where the HTTP functions are: `http://127.0.0.1:7071/api`.
     pub fn api_url(&self) -> String {
         format!("http://{}/api", self.host.http_address())
-    }
-}
-
-impl Drop for System {
-    fn drop(&mut self) {
-        self.hub_server.abort();
     }
 }

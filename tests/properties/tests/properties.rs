@@ -10,7 +10,8 @@ use proptest::sample::Index;
 
 type Check = fn(&[u8]);
 
-const CHECKS: [(&str, Check, &[&str]); 3] = [
+const CHECKS: [(&str, Check, &[&str]); 4] = [
+    ("amqp", properties::amqp::check, &[]),
     ("archive", properties::archive::check, &["archive"]),
     (
         "envelope",
@@ -105,6 +106,14 @@ const DICTIONARY: &[&[u8]] = &[
     b"\x01",
     b"\x02",
     b"|",
+    b"AMQP\x00\x01\x00\x00",
+    b"\x00\x53",
+    b"\x00\x53\x14\xd0",
+    b"\x00\x53\x75\xa0",
+    b"\x40",
+    b"\x43",
+    b"\xff\xff\xff\xff",
+    b"\x00\x00\x00\x08\x02\x00\x00\x00",
 ];
 
 fn change() -> impl Strategy<Value = Change> {
@@ -157,6 +166,11 @@ fn mutated(target: &str) -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn conversations(bytes in mutated("amqp")) {
+        properties::amqp::check(&bytes);
+    }
 
     #[test]
     fn archives(bytes in mutated("archive")) {

@@ -52,7 +52,7 @@ pub struct RunningApp {
 /// Where the app is wrong or does not compile, or something does not start or dies; with `--for`, where the app did not catch up.
 pub fn run(folder: &Path, options: &UpOptions) -> Result<(), Box<dyn Error>> {
     let app = AppFolder::read(folder)?;
-    let binary = match &options.binary {
+    let binary = match &options.services.binary {
         Some(binary) => binary.clone(),
         None => {
             super::view::say("Building the app");
@@ -67,8 +67,8 @@ pub fn run(folder: &Path, options: &UpOptions) -> Result<(), Box<dyn Error>> {
         let (log, lines) = mpsc::unbounded_channel();
         let log = LogSink::new(move |line| _ = log.send(line));
         let azurite = Azurite::start(AzuriteOptions {
-            blob_port: options.azurite_blob_port,
-            queue_port: options.azurite_queue_port,
+            blob_port: options.services.azurite_blob_port,
+            queue_port: options.services.azurite_queue_port,
             accounts: vec![ACCOUNT.to_owned()],
         })
         .await?;
@@ -76,10 +76,10 @@ pub fn run(folder: &Path, options: &UpOptions) -> Result<(), Box<dyn Error>> {
             .account(ACCOUNT)
             .ok_or("Azurite does not know the account that it was given")?;
         let app_options = AppOptions {
-            http_port: options.http_port,
-            hub_port: options.hub_port,
-            partitions: options.partitions,
-            settings: options.settings.clone(),
+            http_port: options.services.http_port,
+            hub_port: options.services.hub_port,
+            partitions: options.services.partitions,
+            settings: options.services.settings.clone(),
         };
         let running = RunningApp::start(&app, &binary, &storage, &app_options, log).await?;
         let mut view = View::new(&app, &running, lines);

@@ -124,24 +124,32 @@ impl Expected {
         let log = hub.events(number, 0);
         let mut alerts = PartitionAlerts::default();
         for lot in log.chunks(LOT) {
-            let offsets: Vec<String> = lot.iter().map(|event| event.offset.to_string()).collect();
-            let events = lot
+            let decoded: Vec<_> = lot
                 .iter()
-                .zip(&offsets)
-                .map(|(event, offset)| ReceivedEvent {
-                    body: &event.body,
-                    sequence_number: event.sequence_number,
-                    offset,
-                    enqueued_at: event.enqueued_at,
-                    first_enqueued_at: None,
-                    authenticated_device: event
-                        .system_properties
-                        .get("iothub-connection-device-id")
-                        .and_then(Value::as_str)
-                        .map(Into::into),
-                    partition_key: event.partition_key.as_deref(),
-                    marked_as_tick: event.properties.contains_key(WATERMARK_TICK),
-                });
+                .map(|event| {
+                    (
+                        event.offset.to_string(),
+                        event.body(),
+                        event.system_properties(),
+                    )
+                })
+                .collect();
+            let events =
+                lot.iter()
+                    .zip(&decoded)
+                    .map(|(event, (offset, body, system_properties))| ReceivedEvent {
+                        body,
+                        sequence_number: event.sequence_number,
+                        offset,
+                        enqueued_at: event.enqueued_at,
+                        first_enqueued_at: None,
+                        authenticated_device: system_properties
+                            .get("iothub-connection-device-id")
+                            .and_then(Value::as_str)
+                            .map(Into::into),
+                        partition_key: event.partition_key.as_deref(),
+                        marked_as_tick: event.properties().contains_key(WATERMARK_TICK),
+                    });
             let partition = &mut self.partitions[usize::from(number)];
             for tick in events.clone().filter(ReceivedEvent::is_tick) {
                 partition.ticks += 1;

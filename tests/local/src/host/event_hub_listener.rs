@@ -81,7 +81,7 @@ impl EventHubListener {
         events: &[Arc<StoredEvent>],
         attempts: &Attempts<'_>,
     ) -> Result<(), CallFailure> {
-        if events.iter().any(|event| event.amqp_value) {
+        if events.iter().any(|event| event.is_amqp_value()) {
             return Err(CallFailure::Binding(self.envelope.binding().to_owned()));
         }
         let context = attempts.context();

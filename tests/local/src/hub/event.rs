@@ -1,11 +1,13 @@
 //! An event on its way in, and an event as the log keeps it.
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
 use time::UtcDateTime;
 
+use super::message::{Message, Place};
 use crate::host::EncodedEvent;
 
 /// An event on its way in.
@@ -75,9 +77,10 @@ impl NewEvent {
 pub struct Position {
     /// From 0.
     pub partition: u16,
-    /// From 0, without gaps, within the partition.
+    /// From 0 in each hub that is made, without gaps, within the partition.
     pub sequence_number: i64,
-    /// The event's first byte in the partition's log. A number today; Event Hubs calls it opaque.
+    /// Above every offset of an earlier hub, for it counts from the microsecond at which this one was made: a checkpoint that has
+    /// outlived its hub leads to the beginning of the new log instead of past it. A number today; Event Hubs calls it opaque.
     pub offset: String,
     /// When the hub took it, to the millisecond, which is all that an AMQP timestamp can tell.
     pub enqueued_at: UtcDateTime,
@@ -86,16 +89,9 @@ pub struct Position {
 /// An event as the log keeps it.
 #[derive(Debug)]
 pub struct StoredEvent {
-    /// Byte for byte what was sent.
-    pub body: Bytes,
+    pub(super) message: Message,
     /// See [`NewEvent::partition_key`].
-    pub partition_key: Option<String>,
-    /// See [`NewEvent::properties`].
-    pub properties: Map<String, Value>,
-    /// See [`NewEvent::system_properties`].
-    pub system_properties: Map<String, Value>,
-    /// See [`NewEvent::amqp_value`].
-    pub amqp_value: bool,
+    pub partition_key: Option<Box<str>>,
     /// See [`Position::sequence_number`].
     pub sequence_number: i64,
     /// See [`Position::offset`].
@@ -104,5 +100,83 @@ pub struct StoredEvent {
     pub enqueued_at: UtcDateTime,
     /// The event's metadata as the host writes it. Kept here because every consumer group's envelope repeats it, and writing it is
     /// most of what an event costs the host.
-    pub(crate) encoded: OnceLock<EncodedEvent>,
+    pub(crate) encoded: OnceLock<Box<EncodedEvent>>,
+}
+
+impl StoredEvent {
+    pub(super) fn new(
+        message: Message,
+        partition_key: Option<Box<str>>,
+        sequence_number: i64,
+        offset: u64,
+        enqueued_at: UtcDateTime,
+    ) -> Self {
+        Self {
+            message,
+            partition_key,
+            sequence_number,
+            offset,
+            enqueued_at,
+            encoded: OnceLock::new(),
+        }
+    }
+
+    /// An event at a place of a test's choice.
+    #[cfg(test)]
+    pub(crate) fn at(
+        event: &NewEvent,
+        sequence_number: i64,
+        offset: u64,
+        enqueued_at: UtcDateTime,
+    ) -> Self {
+        let key = event.partition_key.as_deref().map(Into::into);
+        let message = Message::encode(event);
+        Self::new(message, key, sequence_number, offset, enqueued_at)
+    }
+
+    /// Byte for byte what was sent. Of an AMQP value that is a text or bytes, those; of any other its encoded form.
+    #[must_use]
+    pub fn body(&self) -> Cow<'_, [u8]> {
+        self.message.body()
+    }
+
+    /// See [`NewEvent::properties`]. Made anew with each call.
+    #[must_use]
+    pub fn properties(&self) -> Map<String, Value> {
+        self.message.properties()
+    }
+
+    /// See [`NewEvent::system_properties`]. Made anew with each call.
+    #[must_use]
+    pub fn system_properties(&self) -> Map<String, Value> {
+        self.message.system_properties()
+    }
+
+    /// See [`NewEvent::amqp_value`].
+    #[must_use]
+    pub fn is_amqp_value(&self) -> bool {
+        self.message.is_value()
+    }
+
+    /// Appends the event to `out` as AMQP's readers get it; with what is known of the partition's latest event, if they want that.
+    pub(super) fn write_message(&self, out: &mut Vec<u8>, latest: Option<&StoredEvent>) {
+        let latest = latest.map(StoredEvent::place);
+        self.message.write(out, &self.place(), latest.as_ref());
+    }
+
+    /// How long what [`StoredEvent::write_message`] writes can be.
+    pub(super) fn largest_message(&self) -> usize {
+        const ANNOTATIONS: usize = 512;
+        let key = self.partition_key.as_deref().map_or(0, str::len);
+        self.message.len() + key + ANNOTATIONS
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place {
+            sequence_number: self.sequence_number,
+            offset: self.offset,
+            enqueued_at: self.enqueued_at,
+            partition_key: self.partition_key.as_deref(),
+        }
+    }
 }

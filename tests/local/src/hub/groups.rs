@@ -24,6 +24,10 @@ impl Groups {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.cursors.is_empty()
+    }
+
     pub(super) fn names(&self) -> Vec<String> {
         self.cursors.keys().cloned().collect()
     }

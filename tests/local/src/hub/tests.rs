@@ -55,10 +55,11 @@ fn a_partition_numbers_its_events_without_gaps_and_its_offsets_grow() {
 fn enqueued_times_do_not_go_back_when_the_clock_does() {
     use time::macros::utc_datetime;
 
-    let mut log = Partition::default();
+    let mut log = Partition::new(0);
+    let message = || Message::encode(&NewEvent::new("a"));
     let later = utc_datetime!(2024-05-01 12:00:00.123_456);
-    let first = log.append(0, NewEvent::new("a"), later);
-    let second = log.append(0, NewEvent::new("b"), utc_datetime!(2024-05-01 11:00));
+    let first = log.append(0, message(), None, later);
+    let second = log.append(0, message(), None, utc_datetime!(2024-05-01 11:00));
     assert_eq!(first.enqueued_at, utc_datetime!(2024-05-01 12:00:00.123));
     assert_eq!(second.enqueued_at, first.enqueued_at);
 }
@@ -162,6 +163,41 @@ fn everything_is_kept_where_that_is_asked_for() {
     assert_eq!(hub.events(0, 0).len(), 2_000);
 }
 
+#[test]
+fn the_newest_events_stay_for_readers_that_the_hub_knows_nothing_of() {
+    let hub = Hub::new("h", 1);
+    hub.set_retention(Retention::Newest { bytes: 2_000_000 });
+    let fill = |events| (0..events).for_each(|_| _ = hub.append(NewEvent::new("")));
+    fill(10_000);
+    let held = hub.events(0, 0).len();
+    assert!((1_000..5_000).contains(&held), "{held} without a group");
+    hub.join("slow");
+    fill(10_000);
+    assert!(hub.events(0, 0).len() >= 10_000, "a group waits for them");
+    hub.commit("slow", 0, 0, 20_000);
+    let left = hub.events(0, 0);
+    assert!(
+        (1_000..5_000).contains(&left.len()),
+        "{} at the end",
+        left.len()
+    );
+    assert_eq!(left.last().unwrap().sequence_number, 19_999);
+}
+
+#[test]
+fn offsets_are_above_those_of_earlier_hubs() {
+    let offset = || {
+        let position = Hub::new("h", 1).append(NewEvent::new(""));
+        position.offset.parse::<u64>().unwrap()
+    };
+    let first = offset();
+    let until = UtcDateTime::now() + time::Duration::MILLISECOND;
+    while UtcDateTime::now() < until {
+        std::thread::yield_now();
+    }
+    assert!(offset() > first);
+}
+
 #[tokio::test]
 async fn one_event_is_kept_byte_for_byte_under_its_key() {
     let hub = Hub::new("telemetry", 4);
@@ -182,7 +218,7 @@ async fn one_event_is_kept_byte_for_byte_under_its_key() {
     let [(partition, event)] = &events[..] else {
         panic!("one event was sent");
     };
-    assert_eq!(event.body, body);
+    assert_eq!(event.body(), body);
     assert_eq!(event.partition_key.as_deref(), Some("drone-1"));
     assert_eq!(*partition, hub.partition_for_key("drone-1"));
 }
@@ -200,11 +236,11 @@ async fn headers_become_properties_by_kind() {
     post(&hub, "/telemetry/messages", &headers, "{}").await;
     let event = &hub.events(0, 0)[0];
     assert_eq!(
-        json!(event.properties),
+        json!(event.properties()),
         json!({"kind": "flight", "plain": "text", "count": 7})
     );
     assert_eq!(
-        json!(event.system_properties),
+        json!(event.system_properties()),
         json!({"content-type": "application/json"})
     );
 }
@@ -223,20 +259,20 @@ async fn a_device_header_stands_for_iot_hub() {
     assert_eq!(partition, hub.partition_for_key("drone-1"));
     assert_eq!(event.partition_key, None);
     assert_eq!(
-        event.system_properties["iothub-connection-device-id"],
+        event.system_properties()["iothub-connection-device-id"],
         "drone-1"
     );
     assert_eq!(
-        event.system_properties["iothub-message-source"],
+        event.system_properties()["iothub-message-source"],
         "Telemetry"
     );
     assert!(
-        event.system_properties["iothub-enqueuedtime"]
+        event.system_properties()["iothub-enqueuedtime"]
             .as_str()
             .unwrap()
             .ends_with('Z')
     );
-    assert!(event.properties.is_empty());
+    assert!(event.properties().is_empty());
 }
 
 #[tokio::test]
@@ -251,11 +287,11 @@ async fn a_batch_becomes_its_events_in_order_in_one_partition() {
     let find = |body: &str| {
         events
             .iter()
-            .find(|(_, event)| event.body == body.as_bytes())
+            .find(|(_, event)| event.body() == body.as_bytes())
             .unwrap()
     };
     assert_eq!(find("a").0, find("b").0);
-    assert_eq!(json!(find("b").1.properties), json!({"kind": "flight"}));
+    assert_eq!(json!(find("b").1.properties()), json!({"kind": "flight"}));
     assert_eq!(find("c").0, hub.partition_for_key("k"));
 }
 

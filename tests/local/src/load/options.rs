@@ -8,7 +8,7 @@ use clap::Args;
 use simulator::{FleetOptions, parse_duration, parse_rate};
 
 use super::outage::OutageKind;
-use crate::up::UpOptions;
+use crate::up::ServiceOptions;
 
 /// See `cargo local load --help`.
 #[derive(Debug, Clone, Args)]
@@ -107,22 +107,20 @@ impl LoadOptions {
     }
 
     /// The system to put under load: the one of `cargo local up`, in nobody's way.
-    pub(super) fn system(&self) -> UpOptions {
+    pub(super) fn system(&self) -> ServiceOptions {
         // As in Azure, where an hour is summarised once it is over: otherwise all of it would be, each minute anew.
         let mut settings = vec![("InsightsLive".to_owned(), "false".to_owned())];
         settings.extend(self.settings.iter().cloned());
-        UpOptions {
-            app: None,
-            drones: self.drones,
+        ServiceOptions {
             rate: None,
-            open: false,
-            duration: Some(self.duration),
-            report: None,
             fleet: self.fleet.clone(),
             partitions: self.partitions,
             http_port: 0,
             hub_port: 0,
             mqtt_port: 0,
+            amqp_port: Some(0),
+            consumer_groups: Vec::new(),
+            any_consumer_group: false,
             cosmos_port: 0,
             azurite_blob_port: 0,
             azurite_queue_port: 0,

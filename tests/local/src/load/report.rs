@@ -209,15 +209,15 @@ impl std::fmt::Display for LoadReport {
                     self.archive_blobs, self.archive_blobs_per_event
                 ),
             ),
-            (
-                "handler",
+            ("handler", {
+                let handler = count.handler;
                 format!(
                     "{} us CPU an event, {} MiB at peak, ready after {} ms",
                     self.handler_cpu_micros_per_event,
-                    count.handler.rss_mi_b,
-                    count.handler.ready_millis
-                ),
-            ),
+                    handler.map_or(0.0, |handler| handler.rss_mi_b),
+                    handler.map_or(0.0, |handler| handler.ready_millis)
+                )
+            }),
             (
                 "cores in use",
                 format!(

@@ -216,7 +216,11 @@ mod tests {
 
     #[test]
     fn the_lock_files_pin_every_package_and_name_no_host() {
-        for packages in [crate::azurite::PACKAGES, crate::browser::PACKAGES] {
+        for packages in [
+            crate::azurite::PACKAGES,
+            crate::browser::PACKAGES,
+            crate::hub::amqp::tests::clients::PACKAGES,
+        ] {
             let package: serde_json::Value = serde_json::from_str(packages.package).unwrap();
             let lock: serde_json::Value = serde_json::from_str(packages.lock).unwrap();
             for (name, version) in package["dependencies"].as_object().unwrap() {

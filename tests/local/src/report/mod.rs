@@ -17,8 +17,10 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
+use crate::azurite::StorageAccount;
 use crate::azurite::StorageError;
-use crate::hub::StoredEvent;
+use crate::cosmos::CosmosEmulator;
+use crate::hub::{Hub, StoredEvent};
 use crate::letters;
 use crate::system::{ALERT_QUEUE, ALERTS, ARCHIVE, DATABASE, DEAD_LETTERS, DRONES, System};
 
@@ -54,9 +56,12 @@ pub struct Report {
     /// Successful item writes that Cosmos DB saw.
     pub cosmos_writes: u64,
     /// From the moment the hub took an event to the end of the call that applied it, in milliseconds.
-    pub event_to_state_millis: Percentiles,
-    /// The handler process.
-    pub handler: HandlerReport,
+    /// Nothing of a host that does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_to_state_millis: Option<Percentiles>,
+    /// The handler process. Nothing of a host that does not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handler: Option<HandlerReport>,
     /// What does not add up, one sentence each; empty is good.
     pub faults: Vec<String>,
 }
@@ -106,6 +111,18 @@ pub enum ReportError {
     },
 }
 
+/// What is counted.
+pub struct Stores<'a> {
+    /// It must have kept every event.
+    pub hub: &'a Hub,
+    /// States and alerts.
+    pub cosmos: &'a CosmosEmulator,
+    /// Archive and queues.
+    pub storage: &'a StorageAccount,
+    /// Whether nobody takes messages off the alert queue.
+    pub keeps_alerts: bool,
+}
+
 impl Report {
     /// Reads the stores of a settled system and counts. The hub must have kept every event. Takes the
     /// messages off the dead-letter queue and the alert queue.
@@ -113,15 +130,41 @@ impl Report {
     /// # Errors
     /// Where a store cannot be read. What does not add up is no error but a line of [`Report::faults`].
     pub async fn of(system: &System, latencies: &Histogram<u64>) -> Result<Self, ReportError> {
+        let stores = Stores {
+            hub: &system.hub,
+            cosmos: &system.cosmos,
+            storage: &system.storage,
+            // Where NotifyAlert runs, it takes what it posts.
+            keeps_alerts: !system.host.stats().contains_key(NOTIFY),
+        };
+        let mut report = Self::count(&stores).await?;
+        let usage = system.host.handler();
+        report.event_to_state_millis = Some(Percentiles {
+            p50: latencies.value_at_quantile(0.5),
+            p99: latencies.value_at_quantile(0.99),
+        });
+        report.handler = Some(HandlerReport {
+            cpu_micros_per_event: round(usage.cpu.as_secs_f64() * 1e6 / report.sent.max(1) as f64),
+            rss_mi_b: round(usage.peak_rss_bytes as f64 / f64::from(1 << 20)),
+            ready_millis: round(usage.ready.as_secs_f64() * 1e3),
+        });
+        Ok(report)
+    }
+
+    /// As [`Report::of`], of what another host than ours has left in the stores.
+    ///
+    /// # Errors
+    /// As [`Report::of`].
+    pub async fn count(stores: &Stores<'_>) -> Result<Self, ReportError> {
         let mut faults = Vec::new();
-        let sent = sent_events(system);
-        let archive = archived_events(system).await?;
+        let sent = sent_events(stores.hub);
+        let archive = archived_events(stores.storage).await?;
         let archived = archive.records;
         let distinct = archive.events.len() as u64;
         compare(&sent, &archive.events, &mut faults);
 
-        let dead_letters = dead_letter_ids(system, &mut faults).await?;
-        let documents = system.cosmos.items(DATABASE, DRONES).await;
+        let dead_letters = dead_letter_ids(stores.storage, &mut faults).await?;
+        let documents = stores.cosmos.items(DATABASE, DRONES).await;
         let drones = documents.len() as u64;
         let states = states(documents, &mut faults);
         let applied = sent
@@ -137,8 +180,7 @@ impl Report {
                 "{sent} events were sent, but {applied} applied and {dead_lettered} dead-lettered"
             ));
         }
-        let alerts = alert_messages(system, &mut faults).await?;
-        let usage = system.host.handler();
+        let alerts = alert_messages(stores, &mut faults).await?;
         Ok(Self {
             sent,
             applied,
@@ -148,16 +190,9 @@ impl Report {
             drones,
             alerts,
             insights: InsightsReport::default(),
-            cosmos_writes: system.cosmos.writes(),
-            event_to_state_millis: Percentiles {
-                p50: latencies.value_at_quantile(0.5),
-                p99: latencies.value_at_quantile(0.99),
-            },
-            handler: HandlerReport {
-                cpu_micros_per_event: round(usage.cpu.as_secs_f64() * 1e6 / sent.max(1) as f64),
-                rss_mi_b: round(usage.peak_rss_bytes as f64 / f64::from(1 << 20)),
-                ready_millis: round(usage.ready.as_secs_f64() * 1e3),
-            },
+            cosmos_writes: stores.cosmos.writes(),
+            event_to_state_millis: None,
+            handler: None,
             faults,
         })
     }
@@ -196,12 +231,10 @@ fn round(value: f64) -> f64 {
 /// `<partition>:<sequence>`, as dead letters name an event.
 type EventKey = String;
 
-fn sent_events(system: &System) -> HashMap<EventKey, std::sync::Arc<StoredEvent>> {
-    (0..system.hub.partitions())
+fn sent_events(hub: &Hub) -> HashMap<EventKey, std::sync::Arc<StoredEvent>> {
+    (0..hub.partitions())
         .flat_map(|partition| {
-            system
-                .hub
-                .events(partition, 0)
+            hub.events(partition, 0)
                 .into_iter()
                 .map(move |event| (format!("{partition}:{}", event.sequence_number), event))
         })
@@ -213,11 +246,11 @@ struct Archive {
     events: HashMap<EventKey, Vec<u8>>,
 }
 
-async fn archived_events(system: &System) -> Result<Archive, ReportError> {
-    let names = system.storage.blob_names(ARCHIVE, "").await?;
+async fn archived_events(storage: &StorageAccount) -> Result<Archive, ReportError> {
+    let names = storage.blob_names(ARCHIVE, "").await?;
     let mut files = stream::iter(names)
         .map(|name| async {
-            let file = system.storage.read_blob(ARCHIVE, &name).await?;
+            let file = storage.read_blob(ARCHIVE, &name).await?;
             let partition = name.split('/').nth(1).unwrap_or_default().to_owned();
             match capture::decode(&file) {
                 Ok(events) => Ok((partition, events)),
@@ -253,7 +286,7 @@ fn compare(
     }
     let differing = archived
         .iter()
-        .filter(|(key, body)| sent.get(*key).is_none_or(|event| event.body != **body))
+        .filter(|(key, body)| sent.get(*key).is_none_or(|event| event.body() != **body))
         .count();
     if differing > 0 {
         faults.push(format!("{differing} archived bodies are not what was sent"));
@@ -261,12 +294,12 @@ fn compare(
 }
 
 async fn dead_letter_ids(
-    system: &System,
+    storage: &StorageAccount,
     faults: &mut Vec<String>,
 ) -> Result<HashSet<EventKey>, ReportError> {
     let mut ids = HashSet::new();
-    for text in system.storage.take_queue_messages(DEAD_LETTERS).await? {
-        for letter in letters::read(&system.storage, &text).await? {
+    for text in storage.take_queue_messages(DEAD_LETTERS).await? {
+        for letter in letters::read(storage, &text).await? {
             match letters::event(&letter) {
                 Some(event) => _ = ids.insert(event),
                 None => faults.push("a dead letter names no event".to_owned()),
@@ -277,15 +310,14 @@ async fn dead_letter_ids(
 }
 
 async fn alert_messages(
-    system: &System,
+    stores: &Stores<'_>,
     faults: &mut Vec<String>,
 ) -> Result<AlertReport, ReportError> {
-    let before = system.cosmos.items(DATABASE, ALERTS).await;
-    let texts = system.storage.take_queue_messages(ALERT_QUEUE).await?;
+    let before = stores.cosmos.items(DATABASE, ALERTS).await;
+    let texts = stores.storage.take_queue_messages(ALERT_QUEUE).await?;
     let messages = alerts::Messages::count(&texts, faults);
-    // Where NotifyAlert runs, it has taken what it posted.
-    if !system.host.stats().contains_key(NOTIFY) {
-        let after = system.cosmos.items(DATABASE, ALERTS).await;
+    if stores.keeps_alerts {
+        let after = stores.cosmos.items(DATABASE, ALERTS).await;
         messages.compare(&before, &after, faults);
     }
     Ok(messages.report)
@@ -315,7 +347,7 @@ fn is_part_of(event: &StoredEvent, states: &HashMap<DeviceId, DroneState>) -> bo
         enqueued_at: event.enqueued_at,
         intake: Intake::default(),
     };
-    let Ok(telemetry) = parse(&event.body, &context) else {
+    let Ok(telemetry) = parse(&event.body(), &context) else {
         return false;
     };
     let Some(state) = states.get(&telemetry.device_id) else {

@@ -6,7 +6,7 @@ use simulator::{Fleet, Span};
 use time::UtcDateTime;
 use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
 
-use super::UpOptions;
+use super::ServiceOptions;
 use crate::hub::{Hub, NewEvent};
 use crate::insights::agreement::Flown;
 
@@ -14,17 +14,22 @@ use crate::insights::agreement::Flown;
 /// against the cost of asking.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Ends when `--for` is over, with what was flown; without it, never.
-pub(super) async fn fly(hub: Hub, options: &UpOptions) -> Option<Flown> {
-    let end = options.duration.map(|duration| Instant::now() + duration);
-    if options.drones == 0 {
+/// Ends when `duration` is over, with what was flown; without it, never.
+pub(super) async fn fly(
+    hub: Hub,
+    drones: u32,
+    duration: Option<Duration>,
+    options: &ServiceOptions,
+) -> Option<Flown> {
+    let end = duration.map(|duration| Instant::now() + duration);
+    if drones == 0 {
         match end {
             Some(end) => tokio::time::sleep_until(end).await,
             None => future::pending().await,
         }
         return None;
     }
-    let mut fleet = Fleet::new(&options.fleet.plan(options.drones, options.rate));
+    let mut fleet = Fleet::new(&options.fleet.plan(drones, options.rate));
     if end.is_some() {
         fleet = fleet.recorded();
     }
@@ -45,7 +50,7 @@ pub(super) async fn fly(hub: Hub, options: &UpOptions) -> Option<Flown> {
             );
         }
     }
-    let (flight_every, status_every) = Flown::cadence(options.drones, options.rate);
+    let (flight_every, status_every) = Flown::cadence(drones, options.rate);
     Some(Flown {
         record: fleet.take_record(),
         heard: Span {

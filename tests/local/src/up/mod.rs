@@ -3,8 +3,10 @@
 mod alerts;
 mod browser;
 mod drones;
+mod func;
 mod options;
 mod progress;
+mod services;
 mod view;
 
 use std::error::Error;
@@ -15,22 +17,26 @@ use time::UtcDateTime;
 use tokio::sync::mpsc;
 
 use crate::app;
-use crate::azurite::{Azurite, AzuriteOptions};
+use crate::azurite::{Azurite, AzuriteOptions, StorageAccount};
 use crate::build::{self, BuildError, Profile};
 use crate::host::LogSink;
 use crate::hub::Retention;
 use crate::insights::{self, Latest, in_a_line};
 use crate::report::{InsightsReport, Report};
 use crate::running::RunningSystem;
-use crate::system::{HUB, Ports, System, SystemOptions};
+use crate::system::{HUB, System, SystemOptions};
 
-pub use options::UpOptions;
 pub(crate) use options::setting;
+pub use options::{HostKind, ServiceOptions, ServicesOptions, UpOptions};
 use progress::Progress;
+pub use services::run as run_services;
 use view::View;
 
 /// The storage account's name, as everybody expects it of Azurite.
 pub(crate) const ACCOUNT: &str = "devstoreaccount1";
+
+/// How much of the newest events is kept for readers over AMQP.
+pub(crate) const KEPT_BYTES: usize = 256 * 1024 * 1024;
 
 /// How long the system may take, after the last event, until every function has seen it.
 pub(crate) const SETTLE: Duration = Duration::from_secs(120);
@@ -49,7 +55,10 @@ pub fn run(options: &UpOptions) -> Result<(), Box<dyn Error>> {
     if let Some(folder) = &options.app {
         return app::run(folder, options);
     }
-    let (source, binary) = binary(options.binary.as_deref())?;
+    if options.host == HostKind::Func {
+        return func::run(options);
+    }
+    let (source, binary) = binary(options.services.binary.as_deref())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -58,7 +67,7 @@ pub fn run(options: &UpOptions) -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         let (log, lines) = mpsc::unbounded_channel();
         let log = LogSink::new(move |line| _ = log.send(line));
-        let (azurite, system) = start(options, source.clone(), binary, log).await?;
+        let (azurite, system) = start(&options.services, source.clone(), binary, log).await?;
         let _announcement = RunningSystem::of(&system).announce(&source)?;
         let interrupted = tokio::select! {
             outcome = fly(&system, options, lines) => outcome.map(|()| false)?,
@@ -87,11 +96,29 @@ pub(crate) fn binary(given: Option<&Path>) -> Result<(PathBuf, PathBuf), BuildEr
 
 /// Everything but the drones. What is returned first must be dropped last.
 pub(crate) async fn start(
-    options: &UpOptions,
+    options: &ServiceOptions,
     source: PathBuf,
     binary: PathBuf,
     log: LogSink,
 ) -> Result<(Azurite, System), Box<dyn Error>> {
+    let (azurite, storage) = azurite(options).await?;
+    let system = System::start(SystemOptions {
+        app_root: Some(source.join("target/app")),
+        source,
+        binary,
+        storage,
+        partitions: options.partitions,
+        ports: options.ports(),
+        settings: options.settings.iter().cloned().collect(),
+        log,
+        unlimited_restarts: false,
+    })
+    .await?;
+    system.hub.set_consumer_groups(options.consumer_groups());
+    Ok((azurite, system))
+}
+
+async fn azurite(options: &ServiceOptions) -> Result<(Azurite, StorageAccount), Box<dyn Error>> {
     let azurite = Azurite::start(AzuriteOptions {
         blob_port: options.azurite_blob_port,
         queue_port: options.azurite_queue_port,
@@ -101,24 +128,7 @@ pub(crate) async fn start(
     let storage = azurite
         .account(ACCOUNT)
         .ok_or("Azurite does not know the account that it was given")?;
-    let system = System::start(SystemOptions {
-        app_root: Some(source.join("target/app")),
-        source,
-        binary,
-        storage,
-        partitions: options.partitions,
-        ports: Ports {
-            http: options.http_port,
-            hub: options.hub_port,
-            mqtt: options.mqtt_port,
-            cosmos: options.cosmos_port,
-        },
-        settings: options.settings.iter().cloned().collect(),
-        log,
-        unlimited_restarts: false,
-    })
-    .await?;
-    Ok((azurite, system))
+    Ok((azurite, storage))
 }
 
 async fn fly(
@@ -130,6 +140,10 @@ async fn fly(
     if counted {
         // The report compares what was sent with what arrived.
         system.hub.set_retention(Retention::Everything);
+    } else {
+        system
+            .hub
+            .set_retention(Retention::Newest { bytes: KEPT_BYTES });
     }
     view::addresses(system, options.drones);
     if options.open {
@@ -143,7 +157,12 @@ async fn fly(
     let tables = insights::tables_of(&system.storage)?;
     let mut latest = Latest::default();
     let mut insights_due = Instant::now() + LOOK_AT_INSIGHTS;
-    let flight = drones::fly(system.hub.clone(), options);
+    let flight = drones::fly(
+        system.hub.clone(),
+        options.drones,
+        options.duration,
+        &options.services,
+    );
     tokio::pin!(flight, following);
 
     let mut refresh = tokio::time::interval(REFRESH);

@@ -7,6 +7,7 @@
 )]
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -14,7 +15,8 @@ use tokio::sync::mpsc;
 
 use super::progress::Snapshot;
 use crate::report::Report;
-use crate::system::System;
+use crate::services::{Doors, Services};
+use crate::system::{HUB, System};
 
 /// Plain lines come this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
@@ -38,6 +40,7 @@ pub(super) fn addresses(system: &System, drones: u32) {
         "  As a device     mqtt://{}  devices/{{deviceId}}/messages/events/",
         system.mqtt_address()
     );
+    event_hubs(&system.doors);
     println!("  One drone       {api}/drones/{{deviceId}}");
     println!("  Health          {api}/health");
     println!("  Cosmos DB       {}", system.cosmos.endpoint());
@@ -54,6 +57,30 @@ pub(super) fn addresses(system: &System, drones: u32) {
     println!();
     println!("  Ctrl-C stops everything.");
     println!();
+}
+
+/// Where the services are, and how a host is started on them.
+pub(super) fn services(services: &Services, settings: &Path, command: &str) {
+    let doors = &services.doors;
+    println!();
+    println!("  Send an event   POST {}", doors.url());
+    println!(
+        "  As a device     mqtt://{}  devices/{{deviceId}}/messages/events/",
+        doors.mqtt_address()
+    );
+    event_hubs(doors);
+    println!("  Cosmos DB       {}", services.cosmos.endpoint());
+    println!("  Settings        {}", settings.display());
+    println!("  Host            {command}");
+    println!();
+    println!("  Ctrl-C stops everything.");
+    println!();
+}
+
+fn event_hubs(doors: &Doors) {
+    let amqp = doors.amqp();
+    println!("  Event Hubs      sb://{}  hub {HUB}", amqp.address());
+    println!("                  ({})", amqp.connection_string());
 }
 
 /// Shows snapshots and what the host and the handler have to say.
@@ -174,7 +201,7 @@ fn worth_showing(line: &str) -> Option<String> {
 /// The outcome of a counted run.
 pub(super) fn report(report: &Report) {
     println!();
-    for (name, value) in [
+    let mut lines = vec![
         ("sent", report.sent.to_string()),
         ("applied", report.applied.to_string()),
         ("dead-lettered", report.dead_lettered.to_string()),
@@ -194,23 +221,23 @@ pub(super) fn report(report: &Report) {
             ),
         ),
         ("Cosmos DB writes", report.cosmos_writes.to_string()),
-        (
+    ];
+    if let Some(late) = &report.event_to_state_millis {
+        lines.push((
             "event to state",
-            format!(
-                "p50 {} ms, p99 {} ms",
-                report.event_to_state_millis.p50, report.event_to_state_millis.p99
-            ),
-        ),
-        (
+            format!("p50 {} ms, p99 {} ms", late.p50, late.p99),
+        ));
+    }
+    if let Some(handler) = &report.handler {
+        lines.push((
             "handler",
             format!(
                 "{} us CPU an event, {} MiB at peak, ready after {} ms",
-                report.handler.cpu_micros_per_event,
-                report.handler.rss_mi_b,
-                report.handler.ready_millis
+                handler.cpu_micros_per_event, handler.rss_mi_b, handler.ready_millis
             ),
-        ),
-    ] {
+        ));
+    }
+    for (name, value) in lines {
         println!("  {name:<17} {value}");
     }
     for day in &report.insights.days {

@@ -38,7 +38,7 @@ impl EncodedEvent {
         escape_into(&mut text, &item);
         let time = text.len();
 
-        escape_into(&mut text, &object(&event.properties));
+        escape_into(&mut text, &object(&event.properties()));
         let properties = text.len();
 
         item.clear();
@@ -56,7 +56,7 @@ impl EncodedEvent {
     }
 
     fn of(event: &StoredEvent) -> &Self {
-        event.encoded.get_or_init(|| Self::new(event))
+        event.encoded.get_or_init(|| Box::new(Self::new(event)))
     }
 
     fn partition_key(&self) -> &str {
@@ -118,7 +118,7 @@ impl PartitionEnvelope {
     ) -> Result<String, String> {
         let events = || events.iter().map(AsRef::as_ref);
         let size: usize = events()
-            .map(|event| event.body.len() * 3 / 2 + EncodedEvent::of(event).text.len() + 96)
+            .map(|event| event.body().len() * 3 / 2 + EncodedEvent::of(event).text.len() + 96)
             .sum();
         let mut out = String::with_capacity(size + 2_048);
 
@@ -169,16 +169,17 @@ impl PartitionEnvelope {
             // Base64 holds nothing that JSON escapes.
             DataType::Binary => {
                 out.push_str("\\\"");
-                BASE64.encode_string(&event.body, out);
+                BASE64.encode_string(event.body(), out);
                 out.push_str("\\\"");
             }
             DataType::String => {
                 scratch.clear();
-                string_into(scratch, &String::from_utf8_lossy(&event.body));
+                string_into(scratch, &String::from_utf8_lossy(&event.body()));
                 escape_into(out, scratch);
             }
             DataType::Untyped => {
-                let text = String::from_utf8_lossy(&event.body);
+                let body = event.body();
+                let text = String::from_utf8_lossy(&body);
                 check(&text).map_err(|error| {
                     format!(
                         "event {} is not JSON, and the binding has no dataType: {error}",
@@ -195,16 +196,16 @@ impl PartitionEnvelope {
 
     /// The envelope of one event, cardinality `one`.
     pub(crate) fn one(&self, event: &StoredEvent, call: &CallContext<'_>) -> String {
-        let mut out = String::with_capacity(event.body.len() * 3 / 2 + 2_048);
+        let mut out = String::with_capacity(event.body().len() * 3 / 2 + 2_048);
         begin(&mut out, &self.binding);
         match self.data_type {
             DataType::Binary => {
                 out.push('"');
-                BASE64.encode_string(&event.body, &mut out);
+                BASE64.encode_string(event.body(), &mut out);
                 out.push('"');
             }
             DataType::String | DataType::Untyped => {
-                string_twice_into(&mut out, &String::from_utf8_lossy(&event.body));
+                string_twice_into(&mut out, &String::from_utf8_lossy(&event.body()));
             }
         }
         begin_metadata(&mut out);
@@ -227,7 +228,7 @@ impl PartitionEnvelope {
         );
         clock::write_seconds(&mut out, event.enqueued_at, Zone::Unspecified);
         out.push_str("\",\"Properties\":");
-        out.push_str(&object(&event.properties));
+        out.push_str(&object(&event.properties()));
         out.push_str(",\"SystemProperties\":");
         write_system_properties(&mut out, event);
         out.push(',');
@@ -267,10 +268,11 @@ fn write_enqueued(out: &mut String, event: &StoredEvent) {
 
 /// First what came with the event, then what the hub knows of it, in the order of the real host.
 fn write_system_properties(out: &mut String, event: &StoredEvent) {
-    let own = object(&event.system_properties);
+    let own = event.system_properties();
+    let text = object(&own);
     // Without the closing brace.
-    out.push_str(&own[..own.len() - 1]);
-    if !event.system_properties.is_empty() {
+    out.push_str(&text[..text.len() - 1]);
+    if !own.is_empty() {
         out.push(',');
     }
     _ = write!(

@@ -11,13 +11,14 @@ use time::macros::utc_datetime;
 
 use super::*;
 use crate::host::envelope::RetryContext;
+use crate::hub::NewEvent;
 
 /// The payload of the notes, word for word.
 const TWO_EVENTS: &str = r#"{"Data":{"events":"[\"{\\\"deviceId\\\":\\\"drone-1\\\"}\",\"{\\\"deviceId\\\":\\\"drone-2\\\"}\"]"},"Metadata":{"TriggerPartitionContext":{"IsCheckpointingAfterInvocation":true,"FullyQualifiedNamespace":"ns.servicebus.windows.net","EventHubName":"telemetry","ConsumerGroup":"$Default","PartitionId":"1"},"PartitionContext":{"IsCheckpointingAfterInvocation":true,"FullyQualifiedNamespace":"ns.servicebus.windows.net","EventHubName":"telemetry","ConsumerGroup":"$Default","PartitionId":"1"},"PartitionKeyArray":"[null,null]","OffsetArray":"[\"4294970632\",\"4294971104\"]","OffsetStringArray":"[\"4294970632\",\"4294971104\"]","SequenceNumberArray":"[41,42]","EnqueuedTimeUtcArray":"[\"2024-05-01T12:00:00.123\",\"2024-05-01T12:00:00.5\"]","PropertiesArray":"[{\"kind\":\"flight\"},{}]","SystemPropertiesArray":"[{\"content-type\":\"application/json\",\"iothub-connection-device-id\":\"drone-1\",\"iothub-enqueuedtime\":\"2024-05-01T12:00:00.123Z\",\"SequenceNumber\":41,\"Offset\":4294970632,\"OffsetString\":\"4294970632\",\"PartitionKey\":null,\"EnqueuedTimeUtc\":\"2024-05-01T12:00:00.123\"},{\"content-type\":\"application/json\",\"iothub-connection-device-id\":\"drone-2\",\"iothub-enqueuedtime\":\"2024-05-01T12:00:00.5Z\",\"SequenceNumber\":42,\"Offset\":4294971104,\"OffsetString\":\"4294971104\",\"PartitionKey\":null,\"EnqueuedTimeUtc\":\"2024-05-01T12:00:00.5\"}]","sys":{"MethodName":"UpdateDroneState","UtcNow":"2024-05-01T12:00:00.6541234Z","RandGuid":"24ad4c06-24ad-4e5b-8294-3da9714877e9"}}}"#;
 
 const GUID: &str = "24ad4c06-24ad-4e5b-8294-3da9714877e9";
 
-fn event(device: &str, sequence_number: i64, offset: u64, enqueued_at: UtcDateTime) -> StoredEvent {
+fn new_event(device: &str, enqueued_at: UtcDateTime) -> NewEvent {
     let mut enqueued = String::new();
     clock::write_fraction(&mut enqueued, enqueued_at, Zone::Z);
     let system_properties = json!({
@@ -25,40 +26,43 @@ fn event(device: &str, sequence_number: i64, offset: u64, enqueued_at: UtcDateTi
         "iothub-connection-device-id": device,
         "iothub-enqueuedtime": enqueued,
     });
-    StoredEvent {
+    NewEvent {
         body: format!(r#"{{"deviceId":"{device}"}}"#).into(),
-        partition_key: None,
-        properties: Map::new(),
         system_properties: system_properties.as_object().unwrap().clone(),
-        amqp_value: false,
-        sequence_number,
-        offset,
-        enqueued_at,
-        encoded: std::sync::OnceLock::new(),
+        ..NewEvent::default()
     }
 }
 
-fn two_events() -> [Arc<StoredEvent>; 2] {
-    let mut first = event(
-        "drone-1",
+fn flight(device: &str, enqueued_at: UtcDateTime) -> NewEvent {
+    let mut event = new_event(device, enqueued_at);
+    event.properties.insert("kind".to_owned(), "flight".into());
+    event
+}
+
+fn first_event() -> StoredEvent {
+    let enqueued_at = utc_datetime!(2024-05-01 12:00:00.123);
+    StoredEvent::at(
+        &flight("drone-1", enqueued_at),
         41,
         4_294_970_632,
-        utc_datetime!(2024-05-01 12:00:00.123),
-    );
-    first.properties.insert("kind".to_owned(), "flight".into());
-    let second = event(
-        "drone-2",
-        42,
-        4_294_971_104,
-        utc_datetime!(2024-05-01 12:00:00.5),
-    );
-    [Arc::new(first), Arc::new(second)]
+        enqueued_at,
+    )
+}
+
+fn two_events() -> [Arc<StoredEvent>; 2] {
+    let enqueued_at = utc_datetime!(2024-05-01 12:00:00.5);
+    let second = new_event("drone-2", enqueued_at);
+    let second = StoredEvent::at(&second, 42, 4_294_971_104, enqueued_at);
+    [Arc::new(first_event()), Arc::new(second)]
 }
 
 fn with_body(body: &'static [u8]) -> Arc<StoredEvent> {
-    let mut event = event("d", 7, 0, utc_datetime!(2024-05-01 12:00:00.25));
-    event.body = Bytes::from_static(body);
-    Arc::new(event)
+    let enqueued_at = utc_datetime!(2024-05-01 12:00:00.25);
+    let event = NewEvent {
+        body: Bytes::from_static(body),
+        ..new_event("d", enqueued_at)
+    };
+    Arc::new(StoredEvent::at(&event, 7, 0, enqueued_at))
 }
 
 fn partition(data_type: DataType) -> PartitionEnvelope {
@@ -135,13 +139,7 @@ fn one_untyped_event_that_is_not_json_fails_the_whole_batch() {
 
 #[test]
 fn cardinality_one_has_plain_names_real_objects_and_whole_seconds() {
-    let mut event = event(
-        "drone-1",
-        41,
-        4_294_970_632,
-        utc_datetime!(2024-05-01 12:00:00.123),
-    );
-    event.properties.insert("kind".to_owned(), "flight".into());
+    let event = first_event();
     let text = partition(DataType::Binary).one(&event, &call());
     let envelope: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(
@@ -163,10 +161,7 @@ fn cardinality_one_has_plain_names_real_objects_and_whole_seconds() {
 
 #[test]
 fn cardinality_one_as_a_string_is_encoded_twice() {
-    let text = partition(DataType::String).one(
-        &event("drone-1", 0, 0, utc_datetime!(2024-05-01 12:00)),
-        &call(),
-    );
+    let text = partition(DataType::String).one(&first_event(), &call());
     let envelope: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(
         envelope["Data"]["events"],
@@ -176,8 +171,9 @@ fn cardinality_one_as_a_string_is_encoded_twice() {
 
 #[test]
 fn keys_with_quotes_survive_in_every_place() {
-    let mut event = event("d", 0, 0, utc_datetime!(2024-05-01 12:00));
-    event.partition_key = Some("a\"b\\".to_owned());
+    let enqueued_at = utc_datetime!(2024-05-01 12:00);
+    let event = new_event("d", enqueued_at).with_key("a\"b\\");
+    let event = StoredEvent::at(&event, 0, 0, enqueued_at);
     let envelope = many(DataType::Binary, &[Arc::new(event)]);
     let decoded = |name: &str| -> Value {
         serde_json::from_str(envelope["Metadata"][name].as_str().unwrap()).unwrap()

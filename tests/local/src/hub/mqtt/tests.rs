@@ -70,13 +70,13 @@ async fn an_acknowledged_event_is_in_the_log_as_iot_hub_would_put_it_there() {
     let [event] = &hub.events(partition, 0)[..] else {
         panic!("{:?}", all_events(&hub));
     };
-    assert_eq!(event.body, r#"{"a":1}"#);
+    assert_eq!(event.body(), &br#"{"a":1}"#[..]);
     assert_eq!(event.partition_key, None);
     assert_eq!(
-        serde_json::Value::from(event.properties.clone()),
+        serde_json::Value::from(event.properties()),
         json!({"mission": "blue sky"})
     );
-    let system = &event.system_properties;
+    let system = event.system_properties();
     assert_eq!(system["iothub-connection-device-id"], "drone-7");
     assert_eq!(system["content-type"], "application/json");
     assert!(system.contains_key("iothub-enqueuedtime"));
@@ -110,7 +110,7 @@ async fn events_of_quality_0_arrive_in_order_with_those_of_quality_1() {
     let bodies: Vec<_> = hub
         .events(hub.partition_for_key("drone-7"), 0)
         .iter()
-        .map(|event| String::from_utf8(event.body.to_vec()).unwrap())
+        .map(|event| String::from_utf8(event.body().to_vec()).unwrap())
         .collect();
     let expected: Vec<_> = (0..50).map(|number| number.to_string()).collect();
     assert_eq!(bodies, expected);
@@ -129,7 +129,7 @@ async fn any_payload_arrives_byte_for_byte_up_to_the_largest() {
             .unwrap();
         drive(&mut events, acknowledged).await.unwrap();
         let stored = hub.events(hub.partition_for_key("drone-7"), 0);
-        assert_eq!(stored.last().unwrap().body, payload);
+        assert_eq!(stored.last().unwrap().body(), payload);
     }
     client
         .publish(topic, ClientQoS::AtLeastOnce, false, vec![1; 300 * 1024])
@@ -290,7 +290,7 @@ async fn a_twin_is_answered_for_and_the_telemetry_after_it_taken() {
         client.publish(topic, qos, false, payload).await.unwrap();
     }
     until(|| hub.appended() == 1, &mut events).await;
-    assert_eq!(all_events(&hub)[0].body, "telemetry");
+    assert_eq!(all_events(&hub)[0].body(), &b"telemetry"[..]);
 }
 
 /// Drives the client until something is true of the hub.
@@ -355,15 +355,18 @@ async fn a_will_is_an_event_of_a_connection_that_broke_and_of_no_other() {
             .unwrap();
         drive(&mut events, acknowledged).await.unwrap();
         let told = all_events(&hub);
-        let told: Vec<_> = told.iter().filter(|event| event.body == "lost").collect();
+        let told: Vec<_> = told
+            .iter()
+            .filter(|event| event.body() == &b"lost"[..])
+            .collect();
         assert_eq!(told.len(), usize::from(breaks));
         for event in told {
-            assert_eq!(event.system_properties["iothub-MessageType"], "Will");
+            assert_eq!(event.system_properties()["iothub-MessageType"], "Will");
             assert_eq!(
-                event.system_properties["iothub-connection-device-id"],
+                event.system_properties()["iothub-connection-device-id"],
                 "drone-7"
             );
-            assert_eq!(event.properties["why"], "gone");
+            assert_eq!(event.properties()["why"], "gone");
         }
     }
 }
