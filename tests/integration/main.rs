@@ -37,5 +37,6 @@ mod parameters;
 mod reads;
 mod replay;
 mod replay_archive;
+mod summaries;
 mod support;
 mod watermarks;

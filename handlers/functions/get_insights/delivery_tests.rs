@@ -139,7 +139,7 @@ async fn every_drone_of_a_delivery_is_found_wherever_it_stands() {
         ),
         ("deliveries/date=2026-11-28/telemetry-0.parquet", earlier),
         (
-            "deliveries/date=2026-11-28/README.md",
+            "deliveries/date=2026-11-28/notes.txt",
             Bytes::from_static(b"no table"),
         ),
         (

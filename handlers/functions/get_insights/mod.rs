@@ -1,7 +1,7 @@
 //! GetInsights: `GET /api/insights/hours`, `/days` and `/deliveries/{deliveryId}`, what the fleet did.
 //!
 //! Nothing is worked out here: the figures of hours and days are those of the days' `fleet.json`, a delivery's are a row of the table
-//! `deliveries`. `INSIGHTS.md` says what they mean. What cannot be read is named in the answer, and the rest is answered.
+//! `deliveries`. `handlers/INSIGHTS.md` says what they mean. What cannot be read is named in the answer, and the rest is answered.
 
 pub mod days;
 pub mod delivery;

@@ -245,11 +245,7 @@ impl System {
     /// # Errors
     /// Where the new one does not start; there is no host then.
     pub async fn switch_off(&mut self, function: &str) -> Result<(), HostError> {
-        let setting = format!("AzureWebJobs.{function}.Disabled");
-        self.host_options
-            .settings
-            .insert(setting, "true".to_owned());
-        self.replace_host().await
+        self.switch(&[(function, false)]).await
     }
 
     /// [Replaces](Self::replace_host) the host by one in which a function is switched on again.
@@ -257,8 +253,22 @@ impl System {
     /// # Errors
     /// Where the new one does not start; there is no host then.
     pub async fn switch_on(&mut self, function: &str) -> Result<(), HostError> {
-        let setting = format!("AzureWebJobs.{function}.Disabled");
-        self.host_options.settings.remove(&setting);
+        self.switch(&[(function, true)]).await
+    }
+
+    /// The same of several functions, each with whether it is to be on.
+    ///
+    /// # Errors
+    /// Where the new one does not start; there is no host then.
+    pub async fn switch(&mut self, functions: &[(&str, bool)]) -> Result<(), HostError> {
+        let settings = &mut self.host_options.settings;
+        for (function, on) in functions {
+            let setting = format!("AzureWebJobs.{function}.Disabled");
+            match on {
+                true => _ = settings.remove(&setting),
+                false => _ = settings.insert(setting, "true".to_owned()),
+            }
+        }
         self.replace_host().await
     }
 

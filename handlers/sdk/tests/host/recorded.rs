@@ -130,10 +130,7 @@ async fn a_timer_of_less_than_a_minute_has_no_status() {
 /// Whatever is recorded is tried above.
 #[test]
 fn no_recorded_body_is_left_out() {
-    let folder = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../tests/fixtures/host/real"
-    );
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/host/fixtures/real");
     let this = include_str!("recorded.rs");
     let recorded: BTreeSet<String> = std::fs::read_dir(folder)
         .unwrap()

@@ -18,7 +18,7 @@ macro_rules! fixture {
     ($name:literal) => {
         include_str!(concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/../../tests/fixtures/host/",
+            "/tests/host/fixtures/",
             $name,
             ".json"
         ))

@@ -108,7 +108,7 @@ mod tests {
     }
 
     const BOTH: &str = r#"{"bindings":[
-        {"type":"eventHubTrigger","direction":"in","name":"e","connection":"Hub","eventHubName":"%HubName%"},
+        {"type":"eventHubTrigger","direction":"in","name":"e","connection":"Hub","eventHubName":"%HubName%","consumerGroup":"g","cardinality":"many","dataType":"binary"},
         {"type":"queue","direction":"out","name":"q","queueName":"q","connection":"Orders"}]}"#;
 
     fn given(own: &[(&str, &str)], given: &[(&str, &str)]) -> BTreeMap<String, String> {

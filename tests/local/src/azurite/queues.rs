@@ -197,6 +197,18 @@ impl StorageAccount {
             .map_err(|error| failed(format!("delete a message of the queue {queue}"), error))
     }
 
+    /// Takes every message off a queue for good, hidden ones included.
+    ///
+    /// # Errors
+    /// Where the request fails, or there is no such queue.
+    pub async fn clear_queue(&self, queue: &str) -> Result<(), StorageError> {
+        self.queue(queue)?
+            .clear(None)
+            .await
+            .map(|_| ())
+            .map_err(|error| failed(format!("clear the queue {queue}"), error))
+    }
+
     /// How many messages are in a queue, hidden ones included; Azurite counts exactly.
     ///
     /// # Errors

@@ -62,6 +62,9 @@ pub fn settings(storage: &FaultyStorage) -> BTreeMap<String, String> {
         // Drones fall silent often enough in a trial, and time goes on by ticks where all of a partition are.
         ("Alerts__SilenceSeconds", "20"),
         ("AdvanceWatermarksSchedule", "*/5 * * * * *"),
+        // The hour under way is summarised again and again, so that there is always a unit to disturb.
+        ("SummarizeDeliveriesSchedule", "*/3 * * * * *"),
+        ("InsightsLive", "true"),
         (
             "AzureFunctionsJobHost__extensions__eventHubs__maxEventBatchSize",
             "250",

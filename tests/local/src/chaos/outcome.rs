@@ -50,6 +50,8 @@ pub struct Outcome {
     pub alert_message_repeats: u64,
     /// Alerts without a document, and messages that never came.
     pub missing_alerts: u64,
+    /// Files of the insights that are, byte for byte, what a fresh summary of the archive gives, unless a difference says otherwise.
+    pub insight_files: u64,
     /// What is not as it has to be, one sentence for each kind; empty is good.
     pub differences: Vec<String>,
 }
@@ -107,6 +109,13 @@ impl fmt::Display for Outcome {
                     grouped(self.alerts),
                     grouped(self.alert_messages),
                     self.missing_alerts
+                ),
+            ),
+            (
+                "insights",
+                format!(
+                    "{} files held against a fresh summary of the archive",
+                    grouped(self.insight_files)
                 ),
             ),
             (

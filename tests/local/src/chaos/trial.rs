@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use drone_delivery::domain::Intake;
 use drone_delivery::domain::alerts::{AlertSettings, Rules};
 use drone_delivery::stores::alerts::snapshot_name;
 use rand::rngs::StdRng;
@@ -22,7 +23,8 @@ use crate::azurite::{FaultyStorage, StorageError, StorageService};
 use crate::fault::FaultPlan;
 use crate::host::{Host, HostError};
 use crate::hub::Retention;
-use crate::system::{ALERT_STATE, DRONES, HUB, System};
+use crate::insights::fresh;
+use crate::system::{ALERT_STATE, DRONES, HUB, System, UNITS};
 
 /// A consumer group may be this many events behind, and no more than an eighth of all, before the traffic
 /// waits for it: enough that one partition in back-off does not hold up the others, and not all sent before anything
@@ -40,6 +42,16 @@ const BETWEEN: u64 = 1_000;
 
 /// The function that is killed and switched off by itself.
 const ALERTING: &str = "RaiseAlerts";
+
+/// Some clocks were never set.
+const INTAKE: Intake = Intake {
+    device_required: false,
+    earliest: None,
+};
+
+/// The functions that make the insights.
+const SUMMARIZE_DELIVERIES: &str = "SummarizeDeliveries";
+const SUMMARIZE_HOUR: &str = "SummarizeHour";
 
 /// Before and after a time without alerts.
 const A_MINUTE: Duration = Duration::from_secs(60);
@@ -143,7 +155,11 @@ pub async fn run(
     trial.say("settling");
     // With it, the ticks end: the time of the log stands still, and what it comes to can be counted.
     trial.count_calls_of_host();
-    trial.system.switch_off("AdvanceWatermarks").await?;
+    // The insights are looked at once all else is done.
+    let summarised = trial.summarised();
+    let switched_off =
+        ["AdvanceWatermarks", SUMMARIZE_HOUR, SUMMARIZE_DELIVERIES].map(|name| (name, false));
+    trial.system.switch(&switched_off).await?;
     let patience = match options.length {
         // What has waited for so long is not done at once.
         Length::AlertsOff(off) => SETTLE + off,
@@ -151,6 +167,11 @@ pub async fn run(
     };
     let unsettled = trial.system.host.settled(patience).await.err();
     trial.count_calls_of_host();
+    // What hosts had in their hands that were killed stays hidden for ten minutes. It is planned again.
+    trial.system.storage.clear_queue(UNITS).await?;
+    let mut switched_on = vec![(SUMMARIZE_DELIVERIES, true), (SUMMARIZE_HOUR, true)];
+    switched_on.retain(|_| summarised);
+    trial.system.switch(&switched_on).await?;
 
     trial.say("counting");
     let Trial {
@@ -165,6 +186,19 @@ pub async fn run(
     let mut verdict = Verdict::of(system, &expected, collector.finish().await?).await?;
     for sentence in watch.went_back() {
         verdict.differ("states went back", &sentence);
+    }
+    let mut insight_files = 0;
+    if summarised {
+        let since = UtcDateTime::now() - took;
+        match fresh::compare(system, since, INTAKE, SETTLE).await {
+            Ok(compared) => {
+                insight_files = compared.files;
+                for (what, example) in &compared.differences {
+                    verdict.differ(what, example);
+                }
+            }
+            Err(error) => verdict.differ("the insights could not be looked at", &error.to_string()),
+        }
     }
     if let Some(unsettled) = unsettled {
         verdict.differ("the functions did not catch up", &unsettled.to_string());
@@ -190,6 +224,7 @@ pub async fn run(
         alert_messages: expected.messages.len() as u64,
         alert_message_repeats: verdict.repeats.alerts,
         missing_alerts: verdict.missing_alerts,
+        insight_files,
         differences: verdict.differences(),
     })
 }
@@ -389,6 +424,15 @@ impl<P: FnMut(u64, u64, &str)> Trial<'_, P> {
         }
         sleep(after).await;
         host.kill_handler();
+    }
+
+    /// Whether the insights are made at all in this trial.
+    fn summarised(&self) -> bool {
+        let settings = self.system.settings();
+        [SUMMARIZE_DELIVERIES, SUMMARIZE_HOUR].iter().all(|name| {
+            let disabled = settings.get(&format!("AzureWebJobs.{name}.Disabled"));
+            disabled.is_none_or(|disabled| disabled != "true")
+        })
     }
 
     async fn calm_down(&mut self) -> Result<(), TrialError> {

@@ -27,6 +27,28 @@ pub struct Flown {
     pub status_every: Duration,
 }
 
+impl Flown {
+    /// The article's cadence.
+    pub const FLIGHT_EVERY: Duration = Duration::from_secs(5);
+    /// And that of the battery.
+    pub const STATUS_EVERY: Duration = Duration::from_secs(20);
+
+    /// How often each of so many drones reports its flight and its battery at least, where they report so many events a second
+    /// in turn; without a number by the article's cadence.
+    #[must_use]
+    pub fn cadence(drones: u32, rate: Option<f64>) -> (Duration, Duration) {
+        let Some(rate) = rate else {
+            return (Self::FLIGHT_EVERY, Self::STATUS_EVERY);
+        };
+        let every = f64::from(drones) / rate;
+        // One report in five is of the battery: of two in a row one at least is of the flight.
+        (
+            Duration::from_secs_f64(2.0 * every),
+            Duration::from_secs_f64(5.0 * every),
+        )
+    }
+}
+
 /// How many deliveries are as the record has them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Agreement {
@@ -108,6 +130,17 @@ pub fn compare(flown: &Flown, rows: &[DeliveryRow]) -> Agreement {
             .push(format!("delivery {delivery} of {device} is in no record"));
     }
     agreement
+}
+
+impl Agreement {
+    /// Both together, of fleets that have no drone in common.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.agree += other.agree;
+        self.of += other.of;
+        self.faults.extend(other.faults);
+        self
+    }
 }
 
 impl Flown {
@@ -237,3 +270,7 @@ fn time_difference(span: Span, seen: Seen) -> Option<String> {
         None
     }
 }
+
+#[cfg(test)]
+#[path = "agreement_tests.rs"]
+mod tests;

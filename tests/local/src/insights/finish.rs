@@ -14,7 +14,7 @@ use time::UtcDateTime;
 use crate::azurite::StorageAccount;
 use crate::replay::Stop;
 use crate::summarize::{Place, View, summarize};
-use crate::system::{HUB, INSIGHTS, System};
+use crate::system::{ARCHIVE, HUB, INSIGHTS, System};
 
 /// The function that plans units and makes days.
 const PLAN: &str = "SummarizeDeliveries";
@@ -24,16 +24,16 @@ const STORAGE: &str = "FleetStorage";
 
 /// Lets the functions make what they have not made yet, as they would within a minute, and makes the rest: where the hour under
 /// way is not theirs to make, or they are switched off. `since` is when the run began.
-pub(crate) async fn finish(
+///
+/// # Errors
+/// Where the functions do not finish, or something cannot be made.
+pub async fn finish(
     system: &System,
     since: UtcDateTime,
     timeout: Duration,
 ) -> Result<(), Box<dyn Error>> {
     if system.host.stats().contains_key(PLAN) {
-        // Plans what is new; once that is made, the days.
-        system.host.run_timer(PLAN).await?;
-        system.host.settled(timeout).await?;
-        system.host.run_timer(PLAN).await?;
+        let_functions_finish(system, timeout).await?;
     }
     let now = UtcDateTime::now();
     let hours = (Hour::of(since), Hour::of(now));
@@ -46,8 +46,32 @@ pub(crate) async fn finish(
     }
 }
 
+/// Lets the functions plan what is new, and, once that is made, make the days.
+///
+/// # Errors
+/// Where a call fails or they do not come to an end.
+pub async fn let_functions_finish(
+    system: &System,
+    timeout: Duration,
+) -> Result<(), Box<dyn Error>> {
+    system.host.run_timer(PLAN).await?;
+    system.host.settled(timeout).await?;
+    Ok(system.host.run_timer(PLAN).await?)
+}
+
+/// The container of the archive.
+///
+/// # Errors
+/// Where the connection leads nowhere.
+pub fn archive_of(storage: &StorageAccount) -> Result<BlobContainer, Box<dyn Error>> {
+    Ok(BlobService::connect(&connection(storage)?)?.container(ARCHIVE)?)
+}
+
 /// The container of the tables.
-pub(crate) fn tables_of(storage: &StorageAccount) -> Result<BlobContainer, Box<dyn Error>> {
+///
+/// # Errors
+/// Where the connection leads nowhere.
+pub fn tables_of(storage: &StorageAccount) -> Result<BlobContainer, Box<dyn Error>> {
     Ok(BlobService::connect(&connection(storage)?)?.container(INSIGHTS)?)
 }
 
@@ -57,7 +81,10 @@ fn connection(storage: &StorageAccount) -> Result<Connection, Box<dyn Error>> {
 }
 
 /// All deliveries of the tables.
-pub(crate) async fn deliveries(tables: &dyn FileStore) -> Result<Vec<DeliveryRow>, Box<dyn Error>> {
+///
+/// # Errors
+/// Where a table cannot be read.
+pub async fn deliveries(tables: &dyn FileStore) -> Result<Vec<DeliveryRow>, Box<dyn Error>> {
     let mut rows = Vec::new();
     for file in tables.list("deliveries/").await? {
         if let Some(file) = tables.read(&file.name).await? {

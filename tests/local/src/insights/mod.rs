@@ -7,12 +7,14 @@
 //! | `line`, `table` | figures in a line; hours and days as a table |
 //! | `copy`, `query` | the tables in a folder; a question to them that works as it is printed |
 //! | [`agreement`] | the tables held against the simulator's own record |
+//! | [`fresh`] | the tables held against a fresh summary of the archive |
 //! | `finish` | lets the functions make what is there, at the end of a run |
 
 pub mod agreement;
 mod copy;
 mod days;
 mod finish;
+pub mod fresh;
 mod line;
 mod options;
 mod query;
@@ -25,7 +27,7 @@ use azure_functions_sdk::connection::{Connection, ConnectionError};
 use drone_delivery::stores::blob::BlobService;
 
 pub use days::{Days, Latest};
-pub(crate) use finish::{deliveries, finish, tables_of};
+pub use finish::{archive_of, deliveries, finish, let_functions_finish, tables_of};
 pub use line::in_a_line;
 pub use options::InsightsOptions;
 

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use simulator::{Cadence, Fleet, Plan, SimulatedEvent};
+use simulator::{Cadence, Fleet, Plan, SimulatedEvent, Span};
 use time::UtcDateTime;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::options::{LoadOptions, LoadRate};
 use crate::hub::{Hub, NewEvent};
+use crate::insights::agreement::Flown;
 
 /// How often drones are asked what they have to report.
 const TICK: Duration = Duration::from_millis(10);
@@ -22,9 +23,16 @@ const MOST_UNDER_WAY: u64 = 40_000;
 /// And how many are sent at once at most, so that this thread does other things too.
 const MOST_AT_ONCE: u64 = 2_000;
 
-/// Sends the fleet's events until `end`. All squadrons fly from `ramped` on.
-pub(super) async fn fly(hub: &Hub, options: &LoadOptions, start: Instant, end: Instant) {
+/// Sends the fleet's events until `end`, each squadron's from its turn on. Returns what was flown; nothing where drones report as
+/// often as they can, because nobody knows then what has to be heard of them.
+pub(super) async fn fly(
+    hub: &Hub,
+    options: &LoadOptions,
+    start: Instant,
+    end: Instant,
+) -> Vec<Flown> {
     let mut squadrons = squadrons(options);
+    let mut heard = vec![None; squadrons.len()];
     let every = options.ramp_up / SQUADRONS;
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -46,13 +54,31 @@ pub(super) async fn fly(hub: &Hub, options: &LoadOptions, start: Instant, end: I
                 }
             }
         } else {
-            for squadron in &mut squadrons[..flying] {
-                for event in squadron.due(now) {
+            for (squadron, heard) in squadrons.iter_mut().zip(&mut heard).take(flying) {
+                let (_, until) = heard.get_or_insert((now, now));
+                // A clock that is set back must not end a delivery before it began.
+                *until = now.max(*until);
+                for event in squadron.due(*until) {
                     send(hub, event, now);
                 }
             }
         }
     }
+    let rate = match options.rate {
+        LoadRate::PerSecond(rate) => Some(rate),
+        LoadRate::Article | LoadRate::Max => None,
+    };
+    let (flight_every, status_every) = Flown::cadence(options.drones, rate);
+    let flown = |(mut squadron, heard): (Fleet, Option<(UtcDateTime, UtcDateTime)>)| {
+        let (from, until) = heard?;
+        Some(Flown {
+            record: squadron.take_record(),
+            heard: Span { from, until },
+            flight_every,
+            status_every,
+        })
+    };
+    squadrons.into_iter().zip(heard).filter_map(flown).collect()
 }
 
 /// As IoT Hub passes a device's event on.
@@ -86,6 +112,7 @@ fn squadrons(options: &LoadOptions) -> Vec<Fleet> {
                 },
                 ..plan
             })
+            .recorded()
         })
         .collect()
 }

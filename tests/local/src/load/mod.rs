@@ -25,7 +25,8 @@ use tokio::time::{Instant, interval};
 use crate::azurite::Azurite;
 use crate::host::LogSink;
 use crate::hub::Retention;
-use crate::report::Report;
+use crate::insights;
+use crate::report::{InsightsReport, Report};
 use crate::system::{ARCHIVE, System};
 use crate::up;
 use figures::Calls;
@@ -99,7 +100,7 @@ async fn measure(
     let processes = Processes::of(handler, azurite.pid());
     let calls = Calls::default();
     let following = calls.follow(system.host.events());
-    let start = Instant::now();
+    let (start, since) = (Instant::now(), UtcDateTime::now());
     let ramped = start + options.ramp_up;
     let end = ramped + options.duration;
     let mut outage = options
@@ -111,9 +112,9 @@ async fn measure(
     let mut progress = Progress::new(options);
     let mut refresh = interval(REFRESH);
     let mut before = None;
-    loop {
+    let flown = loop {
         tokio::select! {
-            () = &mut flight => break,
+            flown = &mut flight => break flown,
             never = &mut following => match never {},
             _ = refresh.tick() => {
                 progress.show(system, start.elapsed());
@@ -126,7 +127,7 @@ async fn measure(
             calls.begin(UtcDateTime::now());
             before = Some((processes.now(), Instant::now(), system.hub.appended()));
         }
-    }
+    };
     let after = processes.now();
     let (before, began, sent_before) = before.ok_or("the fleet flew too short")?;
     let seconds = began.elapsed().as_secs_f64();
@@ -163,7 +164,12 @@ async fn measure(
     let request_units = system.cosmos.request_units();
     // Before the count takes CPU of its own.
     let functions = calls.all(&system.host.stats());
-    let count = Report::of(system, &latencies).await?;
+    let mut count = Report::of(system, &latencies).await?;
+    progress.say("Summarising what the fleet did");
+    insights::finish(system, since, up::SETTLE).await?;
+    let tables = insights::tables_of(&system.storage)?;
+    count.insights = InsightsReport::of(&tables, since, &flown).await?;
+    count.count_insights();
     progress.finish();
 
     let per_second = events as f64 / seconds;

@@ -108,6 +108,9 @@ impl LoadOptions {
 
     /// The system to put under load: the one of `cargo local up`, in nobody's way.
     pub(super) fn system(&self) -> UpOptions {
+        // As in Azure, where an hour is summarised once it is over: otherwise all of it would be, each minute anew.
+        let mut settings = vec![("InsightsLive".to_owned(), "false".to_owned())];
+        settings.extend(self.settings.iter().cloned());
         UpOptions {
             app: None,
             drones: self.drones,
@@ -123,7 +126,7 @@ impl LoadOptions {
             cosmos_port: 0,
             azurite_blob_port: 0,
             azurite_queue_port: 0,
-            settings: self.settings.clone(),
+            settings,
             binary: self.binary.clone(),
         }
     }

@@ -256,6 +256,12 @@ impl std::fmt::Display for LoadReport {
         if let Some(outage) = &self.outage {
             write!(f, "\n{outage}")?;
         }
+        for day in &count.insights.days {
+            writeln!(f, "\n  insights        {day}")?;
+        }
+        if let Some(agreement) = &count.insights.agreement {
+            writeln!(f, "  {agreement}")?;
+        }
         for fault in &count.faults {
             writeln!(f, "  FAULT           {fault}")?;
         }

@@ -40,7 +40,7 @@ impl InsightsReport {
     pub async fn of(
         tables: &dyn FileStore,
         began: UtcDateTime,
-        flown: Option<&Flown>,
+        flown: &[Flown],
     ) -> Result<Self, Box<dyn Error>> {
         let days = Days::last(tables, usize::MAX).await?;
         let rows = deliveries(tables).await?;
@@ -58,7 +58,10 @@ impl InsightsReport {
             repeats: quality().map(|quality| quality.repeats).sum(),
             rejects: quality().flat_map(|quality| quality.rejects.values()).sum(),
             deliveries: rows.len() as u64,
-            agreement: flown.map(|flown| compare(flown, &rows)),
+            agreement: flown
+                .iter()
+                .map(|flown| compare(flown, &rows))
+                .reduce(Agreement::and),
         })
     }
 

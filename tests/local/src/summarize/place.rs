@@ -118,6 +118,24 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Hours of a hub's archive that is only read, and tables that nobody else writes.
+    #[must_use]
+    pub fn copy(
+        archive: Arc<dyn FileStore>,
+        tables: Arc<dyn FileStore>,
+        hub: &str,
+        hours: Hours,
+    ) -> Self {
+        Self {
+            archive,
+            tables,
+            hubs: BTreeMap::from([(hub.to_owned(), hours)]),
+            is_of_the_app: false,
+        }
+    }
+}
+
 /// What the options choose of the time; `None` where that is all.
 fn chosen(options: &SummarizeOptions) -> Result<Option<Hours>, SummarizeError> {
     if options.from.is_none() && options.to.is_none() {

@@ -14,13 +14,6 @@ use crate::insights::agreement::Flown;
 /// against the cost of asking.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The article's cadence.
-const FLIGHT_EVERY: Duration = Duration::from_secs(5);
-const STATUS_EVERY: Duration = Duration::from_secs(20);
-
-/// One report in so many is of the battery.
-const STATUS_ONE_IN: f64 = 5.0;
-
 /// Ends when `--for` is over, with what was flown; without it, never.
 pub(super) async fn fly(hub: Hub, options: &UpOptions) -> Option<Flown> {
     let end = options.duration.map(|duration| Instant::now() + duration);
@@ -52,7 +45,7 @@ pub(super) async fn fly(hub: Hub, options: &UpOptions) -> Option<Flown> {
             );
         }
     }
-    let (flight_every, status_every) = cadence(options);
+    let (flight_every, status_every) = Flown::cadence(options.drones, options.rate);
     Some(Flown {
         record: fleet.take_record(),
         heard: Span {
@@ -62,17 +55,4 @@ pub(super) async fn fly(hub: Hub, options: &UpOptions) -> Option<Flown> {
         flight_every,
         status_every,
     })
-}
-
-/// How often each drone reports its flight and its battery, at least.
-fn cadence(options: &UpOptions) -> (Duration, Duration) {
-    let Some(rate) = options.rate else {
-        return (FLIGHT_EVERY, STATUS_EVERY);
-    };
-    let every = f64::from(options.drones) / rate;
-    // Of two reports in a row one at least is of the flight.
-    (
-        Duration::from_secs_f64(2.0 * every),
-        Duration::from_secs_f64(STATUS_ONE_IN * every),
-    )
 }

@@ -196,11 +196,11 @@ async fn fly(
     view.tell(&progress.take_alert_news());
     view.show(&progress.snapshot(system, started.elapsed()));
     view.finish();
-    view::say("Summarising what the fleet did");
-    insights::finish(system, began, SETTLE).await?;
     view::say("Counting what is in Azurite and Cosmos DB");
     let mut report = Report::of(system, &progress.latencies()).await?;
-    report.insights = InsightsReport::of(&tables, began, flown.as_ref()).await?;
+    view::say("Summarising what the fleet did");
+    insights::finish(system, began, SETTLE).await?;
+    report.insights = InsightsReport::of(&tables, began, flown.as_slice()).await?;
     report.count_insights();
     view::report(&report);
     if let Some(path) = &options.report {
