@@ -821,7 +821,7 @@ def from_avro(spark, options):
     work.delete()
     for name in skipped:
         print(f"skipped, because it could not be read: {name}")
-    print(f"{len(fleet)} days to {out}, {len(skipped)} files skipped")
+    print(f"{texts.transform(within, options).count()} days to {out}, {len(skipped)} files skipped")
 
 
 # %% [markdown]
