@@ -7,6 +7,7 @@ use super::schema::{Kind, always};
 use super::write::{TableWriter, text};
 use super::{Column, Table, TableError};
 use crate::domain::FlightStatus;
+use crate::domain::insights::hour::Hour;
 use crate::domain::insights::names::{Name, Names};
 use crate::domain::insights::reading::{FlightReading, Head, Reading, Readings};
 
@@ -153,6 +154,7 @@ impl HeadColumns {
     pub(super) fn next(
         &mut self,
         rows: usize,
+        folder: Hour,
         devices: &Names,
         deliveries: &mut Names,
     ) -> Result<Vec<Option<Head>>, TableError> {
@@ -190,21 +192,23 @@ impl HeadColumns {
                 enqueued_at: *enqueued_at,
                 sequence_number: *sequence_number,
                 replayed: *replayed,
+                folder,
             }));
         }
         Ok(heads)
     }
 }
 
-/// Adds the rows of a file to readings: those of devices that `readings.devices` has, and for which
-/// `wanted` has a head.
+/// Adds the rows of a folder's file to readings: those of devices that `readings.devices` has, and of which `wanted`
+/// says so.
 ///
 /// # Errors
 /// Where the file is damaged or of another table.
 pub fn read(
     file: Bytes,
+    folder: Hour,
     readings: &mut Readings,
-    wanted: impl Fn(&Head) -> Option<Head>,
+    wanted: impl Fn(&Head) -> bool,
 ) -> Result<(), TableError> {
     struct Columns {
         head: HeadColumns,
@@ -231,7 +235,7 @@ pub fn read(
             flights,
             ..
         } = &mut *readings;
-        let heads = columns.head.next(rows, devices, deliveries)?;
+        let heads = columns.head.next(rows, folder, devices, deliveries)?;
         let [latitude, longitude, altitude, velocity, acceleration] = &mut columns.values;
         let latitude = latitude.next(rows)?;
         let longitude = longitude.next(rows)?;
@@ -240,7 +244,7 @@ pub fn read(
         let acceleration = acceleration.next(rows)?;
         let statuses = columns.status.next(rows)?;
         for (at, head) in heads.into_iter().enumerate() {
-            let Some(head) = head.as_ref().and_then(&wanted) else {
+            let Some(head) = head.filter(&wanted) else {
                 continue;
             };
             flights.push(FlightReading {

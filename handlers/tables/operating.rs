@@ -8,6 +8,7 @@ use super::schema::{Kind, always};
 use super::write::{TableWriter, text};
 use super::{Table, TableError};
 use crate::domain::BatteryStatus;
+use crate::domain::insights::hour::Hour;
 use crate::domain::insights::reading::{Head, OperatingReading, Readings};
 
 /// The table.
@@ -46,15 +47,16 @@ pub fn write(readings: &Readings, complete: bool) -> Result<Vec<u8>, TableError>
     file.finish()
 }
 
-/// Adds the rows of a file to readings: those of devices that `readings.devices` has, and for which
-/// `wanted` has a head.
+/// Adds the rows of a folder's file to readings: those of devices that `readings.devices` has, and of which `wanted`
+/// says so.
 ///
 /// # Errors
 /// Where the file is damaged or of another table.
 pub fn read(
     file: Bytes,
+    folder: Hour,
     readings: &mut Readings,
-    wanted: impl Fn(&Head) -> Option<Head>,
+    wanted: impl Fn(&Head) -> bool,
 ) -> Result<(), TableError> {
     struct Columns {
         head: HeadColumns,
@@ -77,12 +79,12 @@ pub fn read(
             operating,
             ..
         } = &mut *readings;
-        let heads = columns.head.next(rows, devices, deliveries)?;
+        let heads = columns.head.next(rows, folder, devices, deliveries)?;
         let temperature = columns.temperature.next(rows)?;
         let level = columns.level.next(rows)?;
         let statuses = columns.status.next(rows)?;
         for (at, head) in heads.into_iter().enumerate() {
-            let Some(head) = head.as_ref().and_then(&wanted) else {
+            let Some(head) = head.filter(&wanted) else {
                 continue;
             };
             operating.push(OperatingReading {

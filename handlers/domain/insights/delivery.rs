@@ -165,14 +165,16 @@ impl Milestones {
             let mut rest = flights.iter().skip(from);
             Some(rest.position(|reading| reading.status == status)? + from)
         };
+        let picked_up = first(FlightStatus::PickedUpPackage, 0);
         let dropped_off = first(FlightStatus::DroppedOffPackage, 0);
         let home = FlightStatus::ArrivedAtStation;
         Self {
             departed: first(FlightStatus::DepartedStation, 0),
-            picked_up: first(FlightStatus::PickedUpPackage, 0),
+            picked_up,
             dropped_off,
             // A drone may still be charging under the delivery that it is about to begin.
             arrived: dropped_off
+                .or(picked_up)
                 .and_then(|at| first(home, at))
                 .or_else(|| first(home, 0)),
         }
@@ -272,6 +274,7 @@ mod tests {
     use super::super::reading::Head;
     use super::*;
     use crate::domain::BatteryStatus;
+    use crate::domain::insights::hour::Hour;
     use crate::domain::insights::names::Names;
 
     fn head(second: i64) -> Head {
@@ -283,6 +286,7 @@ mod tests {
             enqueued_at: second * SECOND + 1,
             sequence_number: second,
             replayed: false,
+            folder: Hour::of_micros(0),
         }
     }
 
@@ -369,6 +373,15 @@ mod tests {
             (&[DroppedOffPackage][..], Outcome::Delivered),
             (&[PickedUpPackage, ArrivedAtStation], Outcome::Inferred),
             (&[ArrivedAtStation, PickedUpPackage], Outcome::Open),
+            (
+                &[
+                    ArrivedAtStation,
+                    DepartedStation,
+                    PickedUpPackage,
+                    ArrivedAtStation,
+                ],
+                Outcome::Inferred,
+            ),
             (&[DepartedStation, ArrivedAtStation], Outcome::Returned),
             (&[DepartedStation, PickedUpPackage], Outcome::Open),
             (&[InFlight], Outcome::Open),

@@ -110,6 +110,7 @@ mod tests {
             enqueued_at: occurred_at + behind * SECOND,
             sequence_number: second,
             replayed: false,
+            folder: Hour::of_micros(0),
         }
     }
 

@@ -4,12 +4,16 @@ use std::cmp::Ordering;
 
 use time::UtcDateTime;
 
+use super::hour::Hour;
 use super::names::{Name, Names, Renumbered};
 use super::{HOUR, SECOND};
 use crate::domain::{BatteryStatus, Flight, FlightStatus, Operating};
 
 /// How late a reading may be to count: 72 hours. What is later is stale.
 pub const LATEST: i64 = 72 * HOUR;
+
+/// How late a reading may be sent again to count: 30 days after a hub took it first.
+pub const LATEST_REPLAY: i64 = 30 * 24 * HOUR;
 
 /// What a reading has beside what was read.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -26,12 +30,14 @@ pub struct Head {
     pub sequence_number: i64,
     /// Whether it was sent again.
     pub replayed: bool,
+    /// The folder of the archive that it is in.
+    pub folder: Hour,
 }
 
 impl Head {
     /// Whether it came too late for any figure.
     pub fn is_stale(&self) -> bool {
-        self.enqueued_at.saturating_sub(self.occurred_at) > LATEST
+        is_stale(self.occurred_at, self.enqueued_at, self.folder)
     }
 
     /// Which of equal readings stays: the least.
@@ -43,6 +49,13 @@ impl Head {
         self.device = devices.of(self.device);
         self.delivery = deliveries.of(self.delivery);
     }
+}
+
+/// Whether a reading of a folder came too late for any figure, the first time or again.
+pub fn is_stale(occurred_at: i64, enqueued_at: i64, folder: Hour) -> bool {
+    let came = enqueued_at.saturating_sub(occurred_at);
+    let came_again = folder.begin().saturating_sub(enqueued_at);
+    came > LATEST || came_again > LATEST_REPLAY
 }
 
 /// Where a drone was.

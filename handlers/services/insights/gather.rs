@@ -53,6 +53,7 @@ pub(super) struct Settled {
 pub(super) async fn gather(
     archive: &dyn FileStore,
     files: &[FileEntry],
+    folder: Hour,
     intake: Intake,
 ) -> Result<Gathered, InsightsError> {
     let mut gathered = Gathered::default();
@@ -62,7 +63,7 @@ pub(super) async fn gather(
     let mut reads = stream::iter(reads).buffered(AT_ONCE);
     while let Some(read) = reads.try_next().await? {
         if let Some((name, body)) = read {
-            gathered.file(&name, &body, intake);
+            gathered.file(&name, &body, folder, intake);
         }
     }
     Ok(gathered)
@@ -77,7 +78,7 @@ async fn read(
 }
 
 impl Gathered {
-    fn file(&mut self, name: &str, body: &Bytes, intake: Intake) {
+    fn file(&mut self, name: &str, body: &Bytes, folder: Hour, intake: Intake) {
         let reason = match capture::decode(body) {
             Ok(events) if events.iter().any(|event| event.enqueued_at.is_none()) => {
                 "an event has no exact time at the hub".to_owned()
@@ -85,7 +86,7 @@ impl Gathered {
             Ok(events) => {
                 for event in events {
                     if let Some(enqueued_at) = event.enqueued_at {
-                        self.event(&event, enqueued_at, intake);
+                        self.event(&event, enqueued_at, folder, intake);
                     }
                 }
                 return;
@@ -98,7 +99,13 @@ impl Gathered {
         });
     }
 
-    fn event(&mut self, event: &ArchivedEvent, enqueued_at: UtcDateTime, intake: Intake) {
+    fn event(
+        &mut self,
+        event: &ArchivedEvent,
+        enqueued_at: UtcDateTime,
+        folder: Hour,
+        intake: Intake,
+    ) {
         let sequence_number = event.sequence_number;
         let at_hub = micros(enqueued_at);
         let is_tick = event.authenticated_device.is_none() && event.body == TICK_BODY;
@@ -125,6 +132,7 @@ impl Gathered {
                     enqueued_at: micros(taken_at),
                     sequence_number,
                     replayed: taken_at < enqueued_at,
+                    folder,
                 };
                 match &telemetry.reading {
                     Reading::Flight(flight) => {

@@ -76,7 +76,7 @@ fn body(drone: u8, delivery: u8, occurred_at: UtcDateTime, value: u8, flight: bo
 fn sent() -> impl Strategy<Value = Vec<Sent>> {
     let event = (
         0..3_u8,
-        0..3_u8,
+        0..6_u8,
         0..4 * 720_i64,
         prop_oneof![6 => 0..20_i64, 2 => 20..7_000_i64, 1 => 260_000..270_000_i64],
         0..100_u8,
@@ -693,7 +693,7 @@ fn an_hours_files_become_one_and_nothing_else_changes() {
         let sent = some_events();
         let cuts: Vec<usize> = (0..sent.len()).step_by(2).collect();
         let files = files(&sent, &cuts);
-        let long_after = LONG_AFTER + super::compact::AFTER;
+        let long_after = LONG_AFTER + compact::AFTER;
         let mut ended = 0;
         for (fails_at, before) in (0..).flat_map(|at| [(at, true), (at, false)]) {
             let archive = Arc::new(Faulty::never());
@@ -829,7 +829,7 @@ async fn quality_of(tables: &dyn FileStore) -> Vec<crate::domain::insights::qual
     let mut all = Vec::new();
     for file in tables.list("_units/").await.unwrap() {
         let body = tables.read(&file.name).await.unwrap().unwrap().body;
-        all.push(super::manifest::Manifest::parse(&body).unwrap().quality);
+        all.push(manifest::Manifest::parse(&body).unwrap().quality);
     }
     all
 }

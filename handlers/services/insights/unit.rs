@@ -170,7 +170,7 @@ impl Insights {
             return self.compact(before, &known, &files, now).await;
         }
         let old = Tables::known(self, unit).await?;
-        let gathered = gather(&*self.archive, &files, self.intake).await?;
+        let gathered = gather(&*self.archive, &files, unit.hour, self.intake).await?;
         let skipped = gathered.skipped.clone();
         let complete = sealed && skipped.is_empty();
         let hour = unit.hour;

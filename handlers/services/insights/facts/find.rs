@@ -11,7 +11,7 @@ use crate::stores::Version;
 use crate::tables::drone_hours::DroneHourRow;
 use crate::tables::{Sources, deliveries, drone_hours};
 
-/// How many days before and after a unit's a delivery is looked for: as long as a reading may be late, and a day for the
+/// How many days before and after those on which its readings were enqueued a delivery is looked for: as long as a reading may be late, and a day for the
 /// delivery itself.
 const DAYS_AROUND: i64 = 4;
 
@@ -40,9 +40,14 @@ impl Insights {
             .keys()
             .map(|key| (*key, Sources::default()))
             .collect();
-        let today = Day(unit.hour.date());
+        let around = |day: &Day| {
+            (-DAYS_AROUND..=DAYS_AROUND)
+                .map(|days| day.plus(days))
+                .collect::<Vec<_>>()
+        };
+        let days: BTreeSet<Day> = touched.days.iter().flat_map(around).collect();
         let mut files = BTreeMap::new();
-        for day in (-DAYS_AROUND..=DAYS_AROUND).map(|days| today.plus(days)) {
+        for day in days {
             let name = unit.daily("deliveries", day);
             let known = self.known(&name).await?;
             let mut found = Vec::new();

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem;
 
-use super::touched::Wanted;
+use super::touched::{Wanted, day_of};
 use crate::domain::insights::delivery::DeliveryFacts;
 use crate::domain::insights::drone_hour::{DroneHourFacts, MARGIN};
-use crate::domain::insights::hour::Hour;
+use crate::domain::insights::hour::{Day, Hour};
 use crate::domain::insights::names::Name;
 use crate::domain::insights::reading::{
     FlightReading, OperatingReading, Readings, by_time, settle,
@@ -14,7 +14,8 @@ use crate::domain::insights::reading::{
 
 /// What was made.
 pub(super) struct Facts {
-    pub(super) deliveries: HashMap<(Name, Name), DeliveryFacts>,
+    /// And on which day the first of its readings was enqueued.
+    pub(super) deliveries: HashMap<(Name, Name), (DeliveryFacts, Day)>,
     pub(super) hours: HashMap<(Name, Hour), DroneHourFacts>,
 }
 
@@ -69,14 +70,20 @@ pub(super) fn make(mut readings: Readings, wanted: &Wanted) -> (Readings, Facts)
         let mut by_delivery: HashMap<Name, (Vec<FlightReading>, Vec<OperatingReading>)> =
             HashMap::new();
         let (flights, operating) = of_device(device);
-        for reading in flights {
+        for reading in flights
+            .iter()
+            .filter(|reading| wanted.for_delivery(&reading.head))
+        {
             by_delivery
                 .entry(reading.head.delivery)
                 .or_default()
                 .0
                 .push(*reading);
         }
-        for reading in operating {
+        for reading in operating
+            .iter()
+            .filter(|reading| wanted.for_delivery(&reading.head))
+        {
             by_delivery
                 .entry(reading.head.delivery)
                 .or_default()
@@ -84,9 +91,13 @@ pub(super) fn make(mut readings: Readings, wanted: &Wanted) -> (Readings, Facts)
                 .push(*reading);
         }
         for (delivery, (flights, operating)) in by_delivery {
-            let is_wanted = wanted.deliveries.contains_key(&(device, delivery));
-            if let Some(made) = DeliveryFacts::of(&flights, &operating).filter(|_| is_wanted) {
-                facts.deliveries.insert((device, delivery), made);
+            let heads = flights.iter().map(|reading| &reading.head);
+            let heads = heads.chain(operating.iter().map(|reading| &reading.head));
+            let first = heads.map(|head| head.enqueued_at).min();
+            if let Some((made, first)) = DeliveryFacts::of(&flights, &operating).zip(first) {
+                facts
+                    .deliveries
+                    .insert((device, delivery), (made, day_of(first)));
             }
         }
     }

@@ -26,7 +26,6 @@ use self::write::Made;
 use super::unit::Unit;
 use super::{Insights, InsightsError, off_the_runtime};
 use crate::domain::insights::hour::Hour;
-use crate::domain::insights::names::Name;
 use crate::domain::insights::reading::{Head, Readings};
 use crate::stores::Version;
 use crate::tables::flight::{self, FLIGHT};
@@ -35,9 +34,6 @@ use crate::tables::{Table, TableError, TableReader};
 
 /// How often facts are made anew because a unit of another hour has changed the same files.
 const ATTEMPTS: usize = 8;
-
-/// No delivery has this id. A reading whose folder is too many for its delivery still counts for its drone's hour.
-const NO_DELIVERY: &str = "";
 
 impl Insights {
     /// Makes the facts that a unit touches. `flight` and `operating` are its own rows. `false` where others change the
@@ -128,7 +124,6 @@ impl Insights {
         wanted: &Wanted,
         own: [&Bytes; 2],
     ) -> Result<(Readings, HashMap<Hour, bool>), InsightsError> {
-        let no_delivery = readings.deliveries.number(NO_DELIVERY);
         let mut whole = HashMap::new();
         for folder in wanted.folders() {
             let other = unit.at(folder);
@@ -143,9 +138,7 @@ impl Insights {
                     complete = false;
                     continue;
                 };
-                match rows(table, file, &mut readings, |head| {
-                    wanted.delivery(head, folder, no_delivery)
-                }) {
+                match rows(table, file, folder, &mut readings, |head| wanted.has(head)) {
                     Ok(is_complete) => complete &= is_complete,
                     // Its own unit is to be made again; until then what is told without it says so.
                     Err(error) => {
@@ -160,18 +153,18 @@ impl Insights {
     }
 }
 
-/// Adds the rows of a file for which `delivery` names one. Returns whether the file is made of complete units.
+/// Adds the wanted rows of a folder's file. Returns whether the file is made of complete units.
 fn rows(
     table: Table,
     file: Bytes,
+    folder: Hour,
     readings: &mut Readings,
-    delivery: impl Fn(&Head) -> Option<Name>,
+    wanted: impl Fn(&Head) -> bool,
 ) -> Result<bool, TableError> {
     let complete = TableReader::open(table, file.clone())?.is_complete();
-    let wanted = |head: &Head| delivery(head).map(|delivery| Head { delivery, ..*head });
     match table.name == FLIGHT.name {
-        true => flight::read(file, readings, wanted)?,
-        false => operating::read(file, readings, wanted)?,
+        true => flight::read(file, folder, readings, wanted)?,
+        false => operating::read(file, folder, readings, wanted)?,
     }
     Ok(complete)
 }

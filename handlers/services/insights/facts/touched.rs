@@ -5,9 +5,9 @@ use std::collections::{BTreeSet, HashMap};
 use bytes::Bytes;
 
 use crate::domain::insights::drone_hour::MARGIN;
-use crate::domain::insights::hour::Hour;
+use crate::domain::insights::hour::{Day, Hour};
 use crate::domain::insights::names::Name;
-use crate::domain::insights::reading::{Head, LATEST, Readings};
+use crate::domain::insights::reading::{Head, Readings, is_stale};
 use crate::tables::read::owners;
 use crate::tables::{Sources, Table, TableError};
 
@@ -20,16 +20,20 @@ pub(in crate::services::insights) struct Touched {
     pub(super) deliveries: HashMap<(Name, Name), bool>,
     /// Whether it has some now.
     pub(super) hours: HashMap<(Name, Hour), bool>,
+    /// On which days its readings were enqueued, the first time.
+    pub(super) days: BTreeSet<Day>,
 }
 
 impl Touched {
     pub(in crate::services::insights) fn by(hour: Hour, readings: Readings) -> Self {
         let (mut deliveries, mut hours) = (HashMap::new(), HashMap::new());
+        let mut days = BTreeSet::new();
         let flights = readings.flights.iter().map(|reading| &reading.head);
         let operating = readings.operating.iter().map(|reading| &reading.head);
         for head in flights.chain(operating).filter(|head| !head.is_stale()) {
             deliveries.insert((head.device, head.delivery), true);
             hours.insert((head.device, Hour::of_micros(head.occurred_at)), true);
+            days.insert(day_of(head.enqueued_at));
         }
         let names = Readings {
             devices: readings.devices,
@@ -41,6 +45,7 @@ impl Touched {
             names,
             deliveries,
             hours,
+            days,
         }
     }
 
@@ -51,9 +56,10 @@ impl Touched {
         rows: Bytes,
     ) -> Result<(), TableError> {
         owners(table, rows, |device, delivery, occurred_at, enqueued_at| {
-            if enqueued_at.saturating_sub(occurred_at) > LATEST {
+            if is_stale(occurred_at, enqueued_at, self.hour) {
                 return;
             }
+            self.days.insert(day_of(enqueued_at));
             let device = self.names.devices.number(device);
             let delivery = self.names.deliveries.number(delivery);
             self.deliveries.entry((device, delivery)).or_insert(false);
@@ -62,6 +68,11 @@ impl Touched {
                 .or_insert(false);
         })
     }
+}
+
+/// The day of a time in microseconds since 1970.
+pub(super) fn day_of(micros: i64) -> Day {
+    Day(Hour::of_micros(micros).date())
 }
 
 /// What facts are to be made from.
@@ -81,21 +92,24 @@ impl Wanted {
         sources.flat_map(Sources::iter).collect()
     }
 
-    /// The delivery that a reading of a folder is wanted for; `None` where it is not wanted.
-    pub(super) fn delivery(&self, head: &Head, folder: Hour, no_delivery: Name) -> Option<Name> {
-        if head.is_stale() {
-            return None;
-        }
-        let of_delivery = self.deliveries.get(&(head.device, head.delivery));
-        if of_delivery.is_some_and(|sources| sources.contains(folder)) {
-            return Some(head.delivery);
-        }
+    /// Whether a reading is wanted for its delivery or for its drone's hour.
+    pub(super) fn has(&self, head: &Head) -> bool {
+        !head.is_stale() && (self.for_delivery(head) || self.for_hour(head))
+    }
+
+    /// Whether a reading is of a wanted delivery, and of one of the folders that this is made from.
+    pub(super) fn for_delivery(&self, head: &Head) -> bool {
+        let sources = self.deliveries.get(&(head.device, head.delivery));
+        sources.is_some_and(|sources| sources.contains(head.folder))
+    }
+
+    /// Whether a reading is of a wanted hour or just before one, and of one of the folders that this is made from.
+    pub(super) fn for_hour(&self, head: &Head) -> bool {
         let hour = Hour::of_micros(head.occurred_at);
-        let of_hour = self.hours.get(&(head.device, hour));
         let next = Hour::of_micros(head.occurred_at.saturating_add(MARGIN));
+        let sources = self.hours.get(&(head.device, hour));
         let is_made = |hour| self.made.contains(&(head.device, hour));
-        let wanted = of_hour.is_some_and(|sources| sources.contains(folder))
-            && (is_made(hour) || is_made(next));
-        wanted.then_some(no_delivery)
+        sources.is_some_and(|sources| sources.contains(head.folder))
+            && (is_made(hour) || is_made(next))
     }
 }

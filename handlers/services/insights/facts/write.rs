@@ -38,7 +38,7 @@ impl Insights {
     pub(super) async fn write_deliveries(
         &self,
         made: &Made<'_>,
-        files: BTreeMap<Day, DeliveryFile>,
+        mut files: BTreeMap<Day, DeliveryFile>,
         written: &mut BTreeSet<String>,
     ) -> Result<bool, InsightsError> {
         let Made {
@@ -50,21 +50,28 @@ impl Insights {
             ..
         } = *made;
         let mut added: BTreeMap<Day, Vec<DeliveryRow>> = BTreeMap::new();
-        for (key, facts) in &facts.deliveries {
-            let Some(sources) = wanted.deliveries.get(key) else {
-                continue;
-            };
-            if let Some((first, _)) = sources.ends() {
-                added
-                    .entry(Day(first.date()))
-                    .or_default()
-                    .push(DeliveryRow {
-                        device: devices.text(key.0).into(),
-                        delivery: deliveries.text(key.1).into(),
-                        facts: facts.clone(),
-                        sources: sources.clone(),
-                        complete: made.is_complete(sources),
-                    });
+        for (key, (facts, day)) in &facts.deliveries {
+            if let Some(sources) = wanted.deliveries.get(key) {
+                added.entry(*day).or_default().push(DeliveryRow {
+                    device: devices.text(key.0).into(),
+                    delivery: deliveries.text(key.1).into(),
+                    facts: facts.clone(),
+                    sources: sources.clone(),
+                    complete: made.is_complete(sources),
+                });
+            }
+        }
+        for day in added.keys() {
+            if !files.contains_key(day) {
+                // Of readings of other units that are more days apart than is looked.
+                let version = self.known(&unit.daily("deliveries", *day)).await?.version;
+                files.insert(
+                    *day,
+                    DeliveryFile {
+                        version,
+                        found: Vec::new(),
+                    },
+                );
             }
         }
         let with_rows = files
