@@ -25,7 +25,7 @@ TABLES = ["flight", "operating", "rejects", "cells", "deliveries", "drone_hours"
 
 SECOND = 1_000_000  # all times are microseconds
 MINUTE, HOUR, DAY = 60 * SECOND, 3_600 * SECOND, 86_400 * SECOND
-STALE, DELIVERY_DAYS, MOST_FOLDERS = 72 * HOUR, 4, 12
+STALE, STALE_AGAIN, DELIVERY_DAYS, MOST_FOLDERS = 72 * HOUR, 30 * DAY, 4, 12
 LONGEST_STEP, LONGEST_SPAN, LONGEST_DRAIN, LATE = MINUTE, 30 * SECOND, 15 * MINUTE, MINUTE
 EARTH, FASTEST = 6_371_008.8, 100
 CADENCE = {"flight": 5 * SECOND, "operating": 20 * SECOND}
@@ -356,6 +356,8 @@ def first_of(rows, same, order):
 EQUAL = ["device_id", "delivery_id", "kind", "occurred_at"] + VALUES
 LEAST = ["enqueued_at", "sequence_number", "hub_time"]
 UNIT = LOG + ["unit_hour"]
+# Came too late, the first time or again.
+IS_STALE = f"(enqueued_at - occurred_at > {STALE} or unit_hour - enqueued_at > {STALE_AGAIN})"
 
 
 def only_first(records, work):
@@ -382,7 +384,7 @@ def units_of(records, found, events, readings):
     counted = events.groupBy(UNIT).agg(F.count("*").alias("events"))
     kept = readings.groupBy(UNIT).agg(
         count_of("not stays").alias("read_again"),
-        count_of(f"stays and enqueued_at - occurred_at > {STALE}").alias("stale"),
+        count_of(f"stays and {IS_STALE}").alias("stale"),
         count_of("stays and replayed").alias("replayed"),
     )
     own = readings.where(f"stays and occurred_at - occurred_at % {HOUR} = unit_hour").groupBy(UNIT + ["device_id", "kind"])
@@ -444,20 +446,30 @@ def of_first_folders(readings, fact):
     return readings.withColumn("folder", folder).where(f"folder <= {MOST_FOLDERS}").drop("folder")
 
 
-PART = LOG + ["device_id", "delivery_id", "first_hour"]
+PART = LOG + ["device_id", "delivery_id", "first_hour", "filed"]
+
+
+def by_days(days):
+    """Which folder is in which row of `deliveries`: each is put, in their order, to the rows that lie within four days of one of its
+    readings. `days` are (folder, day on which something of it was enqueued)."""
+    of_folders, rows = {}, []
+    for hour, day in days:
+        of_folders.setdefault(hour, set()).add(day)
+    for hour in sorted(of_folders):
+        near = [row for row in rows if any(abs(row["filed"] - day) <= DELIVERY_DAYS for day in of_folders[hour])]
+        folders = sorted([hour, *(hour for row in near for hour in row["folders"])])[:MOST_FOLDERS]
+        filed = min(min(of_folders[hour]) for hour in folders)
+        rows = [row for row in rows if row not in near] + [{"folders": folders, "filed": filed}]
+    return [(hour, row["folders"][0], row["filed"] * DAY) for row in rows for hour in row["folders"]]
 
 
 def with_parts(readings):
-    """Each reading with the row of `deliveries` that it belongs to, named by its first folder: one of more than four days later begins another."""
+    """Each reading with the row of `deliveries` that it belongs to, named by its first folder, and the day that this is filed under."""
     delivery = LOG + ["device_id", "delivery_id"]
-    begins = readings.groupBy(delivery).agg(F.sort_array(F.collect_set("unit_hour")).alias("hours"))
-    begins = begins.withColumn("begins", F.expr(
-        "aggregate(hours, cast(array() as array<bigint>), (begins, hour) -> "
-        f"if(size(begins) = 0 or hour div {DAY} - element_at(begins, -1) div {DAY} > {DELIVERY_DAYS}, array_append(begins, hour), begins))"
-    ))
-    readings = readings.join(begins.drop("hours"), delivery)
-    readings = readings.withColumn("first_hour", F.expr("array_max(filter(begins, hour -> hour <= unit_hour))")).drop("begins")
-    return of_first_folders(readings, PART)
+    days = F.collect_set(F.struct("unit_hour", F.expr(f"enqueued_at div {DAY} as day")))
+    parted = F.udf(by_days, "array<struct<unit_hour: bigint, first_hour: bigint, filed: bigint>>")
+    parts = readings.groupBy(delivery).agg(parted(days).alias("parts")).selectExpr(*delivery, "inline(parts)")
+    return readings.join(parts, delivery + ["unit_hour"])
 
 
 def deliveries_of(readings):
@@ -478,7 +490,7 @@ def deliveries_of(readings):
 
     flown = flight.groupBy(part).agg(
         first(0).alias("departed"), first(2).alias("picked_up"), first(3).alias("dropped_off"),
-        F.coalesce(first(4, "at > dropped"), first(4)).alias("arrived"),
+        F.coalesce(first(4, "at > coalesce(dropped, picked)"), first(4)).alias("arrived"),
         first(4, "at > picked").alias("arrived_after"),
         F.sum(F.expr(f"case when not jump and gap <= {LONGEST_STEP} then length else 0D end")).alias("distance_m"),
         F.sum(F.expr(f"case when not jump and gap > {LONGEST_STEP} then length else 0D end")).alias("chord_m"),
@@ -520,7 +532,7 @@ def deliveries_of(readings):
         F.expr("case when levels >= 2 then full.battery_level - drained.battery_level end").alias("battery_used"),
         *(f"{name}_{what}" for name in ("pick_up", "drop_off") for what in ("latitude", "longitude", "h3")),
         F.coalesce("flight_readings", F.lit(0)).alias("flight_readings"), "operating_readings", "max_gap_s", "replayed",
-        "first_hour", "last_hour", "sources", "complete",
+        "first_hour", "last_hour", "sources", "complete", "filed",
     )
 
 
@@ -610,7 +622,7 @@ class Figures:
 
 def around(deliveries, column):
     """The rows that a day's figures are made from: those of the four days before and after it."""
-    return deliveries.where(f"abs(first_hour div {DAY} - {column} div {DAY}) <= {DELIVERY_DAYS}")
+    return deliveries.where(f"abs(filed div {DAY} - {column} div {DAY}) <= {DELIVERY_DAYS}")
 
 
 def hourly(column):
@@ -714,7 +726,7 @@ def hot_spots_of(readings, deliveries):
     order = ["occurred_at", "sequence_number", "enqueued_at", "delivery_id"]
     window = Window.partitionBy(*UNIT, "device_id").orderBy(*order)
     following = F.lead(F.struct("delivery_id", "occurred_at", "stale")).over(window)
-    flight = readings.where("kind = 'flight'").withColumn("stale", F.expr(f"enqueued_at - occurred_at > {STALE}"))
+    flight = readings.where("kind = 'flight'").withColumn("stale", F.expr(IS_STALE))
     flight = flight.withColumn("next", following).where("next.delivery_id = delivery_id and not stale and not next.stale")
     spans = flight.groupBy(daily("unit_hour"), cells(8)("latitude", "longitude").alias("cell")).agg(
         F.sum(F.expr(f"least(next.occurred_at - occurred_at, {LONGEST_SPAN})")).alias("microseconds"))
@@ -798,7 +810,7 @@ def from_avro(spark, options):
     units = work.keep(units_of(records, found, events, readings), "units")
     as_of = units.agg(F.max("unit_hour")).first()[0] + HOUR
     kept = readings.where("stays").drop("stays")
-    fresh = kept.where(f"enqueued_at - occurred_at <= {STALE}").join(F.broadcast(units.select(*LOG, "unit_hour", "complete")), LOG + ["unit_hour"])
+    fresh = kept.where(f"not {IS_STALE}").join(F.broadcast(units.select(*LOG, "unit_hour", "complete")), LOG + ["unit_hour"])
     deliveries = work.keep(deliveries_of(work.keep(with_parts(fresh), "parts")), "deliveries")
     drone_hours = work.keep(drone_hours_of(fresh), "drone_hours")
 
@@ -813,7 +825,7 @@ def from_avro(spark, options):
     hours = hours.withColumn("hour", F.unix_micros(F.to_timestamp("hour"))).withColumn("as_of", F.lit(as_of))
     texts = spark.createDataFrame([(date, json.dumps(day)) for date, day in fleet.items()], "date string, value string")
 
-    write_dates(within(dated(deliveries, "deliveries", "first_hour"), options), f"{out}/deliveries", ["device_id", "delivery_id"])
+    write_dates(within(dated(deliveries, "deliveries", "filed").drop("filed"), options), f"{out}/deliveries", ["device_id", "delivery_id"])
     write_dates(within(dated(drone_hours, "drone_hours", "hour"), options), f"{out}/drone_hours", ["device_id", "hour"])
     write_dates(within(dated(hours, "fleet_hours", "hour"), options), f"{out}/fleet_hours", ["hour"])
     within(texts, options).coalesce(1).write.mode("overwrite").partitionBy("date").text(f"{out}/fleet")
