@@ -135,7 +135,8 @@ async fn a_unit_whose_process_is_killed_after_any_write_is_made_all_the_same() {
     let files = versions(&fleet).await.len();
     assert!(files >= 8, "{files}");
     let mut killed = 0;
-    for write in 1..=7 {
+    // The tables of rejects stay empty. Flight, operating, cells, deliveries, drones' hours, and the manifest last.
+    for write in 1..=6 {
         fly(&fleet, 1, 30 + write, Scenario::CALM);
         fleet.settled().await;
         let before = versions(&fleet).await;
