@@ -60,6 +60,7 @@ fn rows(events: &[(UtcDateTime, SimulatedEvent)]) -> Vec<DeliveryRow> {
             enqueued_at: micros(*now),
             sequence_number,
             replayed: false,
+            folder: Hour::of(START),
         };
         match &telemetry.reading {
             Reading::Flight(flight) => readings.flights.push(FlightReading::new(head, flight)),
