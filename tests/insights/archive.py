@@ -16,6 +16,7 @@ SECOND = 1_000_000
 HOUR = 3_600 * SECOND
 DAY = 24 * HOUR
 STALE = 72 * HOUR
+STALE_AGAIN = 30 * DAY
 CADENCE = {"flight": 5 * SECOND, "operating": 20 * SECOND}
 
 FOLDER = re.compile(r"(?P<hub>.+)/(?P<partition>[^/]+)/(?P<year>\d{4})/(?P<month>\d\d)/(?P<day>\d\d)/(?P<hour>\d\d)")
@@ -54,7 +55,8 @@ class Reading:
 
     @property
     def stale(self):
-        return self.enqueued_at - self.occurred_at > STALE
+        """Whether it came too late, the first time or again."""
+        return self.lag > STALE or self.unit.hour - self.enqueued_at > STALE_AGAIN
 
     @property
     def lag(self):

@@ -79,29 +79,38 @@ def deliveries(parts):
 
 def delivery_parts(units):
     """What each row of one partition is made of."""
-    by_delivery = defaultdict(list)
+    by_delivery = defaultdict(lambda: defaultdict(list))
     for unit in units:
         for reading in unit.readings:
             if not reading.stale:
-                by_delivery[reading.device_id, reading.delivery_id].append(reading)
-    return [part for readings in by_delivery.values() for part in by_folders(readings)]
+                by_delivery[reading.device_id, reading.delivery_id][unit.hour].append(reading)
+    return [part for by_hour in by_delivery.values() for part in by_days(by_hour)]
 
 
-def by_folders(readings):
-    """What came in by folders of at most four days after the first one's is one row."""
-    parts, begin = [], None
-    for reading in sorted(readings, key=lambda reading: reading.unit.hour):
-        day = reading.unit.hour // DAY
-        if begin is None or day - begin > DELIVERY_DAYS:
-            begin = day
-            parts.append([])
-        parts[-1].append(reading)
+def by_days(by_hour):
+    """Folder by folder, in their order: each is put to the rows that lie within four days of one of its readings."""
+    parts = []
+    for _, readings in sorted(by_hour.items()):
+        days = {reading.enqueued_at // DAY for reading in readings}
+        apart = []
+        for part in parts:
+            if any(abs(day_of(part) - day) <= DELIVERY_DAYS for day in days):
+                readings = part + readings
+            else:
+                apart.append(part)
+        units = folders(readings)
+        parts = [*apart, [reading for reading in readings if reading.unit in units]]
     return parts
 
 
+def day_of(readings):
+    """Under which day a row lies: that on which the first of its readings was enqueued."""
+    return min(reading.enqueued_at for reading in readings) // DAY
+
+
 def delivery(part):
-    units = folders(part)
-    readings = settled(reading for reading in part if reading.unit in units)
+    """A row, and beside its columns the `day` that it lies under."""
+    units, readings = folders(part), settled(part)
     flight, operating = in_order(readings, "flight"), in_order(readings, "operating")
     statuses = [reading.values[5] for reading in flight]
 
@@ -109,7 +118,8 @@ def delivery(part):
         return next((at for at in range(begin, len(flight)) if statuses[at] == status), None)
 
     departed, picked_up, dropped_off = first("departedStation"), first("pickedUpPackage"), first("droppedOffPackage")
-    arrived = first("arrivedAtStation", dropped_off) if dropped_off is not None else None
+    after = picked_up if dropped_off is None else dropped_off
+    arrived = None if after is None else first("arrivedAtStation", after)
     if arrived is None:
         arrived = first("arrivedAtStation")
 
@@ -143,6 +153,7 @@ def delivery(part):
     gaps = [seconds(one.occurred_at, other.occurred_at) for one, other in pairs(flight)]
     ended = next((at(index) for index in (dropped_off, arrived) if index is not None), max(times))
     return {
+        "day": day_of(readings) * DAY,
         "device_id": readings[0].device_id,
         "delivery_id": readings[0].delivery_id,
         "first_at": min(times),

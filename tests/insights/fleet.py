@@ -31,7 +31,7 @@ def percentile(values, p):
 
 def fleet(date, units, deliveries, drone_hours, as_of):
     """`date` is a day's begin. `as_of` is what `lost` counts from, and up to where hours can be complete."""
-    deliveries = [row for row in deliveries if abs(row["first_hour"] // DAY - date // DAY) <= DAYS_AROUND]
+    deliveries = [row for row in deliveries if abs(row["day"] - date) <= DAYS_AROUND * DAY]
     hours = []
     for hour in range(date, date + DAY, HOUR):
         figures = of(hour, hour + HOUR, units, deliveries, drone_hours, as_of)

@@ -4,7 +4,7 @@
     generate.py --out DIR [--seed N] [--drones N] [--hours N] [--partitions N] [--calm]
 
 The same options make the same files. Beside ordinary flights: readings lost, late, stale, sent twice, of one time, with
-clocks that are wrong; replays with and without what they repeat; every reason to reject; ticks and what looks like
+clocks that are wrong; replays with and without what they repeat, minutes and weeks later; every reason to reject; ticks and what looks like
 one; files archived again with other boundaries, and damaged ones; two drones on one delivery, deliveries that never end,
 end twice, or go on for days. `--calm` leaves all of that out but the flights.
 """
@@ -248,9 +248,12 @@ def arrive(at, body, drone, options, rng):
 
 
 def replayed(event, rng):
-    later = event.at + rng.choice([60 * SECOND, HOUR, 5 * HOUR, 30 * HOUR, 9 * DAY])
+    return again(event, event.at + rng.choice([60 * SECOND, HOUR, 5 * HOUR, 30 * HOUR, 9 * DAY]))
+
+
+def again(event, at):
     first = iso(event.at // SECOND * SECOND) + f".{event.at % SECOND // 1000:03d}Z"
-    return Sent(later, event.body, event.device, {"first-enqueued-at": first})
+    return Sent(at, event.body, event.device, {"first-enqueued-at": first})
 
 
 def oddities(options, rng, partition):
@@ -296,6 +299,7 @@ def oddities(options, rng, partition):
         yield Sent(at(), b"{}", None, {"watermark-tick": "1"})
         yield Sent(at(), b"{}", "odd", {"watermark-tick": "1"})
         yield Sent(at(), b"{ }", None, {"watermark-tick": "1"})
+    yield from replayed_late(partition)
     # A delivery that goes on for days: four of them are one row, and what comes long after is another.
     for hours in (0, 40, 95, 300):
         for second in range(0, 60, 5):
@@ -306,6 +310,12 @@ def oddities(options, rng, partition):
     for step, (place, status) in enumerate([(0.1, 0), (0.1, 4), (0.2, 4), (0.2, 2), (0.2, 4), (0.2, 3), (0.2, 3), (0.2, 1), (0.2, 4)]):
         moment = time + step // 2 * SECOND
         yield Sent(time + step * SECOND, flight(moment, f"ties-{partition}", "ties", place, status, velocity=step), None)
+    # At the station before the delivery began: with a drop-off nobody saw, and with no return after the pick-up.
+    for device, statuses in (("unseen-drop", (4, 0, 2, 4)), ("unseen-return", (4, 0, 2))):
+        for step, status in enumerate(statuses):
+            moment = START + 2 * HOUR + step * 20 * SECOND
+            yield Sent(moment + SECOND, flight(moment, f"{device}-{partition}", device, step * 1e-3, status), None)
+            yield Sent(moment + SECOND, body(moment, deviceId=f"{device}-{partition}", deliveryId=device, batteryLevel=0.9 - step / 10), None)
     # Around the hour's end, in exactly and in just more than the margins.
     for device, offsets in (("edge-a", (-60, 0, 30)), ("edge-b", (-61, 0, 61)), ("edge-c", (-29, 2)), ("edge-d", (-1, 40))):
         for offset in offsets:
@@ -314,6 +324,46 @@ def oddities(options, rng, partition):
     for offset, level in ((-901, 0.9), (-900, 0.8), (0, 0.7), (900, 0.75), (1801, 0.1)):
         time = START // HOUR * HOUR + HOUR + offset * SECOND
         yield Sent(time + SECOND, body(time, deviceId=f"drain-{partition}", batteryLevel=level), None)
+
+
+def replayed_late(partition):
+    """What comes again after so many days that no folder near it has the first: it belongs to the row that there is."""
+
+    def flown(name, begin, **more):
+        for step, status in enumerate((0, 1, 2, 1, 3, 1, 4)):
+            moment = begin + step * 30 * SECOND
+            yield Sent(moment + SECOND, flight(moment, f"{name}-{partition}", name, step * 1e-4, status), None, **more)
+
+    # All of a delivery twice, the last of it a third time; another day has begun within it.
+    for step, event in enumerate(flown("again", START + HOUR + HOUR // 2 - 90 * SECOND)):
+        yield event
+        yield again(event, event.at + 6 * DAY)
+        if step > 3:
+            yield again(event, event.at + 20 * DAY)
+    # Of which the archive has lost the first, or half of it.
+    for step, event in enumerate(flown("lost-first", START + 50 * SECOND, lost=True)):
+        yield event
+        yield again(event, event.at + 7 * DAY + HOUR)
+    for step, event in enumerate(flown("lost-half", START + 55 * SECOND)):
+        event.lost = step < 3
+        yield event
+        yield again(event, event.at + 11 * DAY)
+    # Silent for so long that it is two rows, until both come again in one hour.
+    for hours in (0, 200):
+        for event in flown("bridged", START + hours * HOUR):
+            yield event
+            yield again(event, START + 320 * HOUR + event.at % HOUR)
+    # In a folder that begins 30 days after the first time, and just more than that.
+    begin = START // HOUR * HOUR + HOUR
+    for name, at, later in (
+        ("month", begin, 30 * DAY), ("month-less", begin - MS, 30 * DAY - HOUR),
+        ("month-more", begin - MS, 30 * DAY + 30 * SECOND), ("month-ever", begin + SECOND, 60 * DAY),
+    ):
+        for lost in (False, True):
+            name += "-lost" if lost else ""
+            event = Sent(at, flight(begin - 5 * SECOND, f"{name}-{partition}", name, 0, 1), None, lost=lost)
+            yield event
+            yield again(event, at + later)
 
 
 def flight(time, device, delivery, latitude, status, velocity=1):

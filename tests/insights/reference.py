@@ -55,7 +55,7 @@ class Reference:
                 for (reason, device), (count, least) in rejects
             ]
         for table, rows_of, time in (
-            ("deliveries", self.deliveries, "first_hour"),
+            ("deliveries", self.deliveries, "day"),
             ("drone_hours", self.drone_hours, "hour"),
         ):
             for (hub, partition), rows in rows_of.items():

@@ -69,7 +69,7 @@ def rows_of(root, table):
 def compare(found, expected, differences):
     """`expected` is a Reference, `found` the folder that Spark wrote."""
     for table, by_log, time in (
-        ("deliveries", expected.deliveries, "first_hour"),
+        ("deliveries", expected.deliveries, "day"),
         ("drone_hours", expected.drone_hours, "hour"),
     ):
         wanted = defaultdict(list)

@@ -96,17 +96,23 @@ class Archive:
         return self.event(second, "drone-state-sensor;v1", {
             "temperature": 20 + level, "batteryLevel": level, "batteryStatus": "low"}, **more)
 
-    def event(self, second, sensor, values, device="d", lag=1, properties=None):
+    def event(self, second, sensor, values, device="d", lag=1, replayed=None):
+        """`lag` is that of the hub; `replayed` so many seconds after what was the hub's then."""
         self.number += 1
         head = {"deviceId": device, "deliveryId": "x", "sensorType": sensor,
                 "occurrenceUtcTime": generate.iso(NOON + int(second * 1e6)) + "Z"}
-        millis = NOON // 1_000 + int((second + lag) * 1_000)
+        millis = NOON // 1_000 + round((second + lag) * 1_000)
+        properties = {}
+        if replayed is not None:
+            properties["first-enqueued-at"] = generate.iso(millis * 1_000) + "Z"
+            millis += replayed * 1_000
         return {"SequenceNumber": self.number, "Offset": "0", "EnqueuedTimeUtc": "",
-                "SystemProperties": {"x-opt-enqueued-time": millis}, "Properties": properties or {},
+                "SystemProperties": {"x-opt-enqueued-time": millis}, "Properties": properties,
                 "Body": json.dumps(head | values).encode()}
 
-    def store(self, records, hour=12, name="a"):
-        folder = self.root / "hub" / "0" / "2026" / "03" / "01" / f"{hour:02d}"
+    def store(self, records, hours_later=0, name="a"):
+        begin = generate.iso(NOON + hours_later * archive.HOUR)
+        folder = self.root / "hub" / "0" / begin[:4] / begin[5:7] / begin[8:10] / begin[11:13]
         folder.mkdir(parents=True, exist_ok=True)
         with open(folder / f"{name}.avro", "wb") as file:
             fastavro.writer(file, generate.SCHEMA, records)
@@ -168,24 +174,80 @@ class Facts(unittest.TestCase):
     def test_outcomes(self):
         a = self.archive
         records = []
-        for device, statuses in {"inferred": [2, 4], "returned": [0, 4], "open": [4, 2], "again": [4, 3, 4]}.items():
+        for device, statuses in {
+            "inferred": [2, 4], "returned": [0, 4], "open": [4, 2], "again": [4, 3, 4], "unseen": [4, 0, 2, 4], "gone": [4, 0, 2, 3],
+        }.items():
             records += [a.flight(5 * n, 0, status, device=device) for n, status in enumerate(statuses)]
+            records += [a.operating(5 * n, 0.9 - n / 10, device=device) for n in range(len(statuses))]
         a.store(records)
         rows = {row["device_id"]: row for row in self.read().deliveries["hub", "0"]}
-        outcomes = {device: row["outcome"] for device, row in rows.items()}
-        self.assertEqual(outcomes, {"inferred": "inferred", "returned": "returned", "open": "open", "again": "delivered"})
-        self.assertEqual(rows["again"]["arrived_at"], NOON + 10_000_000)
+        found = {device: (row["outcome"], (row["arrived_at"] - NOON) // 1_000_000) for device, row in rows.items()}
+        self.assertEqual(found, {
+            "inferred": ("inferred", 5), "returned": ("returned", 5), "open": ("open", 0), "again": ("delivered", 10),
+            "unseen": ("inferred", 15), "gone": ("delivered", 0),
+        })
+        # Up to the arrival, which is not when it stood at the station before.
+        self.assertAlmostEqual(rows["unseen"]["battery_used"], 0.2)
+        self.assertIsNone(rows["gone"]["battery_used"])
 
     def test_a_replay_is_no_second_reading_and_of_what_was_lost_it_is_the_first(self):
         a = self.archive
-        first = {"first-enqueued-at": "2026-03-01T12:00:01Z"}
         a.store([a.flight(0, 0, 0), a.flight(5, 0, 1)])
-        a.store([a.flight(0, 0, 0, lag=7_200, properties=first), a.flight(10, 0, 1, lag=7_200, properties=first)], hour=14)
+        a.store([a.flight(0, 0, 0, replayed=7_200), a.flight(10, 0, 1, replayed=7_200)], 2)
         found = self.read()
         [row] = found.deliveries["hub", "0"]
         self.assertEqual((row["flight_readings"], row["replayed"], row["sources"]), (3, 1, "2026-03-01T12 2026-03-01T14"))
         # Each folder's table has it, and the delivery once.
         self.assertEqual([len(unit.readings) for unit in found.units], [2, 2])
+
+    def days(self):
+        """Of the drone d, by the day that they lie under: how many flight readings and which folders rows have."""
+        rows = [row for row in self.read().deliveries["hub", "0"] if row["device_id"] == "d"]
+        return [(generate.iso(row["day"])[5:10], row["flight_readings"], row["sources"].replace("2026-", "")) for row in rows]
+
+    def test_a_replay_of_weeks_ago_is_of_the_row_that_there_is(self):
+        a, week = self.archive, 7 * 86_400
+        a.store([a.flight(0, 0, 0), a.flight(5, 0, 1)])
+        a.store([a.flight(0, 0, 0, replayed=week), a.flight(10, 0, 1, replayed=week)], 7 * 24)
+        self.assertEqual(self.days(), [("03-01", 3, "03-01T12 03-08T12")])
+        [hour] = self.read().drone_hours["hub", "0"]
+        self.assertEqual((hour["flight_readings"], hour["in_flight_s"], hour["late"]), (3, 35, 0))
+
+    def test_a_replay_of_more_than_30_days_ago_is_stale(self):
+        a, month = self.archive, 30 * 86_400
+        a.store([a.flight(-1, 0, 0), a.flight(5, 0, 1), a.flight(-1.001, 0, 1)])  # enqueued a second later
+        a.store([a.flight(-1, 0, 3, replayed=month), a.flight(-1.001, 0, 4, replayed=month + 1)], 30 * 24)
+        found = self.read()
+        self.assertEqual([[reading.stale for reading in unit.readings] for unit in found.units], [[False] * 3, [True, False]])
+        self.assertEqual(self.days(), [("03-01", 4, "03-01T12 03-31T12")])
+        figures = found.fleet(NOON - 12 * archive.HOUR + month * archive.SECOND, found.as_of())
+        self.assertEqual(figures["day"]["quality"]["stale"], 1)
+        self.assertEqual(figures["hotSpots"]["flight"], [])
+
+    def test_a_row_lies_under_the_day_on_which_its_first_reading_was_enqueued(self):
+        a, day = self.archive, 86_400
+        # Before and after midnight; only the replay is left of the first.
+        a.store([a.flight(day // 2 + 5, 0, 1)], 12)
+        a.store([a.flight(day // 2 - 5, 0, 0, replayed=9 * day)], 9 * 24 + 11)
+        self.assertEqual(self.days(), [("03-01", 2, "03-02T00 03-10T23")])
+
+    def test_what_is_silent_for_longer_than_four_days_is_two_rows_until_a_replay_has_both(self):
+        a, day = self.archive, 86_400
+        a.store([a.flight(0, 0, 0)])
+        a.store([a.flight(5 * day, 0, 1)], 5 * 24)
+        two = [("03-01", 1, "03-01T12"), ("03-06", 1, "03-06T12")]
+        self.assertEqual(self.days(), two)
+        a.store([a.flight(0, 0, 0, device="e", replayed=5 * day)], 5 * 24, name="b")  # another drone's brings nothing together
+        self.assertEqual(self.days(), two)
+        a.store([a.flight(0, 0, 0, replayed=6 * day), a.flight(5 * day, 0, 1, replayed=day)], 6 * 24)
+        self.assertEqual(self.days(), [("03-01", 2, "03-01T12 03-06T12 03-07T12")])
+
+    def test_a_row_is_made_of_twelve_folders(self):
+        a = self.archive
+        for hour in range(14):
+            a.store([a.flight(3_600 * hour, 0, 1)], hour)
+        [(day, count, sources)] = self.days()
+        self.assertEqual((day, count, sources[-8:]), ("03-01", 12, "03-01T23"))
 
     def test_a_span_ends_with_its_hour_and_goes_on_in_the_next(self):
         a = self.archive
