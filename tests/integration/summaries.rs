@@ -92,7 +92,9 @@ fn made(fleet: &Fleet) -> (u64, u64) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_become_deliveries_as_they_were_flown() {
     let fleet = Fleet::start().await;
-    let flown = fly(&fleet, 12, 60, Scenario::MIXED);
+    // All of it arrives at once, so that what is malformed by lying in the future would not be.
+    let scenario = Scenario::MIXED.with_malformed(0);
+    let flown = fly(&fleet, 12, 60, scenario);
     fleet.settled().await;
     let compared = compared(&fleet).await;
     assert!(
@@ -135,7 +137,8 @@ async fn a_unit_whose_process_is_killed_after_any_write_is_made_all_the_same() {
     let files = versions(&fleet).await.len();
     assert!(files >= 8, "{files}");
     let mut killed = 0;
-    for write in 1..=7 {
+    // The tables of rejects stay empty. Flight, operating, cells, deliveries, drones' hours, and the manifest last.
+    for write in 1..=6 {
         fly(&fleet, 1, 30 + write, Scenario::CALM);
         fleet.settled().await;
         let before = versions(&fleet).await;

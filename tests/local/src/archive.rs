@@ -2,6 +2,12 @@
 //!
 //! For whoever wants to try `cargo local summarize`, a query or a cluster on hours of telemetry without waiting for them.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the program's voice"
+)]
+
 use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;

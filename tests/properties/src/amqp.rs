@@ -24,7 +24,7 @@ pub fn check(bytes: &[u8]) {
     check_said(bytes, &said);
 
     let in_pieces = self::hub();
-    let pieces = bytes.chunks(7).map(|piece| &piece[..]);
+    let pieces = bytes.chunks(7);
     let again = converse(&in_pieces, pieces);
     check_said(bytes, &again);
     assert_eq!(again.closed, said.closed, "in pieces");

@@ -99,7 +99,7 @@ fn main() -> ExitCode {
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         // Whoever reads the lines has had enough.
-        Err(DestinationError::Write(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+        Err(DestinationError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -173,9 +173,7 @@ fn destination(cli: &Cli) -> Result<Destination, DestinationError> {
         To::Local => Destination::local(&cli.hub_url),
         To::EventHubs => EventHub::from_settings(variable).map(Destination::from),
         To::IotHub => Destination::iot_hub_from_settings(variable),
-        To::Stdout => Ok(Destination::lines(Box::new(std::io::BufWriter::new(
-            std::io::stdout(),
-        )))),
+        To::Stdout => Ok(Destination::lines(Box::new(BufWriter::new(io::stdout())))),
     }
 }
 
@@ -190,7 +188,7 @@ struct Progress {
 
 impl Progress {
     fn new(quiet: bool) -> Self {
-        let bar = (!quiet && std::io::stderr().is_terminal()).then(|| {
+        let bar = (!quiet && io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::no_length();
             // The template is a constant; were it wrong, the default style would do.
             if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed_precise}  {msg}") {

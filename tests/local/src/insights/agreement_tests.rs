@@ -23,24 +23,28 @@ fn flown(scenario: Scenario, minutes: i64) -> (Flown, Vec<DeliveryRow>) {
     };
     let mut fleet = Fleet::new(&plan).recorded();
     let until = START + time::Duration::minutes(minutes);
-    let mut events: Vec<_> = fleet.due(START).collect();
-    events.extend(fleet.due(until));
+    // Second by second, because what occurs in the future of its arrival is refused.
+    let mut events = Vec::new();
+    for second in 0..=minutes * 60 {
+        let now = START + time::Duration::seconds(second);
+        events.extend(fleet.due(now).map(|event| (now, event)));
+    }
     let flown = Flown {
         record: fleet.take_record(),
         heard: Span { from: START, until },
         flight_every: Duration::from_secs(5),
         status_every: Duration::from_secs(20),
     };
-    (flown, rows(&events, until))
+    (flown, rows(&events))
 }
 
-fn rows(events: &[SimulatedEvent], now: UtcDateTime) -> Vec<DeliveryRow> {
+fn rows(events: &[(UtcDateTime, SimulatedEvent)]) -> Vec<DeliveryRow> {
     let mut all: BTreeMap<(String, String), Readings> = BTreeMap::new();
-    for (sequence_number, event) in (0..).zip(events) {
+    for (sequence_number, (now, event)) in (0..).zip(events) {
         let context = EventContext {
             authenticated_device: Some(&event.device_id),
             intake: Intake::default(),
-            enqueued_at: now,
+            enqueued_at: *now,
         };
         let Ok(telemetry) = parse(&event.body, &context) else {
             continue;
@@ -53,9 +57,10 @@ fn rows(events: &[SimulatedEvent], now: UtcDateTime) -> Vec<DeliveryRow> {
             device: readings.devices.number(device),
             delivery: readings.deliveries.number(delivery),
             occurred_at: micros(telemetry.occurred_at),
-            enqueued_at: micros(now),
+            enqueued_at: micros(*now),
             sequence_number,
             replayed: false,
+            folder: Hour::of(START),
         };
         match &telemetry.reading {
             Reading::Flight(flight) => readings.flights.push(FlightReading::new(head, flight)),
@@ -69,7 +74,7 @@ fn rows(events: &[SimulatedEvent], now: UtcDateTime) -> Vec<DeliveryRow> {
     let row = |((device, delivery), mut readings): ((String, String), Readings)| {
         readings.settle();
         let mut sources = Sources::default();
-        sources.set(Hour::of(now), true);
+        sources.set(Hour::of(START), true);
         Some(DeliveryRow {
             device: device.into(),
             delivery: delivery.into(),

@@ -10,6 +10,12 @@
 //! | [`fresh`] | the tables held against a fresh summary of the archive |
 //! | `finish` | lets the functions make what is there, at the end of a run |
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the program's voice"
+)]
+
 pub mod agreement;
 mod copy;
 mod days;

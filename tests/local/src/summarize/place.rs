@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn an_end_is_not_in_the_time_that_it_ends() {
         let time = |hour| Some(UtcDateTime::UNIX_EPOCH + Duration::hours(hour));
-        let chosen = |from, to| {
+        let by = |from, to| {
             let options = SummarizeOptions {
                 from,
                 to,
@@ -198,11 +198,11 @@ mod tests {
             chosen(&options)
         };
         let hour = |number| Hour::of(UtcDateTime::UNIX_EPOCH).plus(number);
-        assert_eq!(chosen(None, None).unwrap(), None);
-        assert_eq!(chosen(time(1), time(3)).unwrap(), Some((hour(1), hour(2))));
-        assert!(chosen(time(3), None).unwrap().unwrap().1 > hour(1_000_000));
+        assert_eq!(by(None, None).unwrap(), None);
+        assert_eq!(by(time(1), time(3)).unwrap(), Some((hour(1), hour(2))));
+        assert!(by(time(3), None).unwrap().unwrap().1 > hour(1_000_000));
         for (from, to) in [(time(3), time(1)), (time(3), time(3))] {
-            assert!(matches!(chosen(from, to), Err(SummarizeError::Backwards)));
+            assert!(matches!(by(from, to), Err(SummarizeError::Backwards)));
         }
     }
 }

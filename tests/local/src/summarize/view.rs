@@ -1,5 +1,11 @@
 //! What the user sees of a summary: a line for each unit, each day, and all of it.
 
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the program's voice"
+)]
+
 use std::time::{Duration, Instant};
 
 use drone_delivery::domain::insights::figures::FleetDay;

@@ -39,6 +39,7 @@ pub(super) mod value;
 pub(super) mod write;
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -46,7 +47,8 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{AbortHandle, JoinHandle, JoinSet};
+use tokio::sync::oneshot;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::Hub;
 
@@ -60,14 +62,15 @@ pub const PORT: u16 = 5672;
 #[derive(Debug)]
 pub struct AmqpListener {
     address: SocketAddr,
-    accepting: JoinHandle<()>,
+    /// Closing it ends the thread and every connection.
+    _stop: oneshot::Sender<Infallible>,
 }
 
 impl AmqpListener {
     /// Listens on 127.0.0.1; 0 for any free port.
     ///
     /// # Errors
-    /// Where the port is in use.
+    /// Where the port is in use, or no thread can be started.
     pub async fn start(hub: &Hub, port: u16) -> std::io::Result<Self> {
         Self::start_with(hub, port, Limits::default()).await
     }
@@ -75,12 +78,36 @@ impl AmqpListener {
     /// As [`AmqpListener::start`], with limits of one's own.
     ///
     /// # Errors
-    /// Where the port is in use.
+    /// Where the port is in use, or no thread can be started.
     pub async fn start_with(hub: &Hub, port: u16, limits: Limits) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let address = listener.local_addr()?;
-        let accepting = tokio::spawn(accept(listener, hub.clone(), limits));
-        Ok(Self { address, accepting })
+        let listener = listener.into_std()?;
+        let (stop, stopped) = oneshot::channel::<Infallible>();
+        let hub = hub.clone();
+        // A thread of its own: what else the process does, such as the work of Cosmos DB's emulator, keeps nobody waiting here, and
+        // one is enough.
+        std::thread::Builder::new()
+            .name("amqp".to_owned())
+            .spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build();
+                let Ok(runtime) = runtime else { return };
+                runtime.block_on(async move {
+                    let Ok(listener) = TcpListener::from_std(listener) else {
+                        return;
+                    };
+                    tokio::select! {
+                        _ = stopped => {}
+                        () = accept(listener, hub, limits) => {}
+                    }
+                });
+            })?;
+        Ok(Self {
+            address,
+            _stop: stop,
+        })
     }
 
     /// Where it listens.
@@ -96,12 +123,6 @@ impl AmqpListener {
             "Endpoint=sb://{};SharedAccessKeyName=local;SharedAccessKey=local;UseDevelopmentEmulator=true;",
             self.address
         )
-    }
-}
-
-impl Drop for AmqpListener {
-    fn drop(&mut self) {
-        self.accepting.abort();
     }
 }
 

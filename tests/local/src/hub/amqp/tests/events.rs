@@ -178,6 +178,36 @@ fn a_reader_gets_what_it_has_credit_for_in_order_and_new_events_as_they_come() {
     assert_eq!(sent[0].fields[4], Value::Bool(true), "and are settled");
 }
 
+/// As IoT Hub's own readers get it: the device that it has authenticated, and when, as a time.
+#[test]
+fn what_a_device_sends_over_mqtt_bears_iot_hubs_annotations() {
+    let hub = hub(1);
+    let enqueued_at = time::macros::utc_datetime!(2024-05-01 12:00:00.5);
+    let mut event = NewEvent::new("{}").with_iot_hub_device("drone-7", enqueued_at);
+    event.properties.insert("kind".to_owned(), "flight".into());
+    hub.append(event);
+    let mut client = Client::begun(&hub);
+    client.attach_receiver(0, ADDRESS, None, None);
+    client.flow(0, 1_000, Some((0, 0, 1)), false);
+    let delivery = client.sent().pop().unwrap();
+    let mut encoded = Vec::new();
+    encoded.symbol("iothub-connection-device-id");
+    encoded.string("drone-7");
+    encoded.symbol("iothub-enqueuedtime");
+    encoded.timestamp(1_714_564_800_500);
+    encoded.symbol("iothub-message-source");
+    encoded.string("Telemetry");
+    let payload = &delivery.payload;
+    assert!(
+        payload
+            .windows(encoded.len())
+            .any(|window| window == encoded)
+    );
+    let message = Message::parse(payload.clone().into()).unwrap();
+    assert_eq!(message.properties()["kind"], "flight");
+    assert_eq!(message.partition_key(), None);
+}
+
 #[test]
 fn draining_answers_after_what_is_there() {
     let hub = hub(1);
