@@ -242,12 +242,22 @@ class Facts(unittest.TestCase):
         a.store([a.flight(0, 0, 0, replayed=6 * day), a.flight(5 * day, 0, 1, replayed=day)], 6 * 24)
         self.assertEqual(self.days(), [("03-01", 2, "03-01T12 03-06T12 03-07T12")])
 
-    def test_a_row_is_made_of_twelve_folders(self):
+    def test_a_row_is_made_of_twelve_folders_whatever_others_have(self):
         a = self.archive
-        for hour in range(14):
-            a.store([a.flight(3_600 * hour, 0, 1)], hour)
-        [(day, count, sources)] = self.days()
-        self.assertEqual((day, count, sources[-8:]), ("03-01", 12, "03-01T23"))
+        # The device sends it twice, the archive has the second; the last folder has a replay of the first, which is the least.
+        a.store([a.flight(0, 0, 0, lag=10)])
+        for hour in range(1, 12):
+            a.store([a.flight(hour, 0, 1, lag=3_600 * hour)], hour)
+        # Of the same drone and hour, under another delivery, whose row it is.
+        other = a.flight(20, 0, 4, lag=12 * 3_600)
+        other["Body"] = other["Body"].replace(b'"x"', b'"y"')
+        a.store([a.flight(0, 0, 0, replayed=12 * 3_600), other], 12)
+        self.assertEqual([(day, count, sources[-8:]) for day, count, sources in self.days()],
+                         [("03-01", 12, "03-01T23"), ("03-02", 1, "03-02T00")])
+        [row] = [row for row in self.read().deliveries["hub", "0"] if row["delivery_id"] == "x"]
+        self.assertEqual((row["departed_at"], row["replayed"]), (NOON, 0))
+        [hour] = self.read().drone_hours["hub", "0"]
+        self.assertEqual((hour["flight_readings"], hour["sources"][-13:]), (12, "2026-03-01T23"))
 
     def test_a_span_ends_with_its_hour_and_goes_on_in_the_next(self):
         a = self.archive
