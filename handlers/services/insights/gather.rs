@@ -136,7 +136,7 @@ impl Gathered {
                 };
                 match &telemetry.reading {
                     Reading::Flight(flight) => {
-                        readings.flights.push(FlightReading::new(head, flight))
+                        readings.flights.push(FlightReading::new(head, flight));
                     }
                     Reading::Operating(operating) => {
                         readings
