@@ -37,6 +37,7 @@ mod parameters;
 mod reads;
 mod replay;
 mod replay_archive;
+mod second_implementation;
 mod summaries;
 mod support;
 mod watermarks;

@@ -20,6 +20,12 @@ use crate::tables::rejects::Rejects;
 /// Files that are asked for at a time. One of a partition with large events can have several MB.
 const AT_ONCE: usize = 4;
 
+/// The least bytes of a deflated event with telemetry in it.
+const SMALLEST_EVENT: usize = 20;
+
+/// Four of five readings are of flight.
+const FLIGHTS_OF: (usize, usize) = (4, 5);
+
 /// What a folder holds.
 #[derive(Default)]
 pub(super) struct Gathered {
@@ -56,7 +62,7 @@ pub(super) async fn gather(
     folder: Hour,
     intake: Intake,
 ) -> Result<Gathered, InsightsError> {
-    let mut gathered = Gathered::default();
+    let mut gathered = Gathered::for_events(files.iter().filter_map(events_of).sum());
     let read = |file: &FileEntry| read(archive, file.name.clone());
     // Collected, because the compiler cannot see through an iterator of borrowing futures.
     let reads: Vec<_> = files.iter().map(read).collect();
@@ -69,6 +75,18 @@ pub(super) async fn gather(
     Ok(gathered)
 }
 
+/// How many events a file has at least, by its name; `None` where that does not say it.
+fn events_of(file: &FileEntry) -> Option<usize> {
+    let (rest, last) = file.name.strip_suffix(".avro")?.rsplit_once('-')?;
+    let (_, first) = rest.rsplit_once('-')?;
+    let (first, last): (i64, i64) = (first.parse().ok()?, last.parse().ok()?);
+    let events = usize::try_from(last.checked_sub(first)?)
+        .ok()?
+        .checked_add(1)?;
+    // No event is smaller, so that no name can ask for memory.
+    Some(events.min(usize::try_from(file.size).ok()? / SMALLEST_EVENT))
+}
+
 async fn read(
     archive: &dyn FileStore,
     name: String,
@@ -78,6 +96,23 @@ async fn read(
 }
 
 impl Gathered {
+    /// With room for so many, because rows that move while there are more and more of them take twice the memory.
+    fn for_events(events: usize) -> Self {
+        let flights = events / FLIGHTS_OF.1 * FLIGHTS_OF.0 + events % FLIGHTS_OF.1;
+        let mut gathered = Self::default();
+        gathered
+            .readings
+            .flights
+            .reserve_exact(flights + flights / 50);
+        let operating = events.saturating_sub(flights);
+        gathered
+            .readings
+            .operating
+            .reserve_exact(operating + operating / 50);
+        gathered.events.reserve_exact(events);
+        gathered
+    }
+
     fn file(&mut self, name: &str, body: &Bytes, folder: Hour, intake: Intake) {
         let reason = match capture::decode(body) {
             Ok(events) if events.iter().any(|event| event.enqueued_at.is_none()) => {
@@ -136,7 +171,7 @@ impl Gathered {
                 };
                 match &telemetry.reading {
                     Reading::Flight(flight) => {
-                        readings.flights.push(FlightReading::new(head, flight))
+                        readings.flights.push(FlightReading::new(head, flight));
                     }
                     Reading::Operating(operating) => {
                         readings
@@ -157,14 +192,16 @@ impl Gathered {
     /// Sorts, lets each event and reading count once, and counts. Takes the processor.
     pub(super) fn settle(mut self, hour: Hour) -> Settled {
         let rejected = self.rejects.len();
+        let mut counted = Quality::default();
+        // First, so that its memory is free for what follows.
+        counted.count_events(self.events);
         self.rejects.sort_unstable();
         self.rejects
             .dedup_by_key(|reject| (reject.enqueued_at, reject.sequence_number));
         let mut quality = Quality {
             repeats: (self.readings.settle() + rejected - self.rejects.len()) as u64,
-            ..Quality::default()
+            ..counted
         };
-        quality.count_events(self.events);
         quality.count_readings(hour, &self.readings);
         let mut rejects: Rejects = BTreeMap::new();
         for reject in self.rejects {

@@ -26,8 +26,11 @@ pub struct Memory {
     /// What the days' figures were made from.
     days: Mutex<HashMap<Day, String>>,
     /// Files of deliveries, and the days that theirs begin and end on.
-    files: Mutex<HashMap<String, (Version, Option<(Day, Day)>)>>,
+    files: Mutex<HashMap<String, (Version, Days)>>,
 }
+
+/// From the first to the last day; `None` where there are none.
+type Days = Option<(Day, Day)>;
 
 /// What was made.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -125,7 +128,7 @@ impl Insights {
             let Some(file) = self.tables.read(&entry.name).await? else {
                 continue;
             };
-            let mut days: Option<(Day, Day)> = None;
+            let mut days: Days = None;
             deliveries::read_figures(file.body, |row| {
                 for time in [row.first_at, row.ended_at] {
                     let day = Day(Hour::of_micros(time).date());
@@ -140,7 +143,7 @@ impl Insights {
         for entry in &sources.drone_hours {
             if let Some(file) = self.tables.read(&entry.name).await? {
                 let row = |row: drone_hours::DroneHourRow| {
-                    tally.drone_hour(&row.device, row.hour, &row.facts, row.complete)
+                    tally.drone_hour(&row.device, row.hour, &row.facts, row.complete);
                 };
                 drone_hours::read(file.body, row).map_err(in_file(&entry.name))?;
             }

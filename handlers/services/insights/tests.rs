@@ -534,7 +534,7 @@ fn a_damaged_file_is_skipped_and_named_and_what_is_made_without_it_says_so() {
             .body;
         let mut complete = Vec::new();
         drone_hours::read(hours, |row| {
-            complete.push(row.sources.contains(units[0].hour) && row.complete)
+            complete.push(row.sources.contains(units[0].hour) && row.complete);
         })
         .unwrap();
         assert!(!complete.contains(&true));

@@ -138,7 +138,13 @@ impl Insights {
                     complete = false;
                     continue;
                 };
-                match rows(table, file, folder, &mut readings, |head| wanted.has(head)) {
+                match rows(
+                    table,
+                    file,
+                    (folder, folder == unit.hour),
+                    &mut readings,
+                    |head| wanted.has(head),
+                ) {
                     Ok(is_complete) => complete &= is_complete,
                     // Its own unit is to be made again; until then what is told without it says so.
                     Err(error) => {
@@ -157,14 +163,27 @@ impl Insights {
 fn rows(
     table: Table,
     file: Bytes,
-    folder: Hour,
+    (folder, is_own): (Hour, bool),
     readings: &mut Readings,
     wanted: impl Fn(&Head) -> bool,
 ) -> Result<bool, TableError> {
-    let complete = TableReader::open(table, file.clone())?.is_complete();
+    let reader = TableReader::open(table, file.clone())?;
+    let complete = reader.is_complete();
+    // All of a unit's own rows are wanted, and of other folders' a part. Rows that move while there are more and more of
+    // them take twice the memory.
+    let all = usize::try_from(reader.rows()).unwrap_or(0);
+    drop(reader);
     match table.name == FLIGHT.name {
-        true => flight::read(file, folder, readings, wanted)?,
-        false => operating::read(file, folder, readings, wanted)?,
+        true => {
+            readings.flights.reserve_exact(if is_own { all } else { 0 });
+            flight::read(file, folder, readings, wanted)?;
+        }
+        false => {
+            readings
+                .operating
+                .reserve_exact(if is_own { all } else { 0 });
+            operating::read(file, folder, readings, wanted)?;
+        }
     }
     Ok(complete)
 }
