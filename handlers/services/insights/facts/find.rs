@@ -1,8 +1,8 @@
 //! Looks what is told already of what a unit touches.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::touched::{Touched, Wanted};
+use super::touched::{Touched, TouchedDelivery, Wanted};
 use crate::domain::insights::hour::{Day, Hour};
 use crate::domain::insights::names::Name;
 use crate::services::insights::unit::Unit;
@@ -18,7 +18,7 @@ const DAYS_AROUND: i64 = 4;
 /// A file of `deliveries`, and which of the touched ones it has.
 pub(super) struct DeliveryFile {
     pub(super) version: Option<Version>,
-    pub(super) found: Vec<(Name, Name)>,
+    pub(super) found: HashSet<(Name, Name)>,
 }
 
 /// A file of `drone_hours`.
@@ -40,17 +40,21 @@ impl Insights {
             .keys()
             .map(|key| (*key, Sources::default()))
             .collect();
-        let around = |day: &Day| {
-            (-DAYS_AROUND..=DAYS_AROUND)
-                .map(|days| day.plus(days))
-                .collect::<Vec<_>>()
-        };
-        let days: BTreeSet<Day> = touched.days.iter().flat_map(around).collect();
+        let around = |day: Day| (-DAYS_AROUND..=DAYS_AROUND).map(move |days| day.plus(days));
+        let days = touched
+            .deliveries
+            .values()
+            .flat_map(|touched| touched.days.iter().copied());
+        let days: BTreeSet<Day> = days
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .flat_map(around)
+            .collect();
         let mut files = BTreeMap::new();
         for day in days {
             let name = unit.daily("deliveries", day);
             let known = self.known(&name).await?;
-            let mut found = Vec::new();
+            let mut found = HashSet::new();
             if let Some(body) = known.body {
                 let names = &touched.names;
                 let key = |device: &str, delivery: &str| {
@@ -63,9 +67,16 @@ impl Insights {
                     let Some(key) = key(device, delivery) else {
                         return Ok(());
                     };
-                    if let Some(known) = wanted.deliveries.get_mut(&key) {
+                    let is_near = |touched: &TouchedDelivery| {
+                        touched
+                            .days
+                            .iter()
+                            .any(|its| around(*its).any(|near| near == day))
+                    };
+                    let is_near = touched.deliveries.get(&key).is_some_and(is_near);
+                    if let Some(known) = wanted.deliveries.get_mut(&key).filter(|_| is_near) {
                         known.merge(&Sources::parse(sources)?);
-                        found.push(key);
+                        found.insert(key);
                     }
                     Ok(())
                 });
@@ -74,7 +85,7 @@ impl Insights {
             let version = known.version;
             files.insert(day, DeliveryFile { version, found });
         }
-        for (key, has_some) in &touched.deliveries {
+        for (key, TouchedDelivery { has_some, .. }) in &touched.deliveries {
             if let Some(sources) = wanted.deliveries.get_mut(key) {
                 sources.set(touched.hour, *has_some);
             }

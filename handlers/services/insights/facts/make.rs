@@ -9,7 +9,7 @@ use crate::domain::insights::drone_hour::{DroneHourFacts, MARGIN};
 use crate::domain::insights::hour::{Day, Hour};
 use crate::domain::insights::names::Name;
 use crate::domain::insights::reading::{
-    FlightReading, OperatingReading, Readings, by_time, settle,
+    FlightReading, OperatingReading, Reading, Readings, by_time, settle,
 };
 
 /// What was made.
@@ -21,8 +21,6 @@ pub(super) struct Facts {
 
 /// Makes the wanted facts. Takes the processor.
 pub(super) fn make(mut readings: Readings, wanted: &Wanted) -> (Readings, Facts) {
-    settle(&mut readings.flights);
-    settle(&mut readings.operating);
     by_time(&mut readings.flights);
     by_time(&mut readings.operating);
     let (flights, operating) = (
@@ -48,6 +46,17 @@ pub(super) fn make(mut readings: Readings, wanted: &Wanted) -> (Readings, Facts)
     };
     for (device, hours) in made {
         let (flights, operating) = of_device(device);
+        // Of equal readings one stays in each fact, and only of those that it is made from.
+        let flights = &settled(
+            flights
+                .iter()
+                .filter(|reading| wanted.for_hour(&reading.head)),
+        );
+        let operating = &settled(
+            operating
+                .iter()
+                .filter(|reading| wanted.for_hour(&reading.head)),
+        );
         for hour in hours {
             let from = hour.begin() - MARGIN;
             let flights = within(flights, from, hour.end(), |reading| {
@@ -91,6 +100,7 @@ pub(super) fn make(mut readings: Readings, wanted: &Wanted) -> (Readings, Facts)
                 .push(*reading);
         }
         for (delivery, (flights, operating)) in by_delivery {
+            let (flights, operating) = (settled(&flights), settled(&operating));
             let heads = flights.iter().map(|reading| &reading.head);
             let heads = heads.chain(operating.iter().map(|reading| &reading.head));
             let first = heads.map(|head| head.enqueued_at).min();
@@ -102,6 +112,14 @@ pub(super) fn make(mut readings: Readings, wanted: &Wanted) -> (Readings, Facts)
         }
     }
     (readings, facts)
+}
+
+/// Rows in the order in which facts take them, one of equal ones.
+fn settled<'a, R: Reading + 'a>(rows: impl IntoIterator<Item = &'a R>) -> Vec<R> {
+    let mut rows: Vec<R> = rows.into_iter().copied().collect();
+    settle(&mut rows);
+    by_time(&mut rows);
+    rows
 }
 
 /// The rows of a device, of rows in the order of devices.

@@ -16,24 +16,39 @@ pub(in crate::services::insights) struct Touched {
     pub(super) hour: Hour,
     /// Ids, and no rows.
     pub(super) names: Readings,
-    /// Whether it has some now.
-    pub(super) deliveries: HashMap<(Name, Name), bool>,
+    pub(super) deliveries: HashMap<(Name, Name), TouchedDelivery>,
     /// Whether it has some now.
     pub(super) hours: HashMap<(Name, Hour), bool>,
-    /// On which days its readings were enqueued, the first time.
-    pub(super) days: BTreeSet<Day>,
+}
+
+/// A delivery that a unit has readings of, or had.
+#[derive(Default)]
+pub(super) struct TouchedDelivery {
+    /// Whether it has some now.
+    pub(super) has_some: bool,
+    /// On which days these were enqueued, the first time; nearly always one.
+    pub(super) days: Vec<Day>,
+}
+
+impl TouchedDelivery {
+    fn on(&mut self, day: Day) {
+        if self.days.last() != Some(&day) && !self.days.contains(&day) {
+            self.days.push(day);
+        }
+    }
 }
 
 impl Touched {
     pub(in crate::services::insights) fn by(hour: Hour, readings: Readings) -> Self {
-        let (mut deliveries, mut hours) = (HashMap::new(), HashMap::new());
-        let mut days = BTreeSet::new();
+        let mut deliveries: HashMap<_, TouchedDelivery> = HashMap::new();
+        let mut hours = HashMap::new();
         let flights = readings.flights.iter().map(|reading| &reading.head);
         let operating = readings.operating.iter().map(|reading| &reading.head);
         for head in flights.chain(operating).filter(|head| !head.is_stale()) {
-            deliveries.insert((head.device, head.delivery), true);
+            let delivery = deliveries.entry((head.device, head.delivery)).or_default();
+            delivery.has_some = true;
+            delivery.on(day_of(head.enqueued_at));
             hours.insert((head.device, Hour::of_micros(head.occurred_at)), true);
-            days.insert(day_of(head.enqueued_at));
         }
         let names = Readings {
             devices: readings.devices,
@@ -45,7 +60,6 @@ impl Touched {
             names,
             deliveries,
             hours,
-            days,
         }
     }
 
@@ -59,10 +73,10 @@ impl Touched {
             if is_stale(occurred_at, enqueued_at, self.hour) {
                 return;
             }
-            self.days.insert(day_of(enqueued_at));
             let device = self.names.devices.number(device);
             let delivery = self.names.deliveries.number(delivery);
-            self.deliveries.entry((device, delivery)).or_insert(false);
+            let delivery = self.deliveries.entry((device, delivery)).or_default();
+            delivery.on(day_of(enqueued_at));
             self.hours
                 .entry((device, Hour::of_micros(occurred_at)))
                 .or_insert(false);

@@ -1,6 +1,6 @@
 //! Writes facts into the files that they belong to.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::find::{DeliveryFile, HourFile};
@@ -69,7 +69,7 @@ impl Insights {
                     *day,
                     DeliveryFile {
                         version,
-                        found: Vec::new(),
+                        found: HashSet::new(),
                     },
                 );
             }
@@ -90,14 +90,22 @@ impl Insights {
                 Some(body) => deliveries::read(body).map_err(in_file(&name))?,
                 None => Vec::new(),
             };
-            let is_touched = |row: &DeliveryRow| {
+            // A row of a touched delivery that is too far away to be its own stays.
+            let is_replaced = |row: &DeliveryRow| {
                 let key = devices
                     .known(&row.device)
                     .zip(deliveries.known(&row.delivery));
-                key.is_some_and(|key| wanted.deliveries.contains_key(&key))
+                key.is_some_and(|key| file.found.contains(&key))
             };
-            rows.retain(|row| !is_touched(row));
-            rows.extend(added.remove(day).unwrap_or_default());
+            rows.retain(|row| !is_replaced(row));
+            let mut added = added.remove(day).unwrap_or_default();
+            // Where a row has moved farther than is looked: of two of one name the newer stays.
+            let names: HashSet<_> = added
+                .iter()
+                .map(|row| (row.device.clone(), row.delivery.clone()))
+                .collect();
+            rows.retain(|row| !names.contains(&(row.device.clone(), row.delivery.clone())));
+            rows.append(&mut added);
             rows.sort_unstable_by(|a, b| (&a.device, &a.delivery).cmp(&(&b.device, &b.delivery)));
             let body = off_the_runtime(move || deliveries::write(&rows)).await?;
             let body = body.map_err(in_file(&name))?;
