@@ -7,7 +7,7 @@
 //! | where | what |
 //! |---|---|
 //! | [`schema`] | what a table's columns are |
-//! | [`write`], [`read`] | files of any table |
+//! | [`mod@write`], [`mod@read`] | files of any table |
 //! | [`flight`], [`operating`], [`rejects`], [`cells`] | what a unit is made of |
 //! | [`deliveries`], [`drone_hours`] | the facts |
 //! | [`fleet_hours`] | the figures, flat |

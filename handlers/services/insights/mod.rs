@@ -2,7 +2,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | [`unit`] | what a unit is called, and what is made of it |
+//! | [`mod@unit`] | what a unit is called, and what is made of it |
 //! | [`manifest`] | what is known of a unit that was made |
 //! | `gather` | reads a unit's folder of the archive |
 //! | `facts` | makes the facts that a unit touches |
