@@ -1,7 +1,7 @@
 //! AMQP 1.0 as Event Hubs speaks it, over plain TCP and without a password: any official client reads and writes the hub with
 //! `Endpoint=sb://127.0.0.1:5672;SharedAccessKeyName=…;SharedAccessKey=…;UseDevelopmentEmulator=true;`.
 //!
-//! What is sent is kept as it came and goes to every reader as it is kept ([`super::message`]). The types of AMQP's frames and the
+//! What is sent is kept as it came and goes to every reader as it is kept (`hub::message`). The types of AMQP's frames and the
 //! decoding are `fe2o3-amqp-types` and `serde_amqp`; connections, sessions and links are the hub's own, and bounded ([`Limits`]): the
 //! library's are made for applications, keep each message decoded, and encode it again for each reader.
 //!
