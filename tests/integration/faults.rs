@@ -127,6 +127,7 @@ async fn a_cosmos_db_that_hangs_never_makes_the_host_kill_the_handler() {
         ("AzureFunctionsJobHost__functionTimeout", "00:00:06"),
         // Those that say themselves how long they take would not start.
         ("AzureWebJobs.NotifyAlert.Disabled", "true"),
+        ("AzureWebJobs.SummarizeHour.Disabled", "true"),
     ];
     let fleet = Fleet::with_settings(&limits).await;
     fleet.system.cosmos.set_fault(Some(Fault::Hang));

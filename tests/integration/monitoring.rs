@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
+use local::insights::let_functions_finish;
 use serde_json::Value;
 
-use crate::support::{Fleet, flight, repository};
+use crate::support::{Fleet, PATIENCE, flight, repository};
 
 /// A KQL file, as far as it asks for the handler's log.
 struct Query {
@@ -119,6 +120,7 @@ async fn lines_of_a_run() -> Vec<Value> {
     fleet.settled().await;
     let timer = fleet.system.host.run_timer("AdvanceWatermarks");
     timer.await.unwrap();
+    let_functions_finish(&fleet.system, PATIENCE).await.unwrap();
     drop(fleet);
     let lines = lines.lock().unwrap();
     lines
