@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parquet::basic::{Compression, Encoding, GzipLevel};
+use parquet::column::writer::ColumnCloseResult;
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, DataType, DoubleType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::types::ColumnPath;
 
 use super::schema::{Kind, Table};
-use super::{COMPLETE, TableError};
+use super::{COMPLETE, TableError, TableReader};
 
 /// Not the crate's version: equal rows are equal bytes, with whatever build.
 const CREATED_BY: &str = "drone-delivery insights";
@@ -41,6 +44,10 @@ impl TableWriter {
     /// # Errors
     /// Where the table's schema is none.
     pub fn new(table: Table, complete: bool) -> Result<Self, TableError> {
+        Self::begin(table, complete, Vec::new())
+    }
+
+    fn begin(table: Table, complete: bool, into: Vec<u8>) -> Result<Self, TableError> {
         let metadata = KeyValue::new(COMPLETE.to_owned(), complete.to_string());
         let mut properties = WriterProperties::builder()
             .set_created_by(CREATED_BY.to_owned())
@@ -56,8 +63,7 @@ impl TableWriter {
                     .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
             }
         }
-        let file =
-            SerializedFileWriter::new(Vec::new(), table.build()?, Arc::new(properties.build()))?;
+        let file = SerializedFileWriter::new(into, table.build()?, Arc::new(properties.build()))?;
         Ok(Self { file, table })
     }
 
@@ -77,6 +83,38 @@ impl TableWriter {
         write(&mut group)?;
         group.group.close()?;
         Ok(())
+    }
+
+    /// One file of several of a table, their row groups as they are. It is complete where all of them are. `size` is that of all of
+    /// them together.
+    ///
+    /// # Errors
+    /// Where one of them is damaged or of another table.
+    pub fn join(table: Table, files: Vec<Bytes>, size: usize) -> Result<Vec<u8>, TableError> {
+        let mut complete = true;
+        for file in &files {
+            complete &= TableReader::open(table, file.clone())?.is_complete();
+        }
+        let mut joined = Self::begin(table, complete, Vec::with_capacity(size + size / 16 + 4096))?;
+        for file in files {
+            let reader = SerializedFileReader::new(file.clone())?;
+            for group in reader.metadata().row_groups() {
+                let mut appended = joined.file.next_row_group()?;
+                for column in group.columns() {
+                    let close = ColumnCloseResult {
+                        bytes_written: u64::try_from(column.compressed_size()).unwrap_or(0),
+                        rows_written: u64::try_from(group.num_rows()).unwrap_or(0),
+                        metadata: column.clone(),
+                        bloom_filter: None,
+                        column_index: None,
+                        offset_index: None,
+                    };
+                    appended.append_column(&file, close)?;
+                }
+                appended.close()?;
+            }
+        }
+        joined.finish()
     }
 
     /// The file.

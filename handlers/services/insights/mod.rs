@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`mod@unit`] | what a unit is called, and what is made of it |
 //! | [`manifest`] | what is known of a unit that was made |
+//! | `days` | whole days of readings in one file |
 //! | `gather` | reads a unit's folder of the archive |
 //! | `facts` | makes the facts that a unit touches |
 //! | [`compact`] | many small files of the archive to few |
@@ -18,6 +19,7 @@
 //! - the manifest is written last, under the version that was read first.
 
 pub mod compact;
+mod days;
 mod facts;
 mod gather;
 pub mod manifest;

@@ -1,14 +1,15 @@
 //! Which units are to be made: those whose folder in the archive is not what they were made from.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use time::UtcDateTime;
 
-use super::compact;
 use super::manifest::{Manifest, fingerprint_of};
 use super::unit::{GRACE, Unit};
 use super::{Insights, InsightsError};
+use super::{compact, days};
 use crate::domain::insights::hour::{Day, Hour};
 
 /// How many hours are looked at every time.
@@ -95,7 +96,14 @@ impl Insights {
         }
         let looked: Vec<_> = stream::iter(looks).buffered(AT_ONCE).try_collect().await?;
         let mut plan = Plan::default();
+        let mut last_of_day: BTreeMap<(String, Day), Unit> = BTreeMap::new();
         for (unit, standing) in looked {
+            if !matches!(standing, Standing::Absent) {
+                last_of_day.insert(
+                    (unit.partition.clone(), Day(unit.hour.date())),
+                    unit.clone(),
+                );
+            }
             if matches!(standing, Standing::Due(..) | Standing::UnderWay) {
                 let hour = plan
                     .first_outstanding
@@ -118,6 +126,19 @@ impl Insights {
         plan.units.sort_by(|a, b| {
             (b.unit.hour.cmp(&a.unit.hour)).then_with(|| a.unit.partition.cmp(&b.unit.partition))
         });
+        for ((_, day), unit) in last_of_day {
+            let is_queued = plan.units.iter().any(|due| due.unit == unit);
+            if days::is_due(day, now)
+                && !is_queued
+                && !self.tables.any(&days::file_of(&unit)).await?
+            {
+                plan.units.push(Due {
+                    unit,
+                    fingerprint: format!("day {day}"),
+                    outstanding: false,
+                });
+            }
+        }
         plan.partitions = partitions;
         Ok(plan)
     }

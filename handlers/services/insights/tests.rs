@@ -25,6 +25,8 @@ use crate::domain::insights::hour::{Day, Hour};
 use crate::domain::timestamp::Rfc3339Nanos;
 use crate::memory_stores::MemoryFiles;
 use crate::stores::files::{FileEntry, StoredFile};
+use crate::tables::flight::FLIGHT;
+use crate::tables::operating::OPERATING;
 use crate::tables::{TableReader, deliveries, drone_hours};
 
 /// Two hours before midnight, so that deliveries go over it.
@@ -744,7 +746,29 @@ fn an_hours_files_become_one_and_nothing_else_changes() {
                 (0..).take(sent.len()).collect::<Vec<i64>>(),
                 "{fails_at}"
             );
-            let differing = differing(&expected, &tables_of(&*tables).await);
+            let mut after = tables_of(&*tables).await;
+            let days: BTreeMap<_, _> = after
+                .extract_if(.., |name, _| name.contains("_days/"))
+                .collect();
+            // The first day is long enough over, the second is not.
+            assert_eq!(days.len(), 2, "{fails_at}");
+            for (name, file) in days {
+                let table = if name.starts_with("flight") {
+                    FLIGHT
+                } else {
+                    OPERATING
+                };
+                let hours = expected.iter().filter(|(hour, _)| {
+                    hour.starts_with(&format!("{}/date=2026-11-29/", table.name))
+                });
+                let rows = |file: &Bytes| TableReader::open(table, file.clone()).unwrap().rows();
+                assert_eq!(
+                    rows(&file),
+                    hours.map(|(_, file)| rows(file)).sum::<u64>(),
+                    "{name}"
+                );
+            }
+            let differing = differing(&expected, &after);
             assert_eq!(differing, Vec::<String>::new(), "{fails_at}");
             assert_eq!(quality_of(&*tables).await, quality, "{fails_at}");
             if failed == 0 && fails_at > 3 {
@@ -821,6 +845,55 @@ fn nothing_that_is_due_is_forgotten_however_long_nobody_made_it() {
             (0, 0, false)
         );
         assert!(schedule.look(later).await.unwrap().days.is_empty());
+    });
+}
+
+/// A day that was put together is put together again when one of its hours is restated.
+#[test]
+fn a_day_follows_its_hours() {
+    runtime().block_on(async {
+        let sent = some_events();
+        let long_after = LONG_AFTER + compact::AFTER;
+        let (archive, tables) = (
+            Arc::new(MemoryFiles::default()),
+            Arc::new(MemoryFiles::default()),
+        );
+        let cuts: Vec<usize> = (0..sent.len()).step_by(2).collect();
+        let (late, early): (BTreeMap<_, _>, BTreeMap<_, _>) = files(&sent, &cuts)
+            .into_iter()
+            .enumerate()
+            .partition(|(number, _)| number % 3 == 1);
+        put(&*archive, &early.into_values().collect()).await;
+        let insights = insights(&archive, &tables);
+        let units = units(&sent);
+        let day = units[0].daily("flight_days", Day(START.date()));
+        let rows_of = async || {
+            let mut rows = 0;
+            for unit in units.iter().filter(|unit| unit.hour.date() == START.date()) {
+                let file = tables.read(&unit.hourly("flight")).await.unwrap().unwrap();
+                rows += TableReader::open(FLIGHT, file.body).unwrap().rows();
+            }
+            let file = tables.read(&day).await.unwrap().unwrap();
+            (TableReader::open(FLIGHT, file.body).unwrap().rows(), rows)
+        };
+        let work = async || {
+            for unit in &units {
+                while insights.summarize(unit, long_after).await.unwrap() != Made::Unchanged {}
+            }
+        };
+        work().await;
+        let (before, hours) = rows_of().await;
+        assert_eq!(before, hours);
+        put(&*archive, &late.into_values().collect()).await;
+        work().await;
+        let (after, hours) = rows_of().await;
+        assert_eq!(after, hours);
+        assert!(after > before);
+        let plan = insights
+            .plan(HUB, Hour::of(START)..=Hour::of(long_after), long_after)
+            .await
+            .unwrap();
+        assert_eq!(plan.units, []);
     });
 }
 

@@ -167,7 +167,10 @@ impl Insights {
         let sealed = self.is_sealed(unit, now).await?;
         let fingerprint = fingerprint_of(&files);
         if let Some(before) = before.filter(|before| before.is_current(&fingerprint, sealed)) {
-            return self.compact(before, &known, &files, now).await;
+            let Some(made) = self.compact(before, &known, &files, now).await? else {
+                return Ok(None);
+            };
+            return Ok(self.join_day(unit, false, now).await?.then_some(made));
         }
         let old = Tables::known(self, unit).await?;
         let gathered = gather(&*self.archive, &files, unit.hour, self.intake).await?;
@@ -234,7 +237,11 @@ impl Insights {
         manifest.skipped.sort_by(|a, b| a.name.cmp(&b.name));
         let body = serde_json::to_vec(&manifest)?;
         match self.replace(&manifest_name, body, &known).await? {
-            true => Ok(Some(Made::Anew(Box::new(manifest)))),
+            true if self.join_day(unit, true, now).await? => {
+                Ok(Some(Made::Anew(Box::new(manifest))))
+            }
+            // The unit is made; its day is put together the next time round.
+            true => Ok(None),
             false => Ok(None),
         }
     }
