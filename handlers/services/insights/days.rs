@@ -3,6 +3,8 @@
 //! Row groups are appended as they are, one an hour, so that nothing is made a second time. A day is put together 24 hours after its
 //! end, and again when one of its hours is restated. The files of its hours stay: they are what is restated.
 
+use std::collections::BTreeSet;
+
 use time::UtcDateTime;
 
 use super::compact::AFTER;
@@ -28,7 +30,8 @@ pub(super) fn file_of(unit: &Unit) -> String {
 
 impl Insights {
     /// Puts a unit's day together, if that is due: for the first time with the last of its units, and again with any that was
-    /// restated. `false` where somebody else is at it.
+    /// restated, before the manifest of that one is written: what ends in between is done again. `false` where somebody else
+    /// is at it.
     pub(super) async fn join_day(
         &self,
         unit: &Unit,
@@ -40,19 +43,23 @@ impl Insights {
             return Ok(true);
         }
         let is_there = self.tables.any(&file_of(unit)).await?;
+        let is_wanted = if is_there {
+            restated
+        } else {
+            self.is_last_of_day(unit).await?
+        };
+        if !is_wanted {
+            return Ok(true);
+        }
         let made = self
             .tables
             .list(&format!("_units/{}/{}/{day}/", unit.hub, unit.partition))
             .await?;
-        let hours: Vec<Hour> = made
+        let hours = made
             .iter()
-            .filter_map(|file| Some(Unit::of_manifest(&file.name)?.hour))
-            .collect();
-        let is_last = hours.last() == Some(&unit.hour);
-        let is_wanted = if is_there { restated } else { is_last };
-        if !is_wanted {
-            return Ok(true);
-        }
+            .filter_map(|file| Some(Unit::of_manifest(&file.name)?.hour));
+        // A unit that is being made has no manifest yet.
+        let hours: BTreeSet<Hour> = hours.chain([unit.hour]).collect();
         for (table, days) in DAYS {
             let name = unit.daily(days, day);
             // Only its version is of interest, and it can be large.
@@ -79,6 +86,16 @@ impl Insights {
                 .replace(&name, joined.map_err(in_file(&name))?, &known)
                 .await?
             {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn is_last_of_day(&self, unit: &Unit) -> Result<bool, InsightsError> {
+        let later = (1..).map(|hours| unit.hour.plus(hours));
+        for hour in later.take_while(|hour| hour.date() == unit.hour.date()) {
+            if self.archive.any(&unit.at(hour).folder()).await? {
                 return Ok(false);
             }
         }

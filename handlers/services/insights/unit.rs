@@ -234,14 +234,13 @@ impl Insights {
         {
             return Ok(None);
         }
+        if !self.join_day(unit, true, now).await? {
+            return Ok(None);
+        }
         manifest.skipped.sort_by(|a, b| a.name.cmp(&b.name));
         let body = serde_json::to_vec(&manifest)?;
         match self.replace(&manifest_name, body, &known).await? {
-            true if self.join_day(unit, true, now).await? => {
-                Ok(Some(Made::Anew(Box::new(manifest))))
-            }
-            // The unit is made; its day is put together the next time round.
-            true => Ok(None),
+            true => Ok(Some(Made::Anew(Box::new(manifest)))),
             false => Ok(None),
         }
     }
