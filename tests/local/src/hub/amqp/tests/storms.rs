@@ -152,7 +152,7 @@ fn resident() -> u64 {
 /// A thousand connections that say nothing, ten thousand that are cut in the middle of everything, and one client that notices
 /// nothing of it.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes eleven thousand connections, which a machine may not have; by name, see EVENT_HUBS.md"]
+#[ignore = "takes eleven thousand connections, which a machine may not have; by name, as tests/local/EVENT_HUBS.md says"]
 #[allow(
     clippy::print_stderr,
     reason = "its figures are for whoever runs it by name"
