@@ -21,6 +21,7 @@
 //! | [`services`] | what they do: merge batches into the latest states, hold them against the rules |
 //! | [`stores`] | Cosmos DB, Blob and Queue storage behind narrow traits |
 //! | [`tables`] | the insights' tables as Parquet files |
+//! | [`telemetry`] | what this app counts and measures of itself |
 //! | [`webhook`] | posts alerts as CloudEvents |
 //! | [`settings`], [`error`] | app settings; who is told what when something fails |
 //!
@@ -64,6 +65,7 @@ pub mod services;
 pub mod settings;
 pub mod stores;
 pub mod tables;
+pub mod telemetry;
 pub mod webhook;
 
 use azure_functions_sdk::FunctionDefinition;

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use azure_functions_sdk::{HostConfig, observability};
+use azure_functions_sdk::{HostConfig, observability, telemetry};
 use drone_delivery::HOST_JSON;
 use drone_delivery::functions::notify_alert::Notifier;
 use drone_delivery::functions::{self, AppState, health};
@@ -25,6 +25,7 @@ use drone_delivery::stores::event_hubs::{EventHubsNamespace, TickSender};
 use drone_delivery::stores::fleet::FleetReader;
 use drone_delivery::stores::queue::StorageQueue;
 use drone_delivery::stores::{AlertStore, BlobStore, DroneStore, FileStore};
+use drone_delivery::telemetry::identity;
 use drone_delivery::webhook::Webhook;
 use tracing::{error, info, warn};
 
@@ -39,7 +40,14 @@ const LOG_FILTER: &str = "info,azure_core=warn,azure_data_cosmos=warn,azure_data
 #[tokio::main]
 async fn main() -> ExitCode {
     observability::init(LOG_FILTER);
-    match run().await {
+    let telemetry = telemetry::start(
+        env!("CARGO_PKG_NAME"),
+        env!("CARGO_PKG_VERSION"),
+        identity::tokens,
+    );
+    let ended = run().await;
+    telemetry.shutdown().await;
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             error!(%error, "the handler cannot start");
@@ -105,6 +113,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         notifier,
         drones: Arc::new(LatestState::new(Arc::clone(&drones))),
         fleet,
+        batch_wait: host.max_wait_time,
         intake: settings.intake,
         drone_lists: Arc::default(),
         alert_lists: Arc::default(),

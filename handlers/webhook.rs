@@ -11,9 +11,13 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use azure_functions_sdk::telemetry;
+use opentelemetry::trace::SpanKind;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
+
+use crate::telemetry::exchange::Exchange;
 
 const CLOUD_EVENTS_JSON: HeaderValue =
     HeaderValue::from_static("application/cloudevents+json; charset=utf-8");
@@ -112,13 +116,25 @@ impl Webhook {
     /// # Errors
     /// Where it did not. Posting again is right: receivers tell repeats by the event's source and id.
     pub async fn post(&self, event: String) -> Result<(), WebhookError> {
-        let sent = self
+        let host = self.url.0.host_str();
+        let exchange = Exchange::begin("webhook", SpanKind::Client, "POST", host, None);
+        let mut request = self
             .client
             .post(self.url.0.clone())
-            .header(CONTENT_TYPE, CLOUD_EVENTS_JSON)
-            .body(event)
-            .send()
-            .await;
+            .header(CONTENT_TYPE, CLOUD_EVENTS_JSON);
+        let traceparent = {
+            let _current = exchange.context().clone().attach();
+            telemetry::traceparent()
+        };
+        if let Some(traceparent) = traceparent {
+            request = request.header("traceparent", traceparent);
+        }
+        let sent = request.body(event).send().await;
+        exchange.end(match &sent {
+            Ok(response) => Ok(response.status().as_u16()),
+            Err(error) if error.is_timeout() => Err("timeout"),
+            Err(_) => Err("unreachable"),
+        });
         let response = sent.map_err(|error| match (error.is_connect(), error.is_timeout()) {
             (true, true) => WebhookError::Unreachable("no connection in time".to_owned()),
             (false, true) => WebhookError::TimedOut(self.timeout),

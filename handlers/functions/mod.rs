@@ -21,6 +21,7 @@ pub mod update_drone_state;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRef;
 use axum::handler::Handler;
@@ -51,6 +52,8 @@ pub struct AppState {
     pub drones: Arc<LatestState>,
     /// The same, for those who ask.
     pub fleet: Arc<dyn FleetReader>,
+    /// How long the host waits for a batch to fill: `maxWaitTime` in host.json.
+    pub batch_wait: Duration,
     /// Which events are taken at all.
     pub intake: Intake,
     /// What the alert rules know, and how it gets out.

@@ -14,6 +14,7 @@ use azure_core::credentials::{Secret, TokenCredential};
 use azure_functions_sdk::connection::{
     Connection, ConnectionString, IdentityConnection, SharedAccessKey,
 };
+use opentelemetry::trace::SpanKind;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Request, StatusCode, Url};
@@ -22,6 +23,7 @@ use time::UtcDateTime;
 use super::credentials::token_credential;
 use super::{StoreError, in_time};
 use crate::domain::{TICK_BODY, WATERMARK_TICK};
+use crate::telemetry::exchange::Exchange;
 use crate::webhook::{cause, drain, is_loopback};
 
 const OPERATION: &str = "send tick to Event Hubs";
@@ -250,7 +252,14 @@ impl TickSender for EventHubsNamespace {
     async fn tick(&self, hub: &str, partition_id: &str) -> Result<(), StoreError> {
         in_time(OPERATION, async {
             let request = self.request(hub, partition_id, UtcDateTime::now()).await?;
+            let (host, path) = (request.url().host_str(), request.url().path());
+            let exchange =
+                Exchange::begin("event_hubs", SpanKind::Producer, "POST", host, Some(path));
             let answer = self.client()?.execute(request).await;
+            exchange.end(match &answer {
+                Ok(response) => Ok(response.status().as_u16()),
+                Err(_) => Err("unreachable"),
+            });
             let answer = answer.map_err(|error| {
                 failed(
                     format!("Event Hubs cannot be reached: {}", cause(&error)),

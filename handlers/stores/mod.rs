@@ -19,6 +19,7 @@ pub mod blob_files;
 pub mod cosmos;
 pub mod credentials;
 pub mod event_hubs;
+mod exchanges;
 pub mod files;
 pub mod fleet;
 pub mod queue;

@@ -10,6 +10,7 @@ use azure_core::time::Duration;
 use azure_functions_sdk::connection::{Connection, ConnectionString, IdentityConnection};
 
 use super::credentials::{TokenError, token_credential};
+use super::exchanges::ExchangePolicy;
 use super::shared_key::SharedKeyPolicy;
 use super::{OPERATION_TIMEOUT, StoreError};
 
@@ -87,6 +88,7 @@ pub(super) struct StorageService {
     endpoint: Url,
     access: Access,
     service: &'static str,
+    subdomain: &'static str,
 }
 
 #[derive(Clone)]
@@ -130,6 +132,7 @@ impl StorageService {
             endpoint,
             access,
             service: naming.service,
+            subdomain: naming.subdomain,
         })
     }
 
@@ -160,6 +163,10 @@ impl StorageService {
             }),
             ..Default::default()
         };
+        let service = self.subdomain;
+        options
+            .per_try_policies
+            .push(Arc::new(ExchangePolicy { service }));
         let credential = match &self.access {
             Access::Token(credential) => Some(Arc::clone(credential)),
             Access::Key(policy) => {

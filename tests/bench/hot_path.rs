@@ -9,6 +9,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -110,6 +111,7 @@ fn router() -> Router {
         drone_lists: Arc::default(),
         alert_lists: Arc::default(),
         fleet: Arc::clone(&drones) as _,
+        batch_wait: Duration::from_secs(2),
         intake: Intake::default(),
         alerting: Arc::new(alerting),
         watermarks: Arc::new(watermarks),

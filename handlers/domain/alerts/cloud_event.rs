@@ -27,6 +27,10 @@ struct CloudEvent<'a> {
     /// `raised`, whichever comes first. The extension attribute of CloudEvents for an order of events; texts of
     /// equal length, which compare as numbers do.
     sequence: String,
+    /// The trace of the batch that told it: the extension attribute of CloudEvents for distributed tracing. A message that
+    /// comes again, with a batch that was taken again, has that of its own batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
     data: Data<'a>,
 }
 
@@ -76,13 +80,18 @@ impl Transition {
         format!("{place:010}")
     }
 
-    /// The message: some 600 bytes, 2 KiB with the longest names. `value` is what was seen at `time`;
-    /// position and threshold are those of the raising.
+    /// The message, of a batch without a trace. `value` is what was seen at `time`; position and threshold are those of the
+    /// raising.
+    pub fn message(&self) -> String {
+        self.traced_message(None)
+    }
+
+    /// The message: some 600 bytes, 2 KiB with the longest names. `traceparent` is that of the batch that tells it.
     #[expect(
         clippy::expect_used,
         reason = "writing strings and numbers to memory cannot fail"
     )]
-    pub fn message(&self) -> String {
+    pub fn traced_message(&self, traceparent: Option<&str>) -> String {
         let alert = &self.alert;
         serde_json::to_string(&CloudEvent {
             specversion: "1.0",
@@ -97,6 +106,7 @@ impl Transition {
             time: self.at,
             datacontenttype: "application/json",
             sequence: self.sequence(),
+            traceparent,
             data: Data {
                 alert_id: &alert.id,
                 rule: &alert.rule,

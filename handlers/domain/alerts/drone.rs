@@ -90,6 +90,12 @@ impl DroneAlerts {
         }
     }
 
+    /// How many alerts are open.
+    pub fn open_alerts(&self) -> usize {
+        let registers = self.registers.iter();
+        registers.filter(|register| register.open.is_some()).count()
+    }
+
     /// Whether an alert is open.
     pub fn has_open_alert(&self) -> bool {
         self.registers

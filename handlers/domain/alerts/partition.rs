@@ -158,6 +158,11 @@ impl PartitionAlerts {
         self.drones.len()
     }
 
+    /// How many alerts are open.
+    pub fn open_alerts(&self) -> usize {
+        self.drones.values().map(DroneAlerts::open_alerts).sum()
+    }
+
     /// The latest time at which the hub took one of the events; `None` before the first.
     pub fn watermark(&self) -> Option<UtcDateTime> {
         self.progress.map(|progress| progress.watermark)

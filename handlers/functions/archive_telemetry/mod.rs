@@ -15,6 +15,7 @@ use super::{AppState, BatchSummary, MOST_EVENTS, pieces};
 use crate::capture::{self, CapturedEvent};
 use crate::domain::insights::hour::Hour;
 use crate::stores::BlobStore;
+use crate::telemetry::counts;
 
 /// The function, for registration and staging.
 pub const FUNCTION: FunctionDefinition = FunctionDefinition::new(
@@ -33,6 +34,7 @@ pub async fn handle(
     batch: EventHubBatch,
 ) -> Result<Outputs, CallError> {
     let (summary, archived) = archive(&*state.archive, batch).await?;
+    counts::events(FUNCTION.name, "archived", summary.events);
     if summary.events > 0 {
         info!(
             batch.events = summary.events,

@@ -14,15 +14,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use azure_functions_sdk::{CallError, FunctionDefinition, Outputs, QueueMessage};
+use azure_functions_sdk::{CallError, FunctionDefinition, Outputs, QueueMessage, telemetry};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 use time::UtcDateTime;
 use tracing::{info, warn};
 
 use self::postponed::Postponed;
 use super::AppState;
 use crate::stores::queue::StorageQueue;
+use crate::telemetry::counts;
 use crate::webhook::Webhook;
 
 /// The function, for registration and staging.
@@ -74,7 +76,12 @@ pub async fn handle(
     };
     let Postponed { alert, waits_since } = Postponed::read(&message.text);
     let event = CloudEvent::parse(&alert)?;
-    let Err(error) = notifier.webhook.post(alert.clone()).await else {
+    if let Some(traceparent) = event.traceparent.as_str() {
+        telemetry::link(traceparent);
+    }
+    let posted = notifier.webhook.post(alert.clone()).await;
+    counts::post(&posted);
+    let Err(error) = posted else {
         info!(event.id = %event.id, event.r#type = %event.kind, "alert posted");
         return Ok(Outputs::new());
     };
@@ -123,6 +130,8 @@ struct CloudEvent {
     source: String,
     #[serde(rename = "type")]
     kind: String,
+    /// The trace of the batch that told it, where it is a text.
+    traceparent: Value,
 }
 
 impl CloudEvent {

@@ -5,11 +5,12 @@
 //! ids then. Poison is none of its business: UpdateDroneState puts that aside.
 
 use axum::extract::State;
-use azure_functions_sdk::{CallError, EventHubBatch, FunctionDefinition, Outputs};
+use azure_functions_sdk::{CallError, EventHubBatch, FunctionDefinition, Outputs, telemetry};
 use tracing::{info, warn};
 
 use super::{AppState, BatchSummary, MOST_EVENTS, received};
-use crate::domain::alerts::{Kind, Transition};
+use crate::domain::alerts::Kind;
+use crate::telemetry::counts;
 
 const ALERTS: &str = "alerts";
 
@@ -49,6 +50,8 @@ pub async fn handle(
     }
     let summary = BatchSummary::from(batch);
     let told = observed.record().await?;
+    counts::events(FUNCTION.name, "judged", summary.events);
+    counts::alerts(&told);
     let count = |kind| told.iter().filter(|told| told.kind == kind).count();
     info!(
         batch.events = summary.events,
@@ -59,5 +62,10 @@ pub async fn handle(
         alerts.cleared = count(Kind::Cleared),
         "batch held against the rules"
     );
-    Ok(Outputs::new().queue(ALERTS, told.iter().map(Transition::message)))
+    // So that whoever is told can find what it came of.
+    let traceparent = telemetry::traceparent();
+    let messages = told
+        .iter()
+        .map(|told| told.traced_message(traceparent.as_deref()));
+    Ok(Outputs::new().queue(ALERTS, messages))
 }

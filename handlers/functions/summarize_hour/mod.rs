@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use super::AppState;
 use crate::services::insights::unit::{Made, Unit};
+use crate::telemetry::counts;
 
 /// The output binding, which leads to the same queue.
 const UNITS: &str = "units";
@@ -48,7 +49,13 @@ pub async fn handle(
     };
     let _turn = turn?;
     let begun = UtcDateTime::now();
-    let made = state.insight_units.summarize(unit, begun).await?;
+    let made = state.insight_units.summarize(unit, begun).await;
+    counts::unit(match &made {
+        Ok(Made::Anew(_)) => "summarized",
+        Ok(_) => "unchanged",
+        Err(_) => "failed",
+    });
+    let made = made?;
     let taken = (UtcDateTime::now() - begun).whole_milliseconds();
     let taken = i64::try_from(taken).unwrap_or(i64::MAX);
     if let Made::Anew(manifest) = made {

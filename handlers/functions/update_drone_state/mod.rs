@@ -9,12 +9,14 @@ use std::collections::hash_map::Entry;
 
 use axum::extract::State;
 use azure_functions_sdk::{CallError, EventHubBatch, FunctionDefinition, Outputs};
+use time::UtcDateTime;
 use tracing::{info, warn};
 
 use super::{AppState, BatchSummary, MOST_EVENTS, pieces, received};
 use crate::domain::{DeadLetter, DeviceId, DroneState, Intake, Reason, fold};
 use crate::services::dead_letters::put_aside;
 use crate::stores::{BlobStore, StoreError};
+use crate::telemetry::counts;
 
 const DEAD_LETTERS: &str = "deadLetters";
 
@@ -43,20 +45,38 @@ pub async fn handle(
     let hub = batch.partition.event_hub_name.clone();
     let bodies = &*state.dead_letter_bodies;
     let mut folded = fold_pieces(bodies, state.intake, &batch).await?;
+    let enqueued = enqueued(&batch);
     let summary = BatchSummary::from(batch);
     let drones = std::mem::take(&mut folded.drones);
     let applied = state.drones.apply(drones.into_values()).await?;
     folded.put_aside(bodies, &hub).await?;
     warn_of(&folded.dead_letters);
+    let letters = folded.dead_letters.len();
+    counts::events(
+        FUNCTION.name,
+        "applied",
+        summary.events.saturating_sub(letters),
+    );
+    counts::events(FUNCTION.name, "dead_lettered", letters);
+    counts::dead_letters(&folded.dead_letters);
+    counts::drones(applied.written, applied.unchanged);
+    counts::late(&enqueued, UtcDateTime::now(), state.batch_wait);
     info!(
         batch.events = summary.events,
         batch.lag_ms = summary.lag_ms(),
-        batch.dead_letters = folded.dead_letters.len(),
+        batch.dead_letters = letters,
         drones.written = applied.written,
         drones.unchanged = applied.unchanged,
         "batch applied"
     );
     Ok(Outputs::new().queue(DEAD_LETTERS, folded.messages))
+}
+
+/// When the hub took the events of a batch, ticks left out.
+fn enqueued(batch: &EventHubBatch) -> Vec<UtcDateTime> {
+    let events = batch.events.iter();
+    let telemetry = events.filter(|event| !received(event).is_tick());
+    telemetry.map(|event| event.enqueued_at).collect()
 }
 
 /// What a batch comes to.

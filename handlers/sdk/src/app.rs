@@ -23,7 +23,11 @@ use crate::error::StartError;
 use crate::forwarded::{as_known, unknown};
 use crate::function_json::FunctionConfig;
 use crate::host_json::HostConfig;
-use crate::{parent, route, server};
+#[cfg(not(feature = "telemetry"))]
+use crate::no_telemetry::FunctionTelemetry;
+#[cfg(feature = "telemetry")]
+use crate::telemetry::FunctionTelemetry;
+use crate::{parent, route, server, signal};
 
 const PORT: &str = "FUNCTIONS_CUSTOMHANDLER_PORT";
 
@@ -199,7 +203,8 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
 
     /// Serves on 127.0.0.1, at the port that the host names in `FUNCTIONS_CUSTOMHANDLER_PORT`.
     ///
-    /// The host ends the process, without warning. Where the host itself was killed, this returns: nobody will call again.
+    /// The host ends the process, without warning. Where the host itself was killed, or this process is told to end
+    /// (SIGTERM, SIGINT), this returns: nobody will call again.
     ///
     /// # Errors
     /// Those of [`into_router`](Self::into_router); no port, a wrong one, or one that is taken.
@@ -216,6 +221,7 @@ impl<S: Clone + Send + Sync + 'static> FunctionApp<S> {
                 warn!("the Functions host that started this program is gone, so it ends");
                 Ok(())
             }
+            () = signal::told_to_end() => Ok(()),
         }
     }
 
@@ -325,6 +331,7 @@ fn routes_of(
     let function = |turns| {
         Arc::new(Function {
             body_limit: host.body_limit(&config),
+            telemetry: FunctionTelemetry::new(&config),
             config: Arc::new(config.clone()),
             handler,
             deadline: limits.deadline,

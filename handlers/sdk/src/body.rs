@@ -14,6 +14,10 @@ use tracing::Span;
 use crate::budget::{Admission, ByteBudget};
 use crate::error::CallError;
 use crate::function_json::FunctionConfig;
+#[cfg(not(feature = "telemetry"))]
+use crate::no_telemetry::Call;
+#[cfg(feature = "telemetry")]
+use crate::telemetry::Call;
 
 /// What the extractors have to know of the call that they read. Travels as a request extension.
 #[derive(Clone)]
@@ -24,6 +28,7 @@ pub(crate) struct CallContext {
     pub(crate) budget: Arc<ByteBudget>,
     /// The call's own span, whatever span is current.
     pub(crate) span: Span,
+    pub(crate) call: Call,
 }
 
 /// The whole body of a call, in one piece, and its share of what may be held.

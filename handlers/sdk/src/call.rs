@@ -23,7 +23,11 @@ use crate::call_log::CallLog;
 use crate::error::{CallError, Reported};
 use crate::function_json::FunctionConfig;
 use crate::invocation::Invocation;
+#[cfg(not(feature = "telemetry"))]
+use crate::no_telemetry::FunctionTelemetry;
 use crate::outputs::Outputs;
+#[cfg(feature = "telemetry")]
+use crate::telemetry::FunctionTelemetry;
 
 /// A handler with its state.
 pub(crate) type Handler = BoxCloneSyncService<Request, Response, Infallible>;
@@ -38,6 +42,7 @@ pub(crate) struct Function {
     pub(crate) budget: Arc<ByteBudget>,
     /// `None` for a forwarded HTTP function.
     pub(crate) turns: Option<Semaphore>,
+    pub(crate) telemetry: Arc<FunctionTelemetry>,
 }
 
 impl Function {
@@ -89,22 +94,29 @@ impl Function {
         let deadline = Instant::now() + self.deadline;
         let invocation = Invocation::new(&self.config.name, request.headers());
         let log = CallLog::default();
-        let span = log.span(&invocation);
+        let running = self.telemetry.begin(&request, &invocation);
+        let span = log.span(&invocation, running.ids());
         request.extensions_mut().insert(invocation);
         request.extensions_mut().insert(CallContext {
             function: Arc::clone(&self.config),
             body_limit: self.body_limit,
             budget: Arc::clone(&self.budget),
             span: span.clone(),
+            call: running.call(),
         });
         async move {
-            let work = AssertUnwindSafe(self.take_turn(request)).catch_unwind();
+            let work = AssertUnwindSafe(running.scope(self.take_turn(request))).catch_unwind();
             let outcome = match timeout_at(deadline, work).await {
                 Ok(Ok(response)) => Outcome::Answered(response),
                 Ok(Err(panic)) => Outcome::Panicked(panic_message(&*panic).to_owned()),
                 Err(_) => Outcome::Late,
             };
-            conclude(&self, outcome, &log)
+            let broken = outcome.error();
+            let response = conclude(&self, outcome, &log);
+            let error = broken.or_else(|| self.error(response.status()));
+            let is_forwarded = self.turns.is_none();
+            running.end(is_forwarded.then(|| response.status().as_u16()), error);
+            response
         }
         .instrument(span)
         .await
@@ -123,10 +135,32 @@ impl Function {
     }
 }
 
+impl Function {
+    /// What kind of failure an answer is, if it is one: of a call with an envelope everything but a 2xx, of HTTP what
+    /// is not the stranger's own mistake.
+    fn error(&self, status: StatusCode) -> Option<String> {
+        let is_forwarded = self.turns.is_none();
+        match is_forwarded {
+            true => status.is_server_error().then(|| status.as_str().to_owned()),
+            false => (!status.is_success()).then(|| "failed".to_owned()),
+        }
+    }
+}
+
 enum Outcome {
     Answered(Response),
     Panicked(String),
     Late,
+}
+
+impl Outcome {
+    fn error(&self) -> Option<String> {
+        match self {
+            Self::Answered(_) => None,
+            Self::Panicked(_) => Some("panic".to_owned()),
+            Self::Late => Some("timeout".to_owned()),
+        }
+    }
 }
 
 fn plain_error(status: StatusCode) -> Response {

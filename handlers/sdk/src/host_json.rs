@@ -44,6 +44,9 @@ pub struct HostConfig {
     /// `extensions.queues.newBatchThreshold`: with how many messages still at work the host takes more; half of a batch where it is
     /// not given.
     pub queue_new_batch_threshold: Option<usize>,
+    /// `extensions.eventHubs.maxWaitTime`: how long the host waits for a batch to reach `minEventBatchSize`; one minute where
+    /// it is not given.
+    pub max_wait_time: Duration,
     /// `functionTimeout`; `None` where it is `-1`, without limit.
     pub function_timeout: Option<Duration>,
     /// `extensions.http.routePrefix` without slashes at its ends; `api` where it is not given.
@@ -76,6 +79,7 @@ pub enum HostConfigError {
 #[derive(Clone, Copy)]
 enum Part {
     BatchSize,
+    BatchWait,
     QueueBatchSize,
     QueueThreshold,
     Timeout,
@@ -83,11 +87,12 @@ enum Part {
     Forwarding,
 }
 
-const PARTS: [(Part, &[&str]); 6] = [
+const PARTS: [(Part, &[&str]); 7] = [
     (
         Part::BatchSize,
         &["extensions", "eventHubs", "maxEventBatchSize"],
     ),
+    (Part::BatchWait, &["extensions", "eventHubs", "maxWaitTime"]),
     (Part::QueueBatchSize, &["extensions", "queues", "batchSize"]),
     (
         Part::QueueThreshold,
@@ -101,11 +106,15 @@ const PARTS: [(Part, &[&str]); 6] = [
     ),
 ];
 
+/// The host's own default.
+const DEFAULT_BATCH_WAIT: Duration = Duration::from_secs(60);
+
 impl Default for HostConfig {
     /// What the host does with an empty host.json.
     fn default() -> Self {
         Self {
             max_event_batch_size: DEFAULT_BATCH_SIZE,
+            max_wait_time: DEFAULT_BATCH_WAIT,
             queue_batch_size: DEFAULT_QUEUE_BATCH,
             queue_new_batch_threshold: None,
             function_timeout: Some(DEFAULT_TIMEOUT),
@@ -211,6 +220,10 @@ impl HostConfig {
                     .ok()
                     .filter(|size| *size > 0)
                     .ok_or_else(|| wrong("a whole number, at least 1"))?;
+            }
+            Part::BatchWait => {
+                self.max_wait_time =
+                    timespan::parse(text).ok_or_else(|| wrong("a time such as 00:01:00"))?;
             }
             Part::QueueBatchSize => {
                 self.queue_batch_size = text

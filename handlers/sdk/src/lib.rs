@@ -93,6 +93,7 @@
 //! | `event-hubs`, by default | [`EventHubBatch`], [`EventHubEvent`] and what they hold |
 //! | `observability`, by default | [`observability`] and [`CallLogLayer`] |
 //! | `connection` | [`connection`] |
+//! | `telemetry` | [`telemetry`]: spans and metrics, by OpenTelemetry |
 //!
 //! Without any of them there are HTTP, queues, timers and blobs.
 //!
@@ -107,7 +108,7 @@
 //! - Calls above a limit wait with their bodies unread, by number ([`FunctionApp::max_concurrent_calls`]) and by
 //!   size ([`FunctionApp::max_body_bytes`]).
 //! - Where the host is killed, the program ends instead of holding its port as an orphan.
-//! - Each call has a span with its invocation id, function, partition and `traceparent`; its warnings
+//! - Each call has a span with its invocation id, function, partition, trace and span; its warnings
 //!   and errors also go into the `Logs` of its answer.
 //!
 //! # What it leaves to you
@@ -150,6 +151,8 @@ mod http_output;
 mod http_trigger;
 mod invocation;
 mod json;
+#[cfg(not(feature = "telemetry"))]
+mod no_telemetry;
 #[cfg(feature = "observability")]
 pub mod observability;
 mod outputs;
@@ -158,6 +161,9 @@ mod principal;
 mod queue;
 mod route;
 mod server;
+mod signal;
+#[cfg(feature = "telemetry")]
+pub mod telemetry;
 mod timer;
 mod timespan;
 mod timestamp;

@@ -106,7 +106,7 @@ mod tests {
                 function: "F".to_owned(),
                 traceparent: None,
             };
-            let span = CallLog::default().span(&invocation);
+            let span = CallLog::default().span(&invocation, Some(("t".to_owned(), "s".to_owned())));
             span.record("partition.id", "7");
             span.in_scope(|| {
                 info!("one");
@@ -124,5 +124,7 @@ mod tests {
         assert_eq!(err[0]["span"]["invocation.id"], "id-1");
         assert_eq!(err[0]["span"]["function"], "F");
         assert_eq!(err[0]["span"]["partition.id"], "7");
+        assert_eq!(err[0]["span"]["trace_id"], "t");
+        assert_eq!(err[0]["span"]["span_id"], "s");
     }
 }

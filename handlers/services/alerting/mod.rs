@@ -34,6 +34,7 @@ use crate::domain::ReceivedEvent;
 use crate::domain::alerts::{Alert, Noticed, PartitionAlerts, Rules, Transition};
 use crate::stores::alerts::{AlertStore, Mark, SnapshotStore, snapshot_name};
 use crate::stores::{PutError, StoreError, Version};
+use crate::telemetry::counts;
 
 /// How many alerts are recorded at once, over all calls.
 const CONCURRENT_WRITES: usize = 16;
@@ -120,7 +121,7 @@ impl Alerting {
         let mut known = Arc::clone(&slot.value).lock_owned().await;
         let snapshot = snapshot_name(hub, partition_id);
         let transitions = self
-            .evaluate(&partition, &snapshot, &mut known, events)
+            .evaluate(&partition, partition_id, &snapshot, &mut known, events)
             .await;
         let mut noticed = Noticed::default();
         let mut drones = 0;
@@ -141,6 +142,7 @@ impl Alerting {
     async fn evaluate<'a>(
         &self,
         partition: &str,
+        partition_id: &str,
         snapshot: &str,
         known: &mut Option<Known>,
         events: impl Iterator<Item = ReceivedEvent<'a>> + Clone,
@@ -164,6 +166,7 @@ impl Alerting {
                 message: error.to_string(),
                 transient: false,
             })?;
+            let (open, size) = (alerts.open_alerts(), body.len());
             let mark = Mark {
                 watermark: alerts.watermark().unwrap_or(first.enqueued_at),
                 next_deadline: alerts.next_deadline(&self.rules),
@@ -174,6 +177,7 @@ impl Alerting {
                 .await;
             match saved {
                 Ok(version) => {
+                    counts::partition(partition_id, open, size);
                     *known = Some(Known {
                         alerts,
                         version: Some(version),

@@ -9,6 +9,7 @@
 pub mod alerts;
 pub mod drones;
 pub mod fleet;
+mod telemetry;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use serde_json::value::RawValue;
 use tokio::sync::OnceCell;
 use tracing::warn;
 
+use self::telemetry::CosmosTelemetry;
 use super::credentials::{TokenError, token_credential};
 use super::{OPERATION_TIMEOUT, StoreError, Version, in_time};
 
@@ -98,6 +100,7 @@ impl CosmosDatabase {
                     .await?;
                 CosmosClient::builder()
                     .with_runtime(runtime)
+                    .with_diagnostics_handler(CosmosTelemetry::new())
                     .with_binary_encoding_options(BinaryEncodingOptions::new().with_enabled(false))
                     // No preference: the account's own order of regions.
                     .build(

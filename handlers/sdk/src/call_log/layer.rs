@@ -104,7 +104,7 @@ mod tests {
         let subscriber = tracing_subscriber::registry().with(CallLogLayer);
         tracing::subscriber::with_default(subscriber, || {
             let log = CallLog::default();
-            log.span(&Invocation::default()).in_scope(work);
+            log.span(&Invocation::default(), None).in_scope(work);
             warn!("outside");
             log.take()
         })
@@ -140,8 +140,8 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             let (one, two) = (CallLog::default(), CallLog::default());
             let spans = (
-                one.span(&Invocation::default()),
-                two.span(&Invocation::default()),
+                one.span(&Invocation::default(), None),
+                two.span(&Invocation::default(), None),
             );
             futures_util::FutureExt::now_or_never(async { warn!("first") }.instrument(spans.0));
             futures_util::FutureExt::now_or_never(async { warn!("second") }.instrument(spans.1));

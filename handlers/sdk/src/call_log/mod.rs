@@ -37,13 +37,15 @@ impl CallLog {
     /// The span of a call, with this log on it.
     ///
     /// Of level ERROR, so that no filter of levels takes the fields off the lines that it lets through.
-    pub(crate) fn span(&self, invocation: &Invocation) -> Span {
+    pub(crate) fn span(&self, invocation: &Invocation, trace: Option<(String, String)>) -> Span {
+        let (trace_id, span_id) = trace.unzip();
         OPENING.set(Some(self.clone()));
         let span = tracing::error_span!(
             "call",
             invocation.id = %invocation.id,
             function = %invocation.function,
-            traceparent = invocation.traceparent.as_deref(),
+            trace_id = trace_id.as_deref(),
+            span_id = span_id.as_deref(),
             partition.id = tracing::field::Empty,
         );
         OPENING.set(None);

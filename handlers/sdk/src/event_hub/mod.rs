@@ -142,6 +142,7 @@ impl<S: Sync> FromRequest<S> for EventHubBatch {
         context
             .span
             .record("partition.id", batch.partition.partition_id.as_str());
+        context.call.has(&batch);
         Ok(batch)
     }
 }
