@@ -41,7 +41,7 @@ async fn trial(seed: u64, events: u64, extra: &[(&str, &str)]) -> Outcome {
         },
     };
     let progress = |sent, behind, what: &str| eprintln!("{sent} sent, {behind} behind: {what}");
-    let outcome = chaos::try_system(&mut system, &faulty, options, progress)
+    let outcome = chaos::try_system(&mut system, &faulty, None, options, progress)
         .await
         .unwrap_or_else(|error| panic!("{error}"));
     eprintln!("{outcome}");

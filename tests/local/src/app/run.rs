@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -171,6 +172,7 @@ impl RunningApp {
             http_port: options.http_port,
             hub: hub.clone(),
             log,
+            ledger: Arc::default(),
             unlimited_restarts: false,
         })
         .await?;

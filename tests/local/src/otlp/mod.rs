@@ -12,8 +12,10 @@
 //! | `history`, `durations` | the last ten minutes of a series; the last minute of a histogram |
 //! | `traces` | the last traces |
 //! | `view`, `page` | what the page is told, and its files |
+//! | `agreement` | metrics beside what was counted |
 //! | `options` | where telemetry goes |
 
+mod agreement;
 mod attributes;
 mod durations;
 #[cfg(test)]
@@ -49,6 +51,8 @@ use tokio::task::JoinHandle;
 use self::metrics::Metrics;
 use self::traces::Traces;
 
+pub use self::agreement::Agreement;
+pub(crate) use self::agreement::{Reading, Stored};
 pub use self::attributes::Attributes;
 pub use self::metrics::{Instance, Sum};
 pub use self::options::{OtlpOptions, OtlpTarget};
@@ -138,6 +142,12 @@ impl Telemetry {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Whether telemetry comes here, and not to somebody else's collector.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        self.shared.elsewhere.is_none()
     }
 
     /// What a metric comes to over all processes, those that have ended included, and over the series that are wanted.
