@@ -234,7 +234,9 @@ fn claims(reading: &Reading, ledger: &Ledger, stored: &Stored) -> Vec<Claim> {
     let dead: u64 = stored.dead_letters.values().sum();
     if called(STATE) > 0 {
         let ends = Figure::Events(STATE, &["applied", "not_newer"]);
-        claims.push(about(STATE, ends, stored.applied, stored.applied));
+        // Ticks are in the hub and no telemetry.
+        let most = stored.events.saturating_sub(dead);
+        claims.push(about(STATE, ends, stored.applied, most));
         let ends = Figure::Events(STATE, &["dead_lettered"]);
         claims.push(about(STATE, ends, dead, dead));
         let reasons = stored.dead_letters.keys().cloned();
@@ -256,7 +258,6 @@ fn claims(reading: &Reading, ledger: &Ledger, stored: &Stored) -> Vec<Claim> {
     }
     if called(ALERTING) > 0 {
         let ends = Figure::Events(ALERTING, &["judged", "passed_over"]);
-        // Ticks are in the hub and no telemetry.
         claims.push(about(ALERTING, ends, stored.applied + dead, stored.events));
         let is_certain = repeated(ALERTING) == 0 && unreported(ALERTING) == 0;
         if let Some((raised, cleared)) = stored.alerts.filter(|_| is_certain) {

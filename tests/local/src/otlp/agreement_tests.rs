@@ -98,7 +98,7 @@ fn where_nothing_failed_all_figures_are_equal() {
 #[test]
 fn one_too_few_or_too_many_of_any_figure_is_told() {
     let ledger = ledger(&[(10, 60), (20, 40)]);
-    let wrong: [(&str, &[(&str, &str)], f64, &str); 8] = [
+    let wrong: [(&str, &[(&str, &str)], f64, &str); 7] = [
         (
             CONSUMED,
             &[(FUNCTION, ARCHIVE)],
@@ -149,15 +149,14 @@ fn one_too_few_or_too_many_of_any_figure_is_told() {
             assert!(all[0].contains(told), "{all:?}");
         }
     }
-    // Judged events may be with or without ticks, and no more of them.
-    let judged = [(FUNCTION, ALERTING), ("outcome", "judged")];
-    for (value, faults) in [(97.0, 1), (98.0, 0), (100.0, 0), (101.0, 1)] {
-        let reading = reading(30, &[(EVENTS, &judged, value)]);
-        assert_eq!(
-            differences(&reading, &ledger, &stored()).len(),
-            faults,
-            "{value}"
-        );
+    // Events may be counted with or without ticks, and no more of them.
+    for (function, outcome, least) in [(STATE, "applied", 70.0), (ALERTING, "judged", 98.0)] {
+        let end: &[(&str, &str)] = &[(FUNCTION, function), ("outcome", outcome)];
+        for (more, faults) in [(-1.0, 1), (0.0, 0), (2.0, 0), (3.0, 1)] {
+            let reading = reading(30, &[(EVENTS, end, least + more)]);
+            let all = differences(&reading, &ledger, &stored());
+            assert_eq!(all.len(), faults, "{outcome} {more}: {all:?}");
+        }
     }
 }
 
