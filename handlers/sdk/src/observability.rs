@@ -19,10 +19,11 @@ use crate::call_log::CallLogLayer;
 ///
 /// Panics are logged as errors from here on. A second call changes nothing.
 pub fn init(default_filter: &str) {
-    let filter = match std::env::var(EnvFilter::DEFAULT_ENV) {
-        Ok(directives) if !directives.trim().is_empty() => EnvFilter::new(directives),
-        _ => EnvFilter::new(default_filter),
+    let directives = match std::env::var(EnvFilter::DEFAULT_ENV) {
+        Ok(directives) if !directives.trim().is_empty() => directives,
+        _ => default_filter.to_owned(),
     };
+    let filter = EnvFilter::new(without_opentelemetry(directives));
     let started = tracing_subscriber::registry()
         .with(filter)
         .with(lines(std::io::stdout, std::io::stderr))
@@ -31,6 +32,15 @@ pub fn init(default_filter: &str) {
     if started.is_ok() {
         log_panics();
     }
+}
+
+/// Of what OpenTelemetry says of itself only what somebody asks for: what matters of it is said once
+/// where telemetry is sent.
+fn without_opentelemetry(mut directives: String) -> String {
+    if !directives.contains("opentelemetry") {
+        directives.push_str(",opentelemetry=off");
+    }
+    directives
 }
 
 /// One line of JSON an event: ERROR to `errors`, the rest to `rest`.

@@ -256,15 +256,20 @@ impl Telemetry {
 
     /// Sends what is left, for two seconds at most.
     pub async fn shutdown(self) {
-        let last = tokio::task::spawn_blocking(move || {
-            if let Some(spans) = self.spans {
-                _ = spans.shutdown_with_timeout(LAST);
-            }
-            if let Some(metrics) = self.metrics {
-                _ = metrics.shutdown_with_timeout(LAST);
-            }
+        let (done, end) = tokio::sync::oneshot::channel::<()>();
+        // On threads of their own, for which the runtime does not wait: an exporter may hang for longer.
+        std::thread::spawn(move || {
+            let _done = done;
+            std::thread::scope(|scope| {
+                if let Some(spans) = self.spans {
+                    scope.spawn(move || spans.shutdown_with_timeout(LAST));
+                }
+                if let Some(metrics) = self.metrics {
+                    scope.spawn(move || metrics.shutdown_with_timeout(LAST));
+                }
+            });
         });
-        _ = tokio::time::timeout(LAST, last).await;
+        _ = tokio::time::timeout(LAST, end).await;
     }
 }
 

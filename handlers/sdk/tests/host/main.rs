@@ -11,4 +11,6 @@ mod event_hub;
 mod process;
 mod recorded;
 mod support;
+#[cfg(feature = "telemetry")]
+mod telemetry;
 mod triggers;
