@@ -25,6 +25,8 @@ pub(super) const PARTITION: &str = "messaging.destination.partition.id";
 pub(super) const ERROR: &str = "error.type";
 pub(super) const STATUS: &str = "db.response.status_code";
 
+pub(super) const HTTP_STATUS: &str = "http.response.status_code";
+
 /// The status with which Cosmos DB asks to come later.
 pub(super) const THROTTLED: &str = "429";
 
@@ -57,10 +59,18 @@ pub(super) fn note(report: &Report<'_>, history: &mut History, durations: &mut D
         history.raise((Kind::Lag, function()), at, lag);
     }
     if let Some(group) = group(name, attributes) {
-        let failed = attributes.has(ERROR);
+        let failed = is_failure(attributes);
         let (second, buckets) = (at / 1_000_000_000, report.buckets.clone());
         durations.add(group, second, report.bounds, buckets, failed);
     }
+}
+
+/// Whether something failed. That there is nothing, or something else by now, is an answer that the handler asks for.
+pub(super) fn is_failure(attributes: &Attributes) -> bool {
+    let status = attributes
+        .get(STATUS)
+        .or_else(|| attributes.get(HTTP_STATUS));
+    attributes.has(ERROR) && !matches!(status, Some("404" | "409" | "412"))
 }
 
 /// Whose durations a histogram holds.

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use serde::Serialize;
 
 use super::attributes::{Attributes, cut};
-use super::lines::{ERROR, FUNCTION};
+use super::lines::{ERROR, FUNCTION, is_failure};
 
 /// How many traces are kept.
 const MOST_TRACES: usize = 300;
@@ -45,7 +45,7 @@ pub struct Span {
     /// In nanoseconds.
     #[serde(skip)]
     pub took: u64,
-    /// Whether its status is an error.
+    /// Whether its status is an error, and not one that the handler asks for.
     pub failed: bool,
     /// What its status says of that.
     pub message: String,
@@ -68,17 +68,20 @@ impl Trace {
     /// Its first call of a function, or else its first span.
     #[must_use]
     pub fn root(&self) -> Option<&Span> {
-        let is_call = |span: &&Span| span.attributes.has(FUNCTION);
         self.spans
             .iter()
-            .find(is_call)
+            .find(|span| is_call(span))
             .or_else(|| self.spans.first())
     }
 
-    /// Whether anything in it failed.
+    /// Whether a call in it failed. What a call has got over is none.
     #[must_use]
     pub fn failed(&self) -> bool {
-        self.spans.iter().any(|span| span.failed)
+        let mut calls = self.spans.iter().filter(|span| is_call(span)).peekable();
+        match calls.peek() {
+            Some(_) => calls.any(|call| call.failed),
+            None => self.spans.iter().any(|span| span.failed),
+        }
     }
 
     /// When it began, and how long it took, in nanoseconds.
@@ -234,6 +237,10 @@ impl Traces {
     }
 }
 
+fn is_call(span: &Span) -> bool {
+    span.attributes.has(FUNCTION)
+}
+
 /// Whether a span is a request to somewhere else.
 fn is_of_a_store(span: &Span) -> bool {
     matches!(span.kind, "client" | "producer")
@@ -257,8 +264,10 @@ fn read(sent: &Sent, now: u64) -> Span {
         },
         began,
         took: sent.end_time_unix_nano.min(now).saturating_sub(began),
-        failed: status.is_some_and(|status| status.code() == StatusCode::Error)
-            || attributes.has(ERROR),
+        failed: match attributes.has(ERROR) {
+            true => is_failure(&attributes),
+            false => status.is_some_and(|status| status.code() == StatusCode::Error),
+        },
         message: status.map_or_else(String::new, |status| cut(&status.message)),
         attributes,
         links: links

@@ -1,4 +1,4 @@
-use super::super::fake_sender::{SECOND, call, client, failed, linked, span, spans};
+use super::super::fake_sender::{SECOND, call, client, failed, linked, pairs, span, spans};
 use super::*;
 
 const T: u64 = 1_700_000_000 * SECOND;
@@ -30,7 +30,28 @@ fn spans_of_a_trace_come_together_in_the_order_in_which_they_began() {
     assert_eq!(root.links, [(id(7), hex(&[8; 8]))]);
     assert_eq!(trace.follows().into_iter().collect::<Vec<_>>(), [id(7)]);
     assert_eq!(trace.time(), (T, 100));
-    assert!(trace.failed());
+    assert!(trace.spans[2].failed);
+    assert!(!trace.failed(), "the call got over it");
+}
+
+#[test]
+fn what_is_asked_for_is_no_failure() {
+    let mut traces = Traces::default();
+    let answers = [("404", false), ("412", false), ("429", true), ("503", true)];
+    for (number, (status, is_failure)) in answers.into_iter().enumerate() {
+        let mut one = failed(client(span(1, number as u8 + 1, 0, "GET blob", (T, 1))));
+        one.attributes = pairs(&[
+            ("http.response.status_code", status),
+            ("error.type", status),
+        ]);
+        traces.take(spans("a", vec![one]), NOW);
+        let trace = traces.get(&id(1)).expect("it is there");
+        let last = trace
+            .spans
+            .iter()
+            .find(|span| span.attributes.is("error.type", status));
+        assert_eq!(last.map(|span| span.failed), Some(is_failure), "{status}");
+    }
 }
 
 #[test]

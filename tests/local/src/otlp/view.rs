@@ -11,7 +11,7 @@ use super::durations::{Group, Spread};
 use super::history::{History, Kind};
 use super::lines::{
     ALERTS, ALERTS_OPEN, CALLS, CONSUMED, COSMOS, COSMOS_REQUESTS, DEAD_LETTERS, ERROR, EVENTS,
-    FUNCTION, HTTP, LAG, PARTITION, REQUEST_UNITS, SPANS, STATUS, THROTTLED, WEBHOOK,
+    FUNCTION, HTTP, HTTP_STATUS, LAG, PARTITION, REQUEST_UNITS, SPANS, STATUS, THROTTLED, WEBHOOK,
 };
 use super::metrics::Metrics;
 use super::traces::{Span, Trace};
@@ -152,7 +152,7 @@ fn answers(metrics: &Metrics) -> Vec<Value> {
             _ => "other",
         };
         let status = attributes
-            .get("http.response.status_code")
+            .get(HTTP_STATUS)
             .or_else(|| attributes.get(ERROR))
             .unwrap_or_default();
         *answers.entry((store, status.to_owned())).or_default() += sum.count;
