@@ -26,8 +26,8 @@ use crate::azurite::Azurite;
 use crate::host::LogSink;
 use crate::hub::Retention;
 use crate::insights;
-use crate::otlp::{Agreement, Reading, Telemetry};
-use crate::report::{InsightsReport, NOTIFY, Report};
+use crate::otlp::{self, Telemetry};
+use crate::report::{InsightsReport, Report};
 use crate::system::{ARCHIVE, System};
 use crate::up;
 use figures::Calls;
@@ -166,27 +166,21 @@ async fn measure(
     if let Some(outage) = &mut outage {
         outage.look(system);
     }
-    let reading = match telemetry {
-        Some(telemetry) => Some((
-            telemetry,
-            Reading::after(telemetry, system.host.worker()).await,
-        )),
-        None => None,
-    };
     progress.say("Counting what is in Azurite and Cosmos DB");
     let latencies = calls.latencies(STATE);
     let blobs = system.storage.blob_names(ARCHIVE, "").await?.len() as u64;
     let request_units = system.cosmos.request_units();
     // Before the count takes CPU of its own.
     let functions = calls.all(&system.host.stats());
-    let mut count = Report::of(system, &latencies).await?;
-    let mut metrics = None;
-    if let Some((telemetry, first)) = reading {
-        let keeps_alerts = !system.host.stats().contains_key(NOTIFY);
-        let stored = count.stored(keeps_alerts);
-        let agreement = Agreement::of(telemetry, &first, system.ledger(), &stored).await;
+    let (mut count, metrics) = match telemetry {
+        Some(telemetry) => {
+            let (count, agreement) = otlp::count(telemetry, system, &latencies).await?;
+            (count, Some(agreement))
+        }
+        None => (Report::of(system, &latencies).await?, None),
+    };
+    if let Some(agreement) = &metrics {
         count.faults.extend_from_slice(&agreement.differences);
-        metrics = Some(agreement);
     }
     progress.say("Summarising what the fleet did");
     insights::finish(system, since, up::SETTLE).await?;

@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
 use super::Telemetry;
@@ -21,6 +22,8 @@ use super::attributes::Attributes;
 use super::lines::{ALERTS, CONSUMED, DEAD_LETTERS, EVENTS, FUNCTION};
 use super::metrics::Sum;
 use crate::host::Ledger;
+use crate::report::{NOTIFY, Report, ReportError};
+use crate::system::System;
 
 /// The functions that events go to.
 pub(crate) const STATE: &str = "UpdateDroneState";
@@ -155,6 +158,22 @@ impl Reading {
             heard.saturating_sub(MARGIN)
         })
     }
+}
+
+/// Counts what is in the stores of a settled system, as [`Report::of`] does, and holds the handler's metrics against it.
+///
+/// # Errors
+/// Where a store cannot be read. What differs is no error but told.
+pub async fn count(
+    telemetry: &Telemetry,
+    system: &System,
+    latencies: &Histogram<u64>,
+) -> Result<(Report, Agreement), ReportError> {
+    let first = Reading::after(telemetry, system.host.worker()).await;
+    let report = Report::of(system, latencies).await?;
+    let stored = report.stored(!system.host.stats().contains_key(NOTIFY));
+    let agreement = Agreement::of(telemetry, &first, system.ledger(), &stored).await;
+    Ok((report, agreement))
 }
 
 impl Agreement {

@@ -107,12 +107,6 @@ fn one_too_few_or_too_many_of_any_figure_is_told() {
         ),
         (
             EVENTS,
-            &[(FUNCTION, STATE), ("outcome", "applied")],
-            70.0,
-            "applied or not_newer",
-        ),
-        (
-            EVENTS,
             &[(FUNCTION, STATE), ("outcome", "dead_lettered")],
             8.0,
             "events dead_lettered",

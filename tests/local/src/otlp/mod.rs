@@ -51,7 +51,7 @@ use tokio::task::JoinHandle;
 use self::metrics::Metrics;
 use self::traces::Traces;
 
-pub use self::agreement::Agreement;
+pub use self::agreement::{Agreement, count};
 pub(crate) use self::agreement::{Reading, Stored};
 pub use self::attributes::Attributes;
 pub use self::metrics::{Instance, Sum};
@@ -71,6 +71,8 @@ struct State {
     traces: Traces,
     /// Requests that could not be read.
     refused: u64,
+    /// Other pages of the system: their names and addresses.
+    pages: Vec<(&'static str, String)>,
 }
 
 /// The state, and whoever takes from it or adds to it.
@@ -142,6 +144,11 @@ impl Telemetry {
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Has the page lead to another one.
+    pub fn link_to(&self, name: &'static str, address: String) {
+        self.shared.with(|state| state.pages.push((name, address)));
     }
 
     /// Whether telemetry comes here, and not to somebody else's collector.
@@ -225,10 +232,8 @@ async fn state(Extracted(shared): Extracted<Shared>) -> Response {
 }
 
 async fn trace(Extracted(shared): Extracted<Shared>, Path(id): Path<String>) -> Response {
-    match shared.with(|state| view::trace(state, &id)) {
-        Some(trace) => json(&trace),
-        None => StatusCode::NOT_FOUND.into_response(),
-    }
+    // That there is none is an answer: a browser would make an error of another status.
+    json(&shared.with(|state| view::trace(state, &id).unwrap_or_default()))
 }
 
 async fn home(headers: HeaderMap) -> Response {

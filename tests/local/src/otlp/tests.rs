@@ -184,6 +184,7 @@ async fn the_page_is_told_of_what_came() {
         ],
     );
     collector.shared.with(|state| state.take_metrics(sent));
+    collector.link_to("Map", "http://127.0.0.1:7071/api/map".to_owned());
     let write = client(span(1, 2, 1, "batch drones", (time.0, 5_000_000)));
     let call_1 = failed(call(span(1, 1, 0, "Fly", (time.0, 9_000_000)), "9"));
     let call_2 = linked(call(span(2, 1, 0, "Notify", time), "9"), 1, 1);
@@ -204,6 +205,7 @@ async fn the_page_is_told_of_what_came() {
     assert_eq!(state["lag"]["partitions"][0]["partition"], "9");
     assert_eq!(state["lag"]["partitions"][1]["seconds"][0], 3.5);
     assert_eq!(state["deadLetters"]["reasons"]["<b>x</b>"], 4);
+    assert_eq!(state["pages"][0][0], "Map");
     assert_eq!(state["slow"][0]["name"], "batch drones");
     assert_eq!(state["traces"].as_array().unwrap().len(), 2);
     let first = state["traces"][1].clone();
@@ -216,8 +218,8 @@ async fn the_page_is_told_of_what_came() {
     let trace = json_of(&format!("{}/traces/{id}", collector.url())).await;
     assert_eq!(trace["spans"].as_array().unwrap().len(), 2);
     assert_eq!(trace["later"][0]["name"], "Notify");
-    let gone = reqwest::get(format!("{}/traces/none", collector.url())).await;
-    assert_eq!(gone.unwrap().status(), StatusCode::NOT_FOUND);
+    let none = json_of(&format!("{}/traces/none", collector.url())).await;
+    assert_eq!(none, Value::Null);
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ pub(super) fn state(state: &State, now: u64, elsewhere: Option<&str>) -> Value {
         "silentSeconds": heard.map(|heard| now.saturating_sub(heard) / 1_000_000_000),
         "processes": metrics.instances().count(),
         "refused": state.refused,
+        "pages": state.pages,
         "spansLost": count(metrics, SPANS, |attributes| attributes.has(ERROR)),
         "until": metrics.history.until(),
         "functions": functions(metrics, now),

@@ -152,6 +152,10 @@ async fn fly(
             .hub
             .set_retention(Retention::Newest { bytes: KEPT_BYTES });
     }
+    if let Some(telemetry) = telemetry {
+        telemetry.link_to("Map", format!("{}/map", system.api_url()));
+        telemetry.link_to("Insights", format!("{}/fleet/insights", system.api_url()));
+    }
     view::addresses(system, telemetry, options.drones);
     if options.open {
         browser::open(&format!("{}/map", system.api_url()));

@@ -9,6 +9,7 @@ const element = (id) => document.getElementById(id);
 /** Shows all of them. `open(trace)` opens one. */
 export function show(state, open) {
   notes(state);
+  pages(state.pages);
   functions(state.functions);
   lag(state.lag);
   events(state);
@@ -27,6 +28,11 @@ function notes({ elsewhere, silentSeconds, spansLost, refused }) {
   const list = element("notes");
   list.hidden = texts.length === 0;
   rows(list, texts, (text) => text, (text) => make("li", { textContent: text }), () => {});
+}
+
+function pages(all) {
+  const create = ([name, address]) => make("a", { href: address, textContent: name });
+  rows(element("pages"), all, ([, address]) => address, create, () => {});
 }
 
 const failures = (one) => Object.values(one.failures).reduce((sum, value) => sum + value, 0);

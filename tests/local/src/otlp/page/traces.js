@@ -68,12 +68,14 @@ async function show(id) {
   opened = { id, missing: opened?.missing && again };
   const place = element("trace");
   const response = await fetch(`traces/${encodeURIComponent(id)}`, { cache: "no-store" }).catch(() => null);
-  if (opened.id !== id) return;
-  if (response?.ok) {
+  const trace = response?.ok ? await response.json() : null;
+  // Somebody may have asked for another meanwhile; and who does not answer is told of above.
+  if (opened.id !== id || !response?.ok) return;
+  if (trace) {
     opened.missing = false;
-    drawTrace(place, await response.json(), open);
+    drawTrace(place, trace, open);
     place.scrollIntoView({ block: "nearest" });
-  } else if (response) {
+  } else {
     const later = all.filter(({ follows }) => follows.includes(id));
     const shown = later.map((trace) => trace.id).join();
     // The same again would take the focus away.
