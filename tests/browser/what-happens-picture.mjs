@@ -5,7 +5,7 @@ import { withPage } from "./browser.mjs";
 /** Of these calls the waterfall shows most. */
 const SHOWN = "UpdateDroneState";
 
-await withPage({ viewport: { width: 1400, height: 1000 }, colorScheme: process.env.SCHEME }, async (page) => {
+await withPage({ viewport: { width: 1200, height: 800 }, colorScheme: process.env.SCHEME }, async (page) => {
   await page.goto(process.env.PAGE);
   const rows = page.locator("#found-traces tr", { hasText: SHOWN });
   await rows.first().waitFor();
@@ -13,6 +13,6 @@ await withPage({ viewport: { width: 1400, height: 1000 }, colorScheme: process.e
   await page.locator("#trace ol").waitFor();
   await page.evaluate(() => scrollTo(0, 0));
   await page.waitForTimeout(1_500);
-  await page.screenshot({ path: process.env.OUT, fullPage: true });
+  await page.screenshot({ path: process.env.OUT });
   console.log(`Wrote ${process.env.OUT}`);
 });

@@ -206,6 +206,13 @@ impl Traces {
             return;
         }
         self.slow.retain(|slow| slow.span.began + SLOW_KEPT >= now);
+        // Of what one trace does many times, the slowest tells enough.
+        let is_same = |slow: &Slow| slow.trace == trace && slow.span.name == span.name;
+        match self.slow.iter().position(is_same) {
+            Some(at) if self.slow[at].span.took >= span.took => return,
+            Some(at) => _ = self.slow.remove(at),
+            None => {}
+        }
         let at = self.slow.partition_point(|slow| slow.span.took > span.took);
         if at < MOST_SLOW {
             self.slow.insert(

@@ -115,7 +115,8 @@ fn the_slowest_operations_are_known_for_ten_minutes() {
         let one = client(span(number + 1, 1, 0, "read drones", (T, took)));
         // A call is slow because of what it does.
         let call = call(span(number + 1, 2, 0, "Fly", (T, took * 2)), "0");
-        traces.take(spans("a", vec![one, call]), NOW);
+        let again = client(span(number + 1, 3, 0, "read drones", (T, took / 2)));
+        traces.take(spans("a", vec![one, call, again]), NOW);
     }
     let slow: Vec<_> = traces.slow(NOW).collect();
     assert_eq!(slow.len(), MOST_SLOW);

@@ -64,7 +64,9 @@ function lag({ functions, partitions }) {
   const names = ["Partition", ...functions];
   const known = head.textContent === names.join("");
   if (!known) {
-    head.replaceChildren(make("tr", {}, ...names.map((name) => make("th", { scope: "col", textContent: name }))));
+    // A long name may go on in the next line where a word of it begins.
+    const parts = (name) => name.split(/(?=[A-Z])/).flatMap((part, index) => (index ? [make("wbr"), part] : [part]));
+    head.replaceChildren(make("tr", {}, ...names.map((name) => make("th", { scope: "col" }, ...parts(name)))));
     element("lag-rows").replaceChildren();
     element("lag-rows").known = new Map();
   }
