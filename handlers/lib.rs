@@ -64,6 +64,7 @@ pub mod services;
 pub mod settings;
 pub mod stores;
 pub mod tables;
+pub mod tls;
 pub mod webhook;
 
 use azure_functions_sdk::FunctionDefinition;

@@ -15,6 +15,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
 
+use crate::tls;
+
 const CLOUD_EVENTS_JSON: HeaderValue =
     HeaderValue::from_static("application/cloudevents+json; charset=utf-8");
 
@@ -93,6 +95,7 @@ impl Webhook {
     /// # Errors
     /// Where the system has no usable TLS configuration.
     pub fn new(url: WebhookUrl, timeout: Duration) -> Result<Self, WebhookError> {
+        tls::choose();
         let client = Client::builder()
             .redirect(Policy::none())
             .connect_timeout(CONNECT_TIMEOUT.min(timeout))

@@ -22,6 +22,7 @@ use time::UtcDateTime;
 use super::credentials::token_credential;
 use super::{StoreError, in_time};
 use crate::domain::{TICK_BODY, WATERMARK_TICK};
+use crate::tls;
 use crate::webhook::{cause, drain, is_loopback};
 
 const OPERATION: &str = "send tick to Event Hubs";
@@ -155,6 +156,7 @@ impl EventHubsNamespace {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
+        tls::choose();
         let client = Client::builder()
             .redirect(Policy::none())
             .user_agent(concat!("drone-delivery/", env!("CARGO_PKG_VERSION")))

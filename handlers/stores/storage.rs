@@ -12,6 +12,7 @@ use azure_functions_sdk::connection::{Connection, ConnectionString, IdentityConn
 use super::credentials::{TokenError, token_credential};
 use super::shared_key::SharedKeyPolicy;
 use super::{OPERATION_TIMEOUT, StoreError};
+use crate::tls;
 
 /// Azurite's account, which every storage SDK knows by heart. Published, and worth nothing outside
 /// the emulator: "Connect to Azurite with SDKs and tools" of the storage documentation.
@@ -151,6 +152,7 @@ impl StorageService {
     /// a minute before anybody hears of the trouble. No try has a limit of its own: every operation goes
     /// through [`in_time`](super::in_time).
     pub(super) fn client(&self) -> (Option<Arc<dyn TokenCredential>>, ClientOptions) {
+        tls::choose();
         let mut options = ClientOptions {
             retry: RetryOptions::exponential(ExponentialRetryOptions {
                 initial_delay: Duration::milliseconds(100),
