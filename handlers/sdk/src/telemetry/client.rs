@@ -41,6 +41,8 @@ impl Client {
         if let Some(http) = self.http.get() {
             return Ok(http);
         }
+        // Refused where the app has chosen its cryptography already, which is as good.
+        _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder()
             .timeout(TIMEOUT)
             .user_agent(concat!("azure_functions_sdk/", env!("CARGO_PKG_VERSION")))
