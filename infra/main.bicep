@@ -391,8 +391,8 @@ module alertRules 'modules/alert-rules.bicep' = {
     location: location
     tags: allTags
     workspaceId: monitoring.outputs.workspaceId
-    cosmosAccountId: cosmos.outputs.accountId
     eventHubsNamespaceId: eventHubs.outputs.namespaceId
+    retentionHours: retentionHours
     alertEmail: alertEmail
     actionGroupIds: actionGroupIds
     iotHubId: usesIotHub ? iotHub!.outputs.hubId : ''

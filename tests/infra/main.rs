@@ -29,6 +29,7 @@ mod pages;
 mod parameters;
 mod provided;
 mod queries;
+mod rows;
 mod secrets;
 mod sizes;
 mod sources;
