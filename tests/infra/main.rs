@@ -34,4 +34,5 @@ mod secrets;
 mod sizes;
 mod sources;
 mod supply_chain;
+mod telemetry;
 mod workflows;
