@@ -298,6 +298,71 @@ fn attributes_of(part: &str) -> Vec<&str> {
     asked.map(|rest| rest.split('"').next().unwrap()).collect()
 }
 
+/// Who is woken by a rule that no page explains begins with nothing.
+#[test]
+fn every_rule_is_in_the_runbook() {
+    let page = sources::read("infra/runbook.md");
+    let rows: Vec<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `"))
+        .map(|row| row.split_once(" |").unwrap().0)
+        .collect();
+    let has = |name: &str| {
+        rows.iter()
+            .any(|row| format!("`{row}").contains(&format!("`{name}`")))
+    };
+    let mut names: Vec<String> = rules().into_iter().map(|rule| rule.name).collect();
+    for module in ["alert-rules", "availability"] {
+        let text = sources::read(&format!("infra/modules/{module}.bicep"));
+        let named = text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("name: '${name}-"));
+        let named = named.filter(|name| !name.contains("${"));
+        names.extend(named.map(|name| name.trim_end_matches('\'').to_owned()));
+    }
+    let template = sources::template();
+    let of_the_hub = &template.variables[&("alert-rules".to_owned(), "iotHubRules".to_owned())];
+    let of_the_hub = of_the_hub.list().iter();
+    names.extend(
+        of_the_hub.map(|rule| format!("iot-hub-{}", rule.get("name").unwrap().text().unwrap())),
+    );
+    let missing: Vec<_> = names.iter().filter(|name| !has(name)).collect();
+    assert!(missing.is_empty(), "infra/runbook.md lacks {missing:?}");
+    assert!(names.len() > 18, "{names:?}");
+    // A rule that is gone.
+    let told = rows.iter().flat_map(|row| row.split('`').step_by(2));
+    let told = told.filter(|name| {
+        name.chars()
+            .all(|letter| letter.is_ascii_lowercase() || letter == '-')
+    });
+    for name in told.filter(|name| !name.is_empty()) {
+        assert!(names.iter().any(|rule| rule == name), "no rule {name}");
+    }
+}
+
+/// A query that nothing shows and no rule asks is forgotten.
+#[test]
+fn every_query_is_shown_or_watched() {
+    let [rules, workbook] = ["alert-rules", "workbook"]
+        .map(|module| sources::read(&format!("infra/modules/{module}.bicep")));
+    for (path, text) in sources::files("infra/queries") {
+        let file = path.rsplit('/').next().unwrap();
+        let module = match file.starts_with("alert-") {
+            true => &rules,
+            false => &workbook,
+        };
+        let loaded = format!("loadTextContent('../queries/{file}')");
+        assert!(module.contains(&loaded), "nothing loads {file}");
+        // What the reader asks for is asked by the tab of one drone or trace, under this name.
+        assert_eq!(
+            text.contains("'{About}'"),
+            file.starts_with("one-"),
+            "{file}"
+        );
+    }
+    assert!(workbook.contains("name: 'About'"));
+}
+
 /// A reader that a query does not name could stand still unnoticed.
 #[test]
 fn queries_name_every_function_that_reads_the_hub() {
