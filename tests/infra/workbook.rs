@@ -24,13 +24,6 @@ fn an_hour() -> Tables {
         ),
         line(
             "11:58",
-            "UpdateDroneState",
-            1,
-            "INFO",
-            &json!({"message": "batch applied", "batch.events": 100, "drones.written": 60, "drones.unchanged": 2}),
-        ),
-        line(
-            "11:58",
             "SummarizeHour",
             None,
             "INFO",
@@ -52,6 +45,12 @@ fn an_hour() -> Tables {
             "drone_delivery.dead_letters",
             2.0,
             &json!({"reason": "out-of-range"}),
+        ),
+        metric(
+            "11:58",
+            "drone_delivery.drones",
+            60.0,
+            &json!({"outcome": "written"}),
         ),
         metric(
             "11:58",
