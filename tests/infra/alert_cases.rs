@@ -193,7 +193,7 @@ fn lates(from: u32, to: u32, count: f64) -> Tables {
     with(tables, "AppMetrics", times.map(|time| late(&time, count)))
 }
 
-fn freshness() -> [Case; 4] {
+fn freshness() -> [Case; 5] {
     const MORNING: u32 = 6 * 60;
     const NOON: u32 = 12 * 60;
     [
@@ -213,6 +213,8 @@ fn freshness() -> [Case; 4] {
                 &[("freshness-slow", "latest state")],
             ),
         ),
+        // A blip: soon over, it has cost little.
+        ("late for ten minutes", (lates(NOON - 10, NOON, 60.0), &[])),
         // The budget is used, and it is over: nobody has to get up.
         (
             "late, and no longer",
