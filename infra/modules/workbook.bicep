@@ -43,7 +43,7 @@ var overview = [
   { title: 'Errors and warnings', query: loadTextContent('../queries/errors.kql'), as: 'table', width: '100' }
 ]
 
-var map = [
+var calls = [
   { title: 'Who calls whom, every call counted', query: loadTextContent('../queries/map-calls.kql'), as: 'table' }
   { title: 'Which function calls what, in the traces that were kept', query: loadTextContent('../queries/map-traces.kql'), as: 'table' }
 ]
@@ -103,7 +103,7 @@ var metrics = [
   }
 ]
 
-var parameters = {
+var asked = {
   version: 'KqlParameterItem/1.0'
   style: 'pills'
   queryType: 0
@@ -113,7 +113,7 @@ var parameters = {
 var timeRange = {
   type: 9
   name: 'parameters'
-  content: union(parameters, {
+  content: union(asked, {
     parameters: [
       {
         id: guid(workspaceId, 'TimeRange')
@@ -140,7 +140,7 @@ var timeRange = {
 
 var tabs = [
   { tab: 'overview', label: 'Overview', items: concat(overviewItems, metricItems) }
-  { tab: 'map', label: 'Who calls whom', items: concat([mapText], mapItems) }
+  { tab: 'map', label: 'Who calls whom', items: concat([callText], callItems) }
   { tab: 'one', label: 'One drone', items: concat([oneText, about], oneItems) }
   { tab: 'insights', label: 'Insights', items: insightItems }
 ]
@@ -183,7 +183,7 @@ var overviewItems = [
   }
 ]
 
-var mapText = {
+var callText = {
   type: 1
   name: 'The map'
   content: {
@@ -191,8 +191,8 @@ var mapText = {
   }
 }
 
-var mapItems = [
-  for item in map: {
+var callItems = [
+  for item in calls: {
     type: 3
     name: item.title
     content: union(logContent, { title: item.title, query: item.query, visualization: item.as })
@@ -210,7 +210,7 @@ var oneText = {
 var about = {
   type: 9
   name: 'about'
-  content: union(parameters, {
+  content: union(asked, {
     parameters: [
       {
         id: guid(workspaceId, 'About')
