@@ -66,6 +66,7 @@ pub mod settings;
 pub mod stores;
 pub mod tables;
 pub mod telemetry;
+pub mod tls;
 pub mod webhook;
 
 use azure_functions_sdk::FunctionDefinition;

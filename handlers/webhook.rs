@@ -18,6 +18,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
 
 use crate::telemetry::exchange::Exchange;
+use crate::tls;
 
 const CLOUD_EVENTS_JSON: HeaderValue =
     HeaderValue::from_static("application/cloudevents+json; charset=utf-8");
@@ -97,6 +98,7 @@ impl Webhook {
     /// # Errors
     /// Where the system has no usable TLS configuration.
     pub fn new(url: WebhookUrl, timeout: Duration) -> Result<Self, WebhookError> {
+        tls::choose();
         let client = Client::builder()
             .redirect(Policy::none())
             .connect_timeout(CONNECT_TIMEOUT.min(timeout))

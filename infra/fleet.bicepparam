@@ -32,6 +32,8 @@ param alertOnSilence = true
 param availabilityTestMinutes = 5
 param logRetentionDays = 90
 param dailyLogCapGb = 20
+// A call has four spans, and there are ten calls a second: of all of them the traces would cost more than the logs.
+param traceRatio = '0.05'
 
 // What a person has chosen. From the environment, so that it is the same by whatever way it is deployed (az, azd, the
 // workflow) and outlives the next deployment; choices.env.example says what each is. The same lines for every size.

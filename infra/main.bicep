@@ -127,6 +127,9 @@ param fleetMapTilesAttribution string = ''
 @description('What the handler logs, as `RUST_LOG` takes it.')
 param logLevel string = 'info'
 
+@description('Which share of the handler\'s traces is kept, whole, such as 0.05; 1 for all of them. Empty: at most five a second and process. Metrics are counted in full.')
+param traceRatio string = '0.1'
+
 @description('App settings beyond these. Each deployment sets the whole list: what was set by hand on the app is gone after it.')
 param extraSettings { *: string } = {}
 
@@ -368,6 +371,7 @@ module functionApp 'modules/function-app.bicep' = {
     fleetMapTiles: fleetMapTiles
     fleetMapTilesAttribution: fleetMapTilesAttribution
     logLevel: logLevel
+    traceRatio: traceRatio
     extraSettings: extraSettings
   }
   // Without the way there, the app's first start could not reach its own storage.
@@ -380,8 +384,10 @@ module workbook 'modules/workbook.bicep' = {
     location: location
     tags: allTags
     workspaceId: monitoring.outputs.workspaceId
+    applicationInsightsId: monitoring.outputs.applicationInsightsId
     cosmosAccountId: cosmos.outputs.accountId
     eventHubsNamespaceId: eventHubs.outputs.namespaceId
+    apiUrl: 'https://${functionApp.outputs.host}/api'
   }
 }
 
@@ -391,8 +397,8 @@ module alertRules 'modules/alert-rules.bicep' = {
     location: location
     tags: allTags
     workspaceId: monitoring.outputs.workspaceId
-    cosmosAccountId: cosmos.outputs.accountId
     eventHubsNamespaceId: eventHubs.outputs.namespaceId
+    retentionHours: retentionHours
     alertEmail: alertEmail
     actionGroupIds: actionGroupIds
     iotHubId: usesIotHub ? iotHub!.outputs.hubId : ''

@@ -24,6 +24,7 @@ use super::credentials::token_credential;
 use super::{StoreError, in_time};
 use crate::domain::{TICK_BODY, WATERMARK_TICK};
 use crate::telemetry::exchange::Exchange;
+use crate::tls;
 use crate::webhook::{cause, drain, is_loopback};
 
 const OPERATION: &str = "send tick to Event Hubs";
@@ -157,6 +158,7 @@ impl EventHubsNamespace {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
+        tls::choose();
         let client = Client::builder()
             .redirect(Policy::none())
             .user_agent(concat!("drone-delivery/", env!("CARGO_PKG_VERSION")))

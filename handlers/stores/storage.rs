@@ -13,6 +13,7 @@ use super::credentials::{TokenError, token_credential};
 use super::exchanges::ExchangePolicy;
 use super::shared_key::SharedKeyPolicy;
 use super::{OPERATION_TIMEOUT, StoreError};
+use crate::tls;
 
 /// Azurite's account, which every storage SDK knows by heart. Published, and worth nothing outside
 /// the emulator: "Connect to Azurite with SDKs and tools" of the storage documentation.
@@ -154,6 +155,7 @@ impl StorageService {
     /// a minute before anybody hears of the trouble. No try has a limit of its own: every operation goes
     /// through [`in_time`](super::in_time).
     pub(super) fn client(&self) -> (Option<Arc<dyn TokenCredential>>, ClientOptions) {
+        tls::choose();
         let mut options = ClientOptions {
             retry: RetryOptions::exponential(ExponentialRetryOptions {
                 initial_delay: Duration::milliseconds(100),

@@ -4,8 +4,9 @@ param name string
 param location string
 param tags { *: string }
 param workspaceId string
-param cosmosAccountId string
 param eventHubsNamespaceId string
+@description('How long the hub keeps events.')
+param retentionHours int
 param alertEmail string
 param actionGroupIds string[]
 @description('Empty without an IoT hub.')
@@ -27,10 +28,54 @@ resource byEmail 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(alert
 var actionGroups = concat(actionGroupIds, empty(alertEmail) ? [] : [byEmail.id])
 var isTold = !empty(alertEmail) || !empty(actionGroupIds)
 
-// Each query gives a `value`, and a `subject` that is told apart: one alert for each reason, queue, function or partition.
-// What has to be there however little of it there is comes from what nothing samples: the queues' own log, the hub's metrics
-// and requests, which host.json exempts.
+// Each query gives a `value`, and a `subject` that is told apart: one alert for each reason, queue or function.
+// What is counted rests on what nothing samples: the handler's metrics, the hub's, the queues' own log, and the host's requests,
+// which host.json exempts. Lines of the log only say what no metric does, and no rule needs each of them.
+// Severity: 0 loses data, 1 gets somebody up, 2 waits for the morning. `every` is how often a rule looks, five minutes where it
+// does not say: seldom is cheaper. infra/runbook.md has each rule.
 var queries = [
+  {
+    name: 'retention'
+    title: 'Events are about to be lost: a partition is three quarters of the hub\'s retention behind'
+    severity: 0
+    query: loadTextContent('../queries/alert-lag.kql')
+    window: 'PT10M'
+    above: retentionHours * 2700
+    aggregation: 'Maximum'
+    enabled: true
+  }
+  {
+    name: 'loss'
+    title: 'Of a day\'s events one in a hundred was finished by no call of a function'
+    severity: 1
+    query: loadTextContent('../queries/alert-loss.kql')
+    window: 'P1D'
+    every: 'PT15M'
+    above: 1
+    aggregation: 'Maximum'
+    enabled: true
+  }
+  {
+    name: 'freshness-fast'
+    title: 'The latest state is late: at this rate a month\'s budget of late events is gone in two days'
+    severity: 1
+    query: loadTextContent('../queries/alert-freshness-fast.kql')
+    window: 'PT1H'
+    above: 0
+    aggregation: 'Maximum'
+    enabled: true
+  }
+  {
+    name: 'freshness-slow'
+    title: 'The latest state is late now and then: at this rate a month\'s budget of late events is gone in five days'
+    severity: 2
+    query: loadTextContent('../queries/alert-freshness-slow.kql')
+    window: 'PT6H'
+    every: 'PT15M'
+    above: 0
+    aggregation: 'Maximum'
+    enabled: true
+  }
   {
     name: 'dead-letters'
     title: 'Events are being dead-lettered'
@@ -56,20 +101,10 @@ var queries = [
     name: 'lag'
     title: 'A function is more than two minutes behind the hub'
     severity: 1
+    help: 'Of the partitions the worst counts, and the workbook shows which it is. One that stands still while the others go on: see "A partition that stands still" in infra/OPERATIONS.md.'
     query: loadTextContent('../queries/alert-lag.kql')
     window: 'PT10M'
     above: 120
-    aggregation: 'Maximum'
-    enabled: true
-  }
-  {
-    name: 'stuck'
-    title: 'A partition does not move: its calls fail, and none has succeeded for ten minutes'
-    severity: 1
-    help: 'See "A partition that stands still" in infra/OPERATIONS.md. The error lines of the function name the partition and what fails.'
-    query: loadTextContent('../queries/alert-stuck.kql')
-    window: 'PT30M'
-    above: 0
     aggregation: 'Maximum'
     enabled: true
   }
@@ -88,6 +123,7 @@ var queries = [
     name: 'behind'
     title: 'Events come in, and a function does not work them off'
     severity: 1
+    help: 'Where hosts start again and again, are events larger than largestEventKb? See "How large an event may be" in infra/COSTS.md.'
     query: loadTextContent('../queries/alert-behind.kql')
     window: 'PT30M'
     above: 0
@@ -95,31 +131,42 @@ var queries = [
     enabled: true
   }
   {
-    name: 'restarts'
-    title: 'Hosts start again and again, and a function finishes nothing: are events larger than largestEventKb?'
+    name: 'webhook'
+    title: 'The webhook does not take alerts'
     severity: 1
-    query: loadTextContent('../queries/alert-restarts.kql')
+    query: loadTextContent('../queries/alert-webhook.kql')
     window: 'PT30M'
     above: 2
+    aggregation: 'Total'
+    enabled: true
+  }
+  {
+    name: 'cosmos-429'
+    title: 'Cosmos DB turns away one request in twenty: raise the throughput, or let batches wait longer'
+    severity: 2
+    query: loadTextContent('../queries/alert-cosmos-429.kql')
+    window: 'PT15M'
+    above: 5
     aggregation: 'Maximum'
     enabled: true
   }
   {
     name: 'insights'
-    title: 'For two hours some of what the fleet did has not been summarised'
+    title: 'For two hours some of what the fleet did has not been summarised, or units keep failing'
     severity: 2
     help: 'Hours of partitions that are over have waited for two hours, or nobody has looked for them: see infra/INSIGHTS.md.'
     query: loadTextContent('../queries/alert-insights.kql')
     window: 'PT3H'
+    every: 'PT15M'
     above: 0
     aggregation: 'Maximum'
     enabled: true
   }
   {
-    name: 'log-cap'
-    title: 'No more logs are taken today: raise dailyLogCapGb, or log less'
+    name: 'own-telemetry'
+    title: 'The system is watched with half an eye: logs, metrics or spans are lost'
     severity: 2
-    query: loadTextContent('../queries/alert-log-cap.kql')
+    query: loadTextContent('../queries/alert-own-telemetry.kql')
     window: 'PT30M'
     above: 0
     aggregation: 'Total'
@@ -150,7 +197,7 @@ resource logAlerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
       // A rule is paid for by the month, so none is on that would tell nobody.
       enabled: rule.enabled && isTold
       scopes: [workspaceId]
-      evaluationFrequency: 'PT5M'
+      evaluationFrequency: rule.?every ?? 'PT5M'
       windowSize: rule.window
       // The tables appear with their first line.
       skipQueryValidation: true
@@ -172,39 +219,6 @@ resource logAlerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
     }
   }
 ]
-
-resource throttledWrites 'Microsoft.Insights/metricAlerts@2018-03-01' = {
-  name: '${name}-cosmos-429'
-  location: 'global'
-  tags: tags
-  properties: {
-    description: 'Cosmos DB turns requests away: raise the throughput, or let batches wait longer'
-    severity: 2
-    enabled: isTold
-    scopes: [cosmosAccountId]
-    evaluationFrequency: 'PT5M'
-    windowSize: 'PT5M'
-    criteria: {
-      'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
-      allOf: [
-        {
-          criterionType: 'StaticThresholdCriterion'
-          name: 'throttled'
-          metricNamespace: 'Microsoft.DocumentDB/databaseAccounts'
-          metricName: 'TotalRequests'
-          dimensions: [{ name: 'StatusCode', operator: 'Include', values: ['429'] }]
-          timeAggregation: 'Count'
-          operator: 'GreaterThan'
-          threshold: 100
-        }
-      ]
-    }
-    actions: [
-      for id in actionGroups: { actionGroupId: id }
-    ]
-    autoMitigate: true
-  }
-}
 
 resource throttledDrones 'Microsoft.Insights/metricAlerts@2018-03-01' = {
   name: '${name}-event-hubs-throttled'

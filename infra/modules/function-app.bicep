@@ -35,6 +35,7 @@ param insightsLive bool
 param fleetMapTiles string
 param fleetMapTilesAttribution string
 param logLevel string
+param traceRatio string
 param extraSettings { *: string }
 @description('Empty for no sign-in.')
 param signInClientId string
@@ -110,6 +111,14 @@ var alertSettings = empty(alertWebhookUrl) && empty(alertWebhookSecretUri)
 // The handler asks for the app role only where it is told that somebody has signed people in.
 var signInSettings = empty(signInClientId) ? [] : [{ name: 'RequireReaderRole', value: 'true' }]
 
+// Not `parentbased_…`: the host says "not sampled" of every call, whatever becomes of its own request.
+var tracing = empty(traceRatio)
+  ? []
+  : [
+      { name: 'OTEL_TRACES_SAMPLER', value: 'traceidratio' }
+      { name: 'OTEL_TRACES_SAMPLER_ARG', value: traceRatio }
+    ]
+
 var thresholdSettings = [
   for threshold in items(alertThresholds): {
     name: 'Alerts__${threshold.key}'
@@ -176,7 +185,7 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
     }
     siteConfig: {
       minTlsVersion: '1.2'
-      appSettings: concat(runtimeSettings, connections, tuning, alertSettings, signInSettings, thresholdSettings, extraSettingsList)
+      appSettings: concat(runtimeSettings, connections, tuning, tracing, alertSettings, signInSettings, thresholdSettings, extraSettingsList)
     }
   }
 

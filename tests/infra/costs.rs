@@ -5,6 +5,7 @@ use crate::insights;
 use crate::load::{Load, assumed, number};
 use crate::sizes::Size;
 use crate::sources;
+use crate::telemetry;
 
 pub const HOURS_A_MONTH: f64 = 730.0;
 
@@ -159,7 +160,6 @@ fn month(load: &Load<'_>) -> Vec<Row> {
     let per_call = calls * assumed("logBytesPerCall");
     let idle = load.instances() * HOURS_A_MONTH * 60.0 * assumed("idleLogBytesPerMinute");
     let logs = (per_call + idle) / 1e9 + assumed("metricLogGbPerMonth");
-    let (log_rules, metric_rules) = rules();
     rows.push(row(
         "Logs",
         logs * price("logs.gb"),
@@ -169,14 +169,17 @@ fn month(load: &Load<'_>) -> Vec<Row> {
             assumed("logBytesPerCall") / 1e3
         ),
     ));
+    rows.push(telemetry::row_of(load, HOURS_A_MONTH));
     let tests = web_tests(size) * seconds;
+    let (log_rules, seldom, metric_rules) = rules();
     rows.push(row(
         "Alert rules, availability test",
-        log_rules * price("logRule.month")
+        (log_rules - seldom) * price("logRule.month")
+            + seldom * price("logRule15.month")
             + metric_rules * price("metricRule.month")
             + tests * price("webTest.run"),
         format!(
-            "{log_rules} rules over logs, {metric_rules} over metrics; {} requests",
+            "{log_rules} rules over logs, {seldom} of them every 15 minutes, {metric_rules} over metrics; {} requests",
             whole(tests)
         ),
     ));
@@ -234,6 +237,7 @@ fn hour(load: &Load<'_>) -> Vec<Row> {
             logs * price("logs.gb"),
             format!("{:.0} MB", logs * 1e3),
         ),
+        telemetry::row_of(load, 1.0),
         insights_row(load, 1.0),
     ]
 }
@@ -266,8 +270,8 @@ fn timer_runs() -> f64 {
     2.0 / 60.0
 }
 
-/// How many alert rules there are, over logs and over metrics.
-fn rules() -> (f64, f64) {
+/// How many alert rules there are, over logs, of these looking seldom, and over metrics.
+fn rules() -> (f64, f64, f64) {
     let text = ["alert-rules", "availability"]
         .map(|name| sources::read(&format!("infra/modules/{name}.bicep")))
         .concat();
@@ -275,7 +279,8 @@ fn rules() -> (f64, f64) {
     // Those of the IoT hub are made in one loop.
     let over_metrics = text.matches("'Microsoft.Insights/metricAlerts@").count() - 1
         + text.matches("    metric: '").count();
-    (over_logs as f64, over_metrics as f64)
+    let seldom = text.matches("    every: 'PT15M'").count();
+    (over_logs as f64, seldom as f64, over_metrics as f64)
 }
 
 /// Requests a second of the availability test.
@@ -400,6 +405,8 @@ fn a_changed_parameter_changes_the_costs() {
         ("archiveDeleteAfterDays", "30"),
         ("insightsSchedule", "'0 * * * * *'"),
         ("insightsLive", "true"),
+        ("traceRatio", "'0.5'"),
+        ("traceRatio", "''"),
     ] {
         assert_ne!(
             fleet_table(&size.with(name, value)),

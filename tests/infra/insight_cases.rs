@@ -1,10 +1,11 @@
-//! What becomes of the hours that are to be summarised, in the lines of SummarizeDeliveries, and whether the alert rule on them
-//! has to fire.
+//! What becomes of the hours that are to be summarised, in the lines of SummarizeDeliveries and the metrics of units, and whether
+//! the alert rule on them has to fire.
 
 use serde_json::{Value, json};
 
-use crate::alert_cases::{Fired, at, line, well};
+use crate::alert_cases::{Case, Fired, well};
 use crate::kql::Tables;
+use crate::rows::{at, line, metric};
 
 /// What SummarizeDeliveries says when it has looked.
 fn look(time: &str, outstanding: u32, failed: u32) -> Value {
@@ -42,18 +43,42 @@ fn looked(mut tables: Tables, looks: Vec<Value>) -> Tables {
     tables
 }
 
-pub fn is_look(row: &Value) -> bool {
+fn is_look(row: &Value) -> bool {
     let message = row["Message"].as_str().unwrap();
     message.contains("insights looked at")
 }
 
+/// Calls of SummarizeDeliveries that did not fail, from one time on, are gone.
+fn blind(mut tables: Tables, from: &str) -> Tables {
+    let metrics = tables.get_mut("AppMetrics").unwrap();
+    metrics.retain(|row| {
+        let is_look = row["Properties"]["faas.name"] == "SummarizeDeliveries";
+        !is_look || row["TimeGenerated"].as_str().unwrap() < at(from).as_str()
+    });
+    tables
+}
+
+/// What became of units in the half hours of two hours.
+fn units(outcomes: &[(&str, &[&str])]) -> Tables {
+    let mut tables = well();
+    for (outcome, times) in outcomes {
+        let attributes = json!({"outcome": outcome});
+        let rows = times
+            .iter()
+            .map(|time| metric(time, "drone_delivery.insights.units", 2.0, &attributes));
+        tables.get_mut("AppMetrics").unwrap().extend(rows);
+    }
+    tables
+}
+
 /// What becomes of the hours that are to be summarised.
-pub fn insights() -> [(&'static str, (Tables, &'static [Fired])); 8] {
+pub fn insights() -> [Case; 11] {
     const FIRED: &[Fired] = &[("insights", "SummarizeDeliveries")];
     let with = |outstanding: fn(u32, u32) -> u32| looked(well(), looks(outstanding));
+    // Nothing was archived until half an hour ago.
     let mut idle = looked(well(), Vec::new());
-    let requests = idle.get_mut("AppRequests").unwrap();
-    requests.retain(|row| row["TimeGenerated"].as_str().unwrap() > at("11:00").as_str());
+    let metrics = idle.get_mut("AppMetrics").unwrap();
+    metrics.retain(|row| row["TimeGenerated"].as_str().unwrap() > at("11:00").as_str());
     let recent = looks(|_, _| 2).split_off(30);
     [
         // One partition's hour fails again and again: the others are done.
@@ -83,20 +108,49 @@ pub fn insights() -> [(&'static str, (Tables, &'static [Fired])); 8] {
             ),
         ),
         // Each look fails, and writes no line.
-        ("nobody looks", (looked(well(), Vec::new()), FIRED)),
+        (
+            "nobody looks",
+            (blind(looked(well(), Vec::new()), "09:00"), FIRED),
+        ),
         (
             "nobody has looked for two hours",
-            (looked(well(), looks(usual)[..10].to_vec()), FIRED),
+            (
+                blind(looked(well(), looks(usual)[..10].to_vec()), "09:50"),
+                FIRED,
+            ),
+        ),
+        // The lines of a busy system are sampled; that somebody looked is in a metric.
+        (
+            "no line of a look is kept",
+            (looked(well(), Vec::new()), &[]),
         ),
         // Half an hour after the first deployment nobody can have waited for two.
         (
             "before the first look",
-            (looked(idle.clone(), Vec::new()), &[]),
+            (blind(looked(idle.clone(), Vec::new()), "09:00"), &[]),
         ),
         ("the first half hour", (looked(idle, recent.clone()), &[])),
         (
             "looking begins in a system that has run before",
             (looked(well(), recent), &[]),
+        ),
+        (
+            "units keep failing",
+            (
+                units(&[
+                    ("failed", &["10:10", "10:40", "11:10", "11:40"]),
+                    ("summarized", &["10:10"]),
+                ]),
+                &[("insights", "SummarizeHour")],
+            ),
+        ),
+        // Tried again, and made.
+        (
+            "units fail once",
+            (
+                units(&[("failed", &["10:10", "10:12"]), ("summarized", &["10:15"])]),
+                &[],
+            ),
         ),
     ]
 }

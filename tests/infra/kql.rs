@@ -17,15 +17,24 @@ const PACKAGES: Packages = Packages {
 };
 
 /// The columns that are asked for, of the tables of Log Analytics.
-const SCHEMAS: [(&str, &str); 5] = [
+const SCHEMAS: [(&str, &str); 7] = [
     (
         "AppTraces",
-        "(TimeGenerated: datetime, Message: string, ItemCount: int)",
+        "(TimeGenerated: datetime, Message: string, ItemCount: int, OperationId: string, Properties: dynamic)",
     ),
     (
         "AppRequests",
-        "(TimeGenerated: datetime, OperationName: string, Success: bool, ResultCode: string, DurationMs: real, \
-         ItemCount: int)",
+        "(TimeGenerated: datetime, Name: string, OperationName: string, OperationId: string, Success: bool, \
+         ResultCode: string, DurationMs: real, ItemCount: int, Properties: dynamic)",
+    ),
+    (
+        "AppDependencies",
+        "(TimeGenerated: datetime, Name: string, OperationId: string, DependencyType: string, Target: string, \
+         Success: bool, ResultCode: string, DurationMs: real, ItemCount: int, Properties: dynamic)",
+    ),
+    (
+        "AppMetrics",
+        "(TimeGenerated: datetime, Name: string, Sum: real, Min: real, Max: real, ItemCount: int, Properties: dynamic)",
     ),
     (
         "StorageQueueLogs",

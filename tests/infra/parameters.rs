@@ -6,7 +6,7 @@ use crate::sizes::parameters_of;
 use crate::sources;
 
 /// What the sizes differ in, or may: everything else is somebody's choice.
-const OF_A_SIZE: [&str; 21] = [
+const OF_A_SIZE: [&str; 22] = [
     "alertOnSilence",
     "alertsMaximumThroughput",
     "alwaysReady",
@@ -29,6 +29,7 @@ const OF_A_SIZE: [&str; 21] = [
     "retentionHours",
     "storageSku",
     "throughputUnits",
+    "traceRatio",
 ];
 
 const SIZES: [&str; 2] = ["try", "fleet"];

@@ -46,7 +46,8 @@ async fn queries_ask_for_what_the_handler_logs() {
                     let fits = if *is_number {
                         value.is_i64()
                     } else {
-                        value.is_string()
+                        // Only where traces are made.
+                        value.is_string() || path.ends_with(&["trace_id".to_owned()])
                     };
                     assert!(fits, "{file}: {} of {message:?} is {value}", path.join("."));
                     checked += 1;
@@ -60,33 +61,20 @@ async fn queries_ask_for_what_the_handler_logs() {
     );
 }
 
-/// A function whose batches are not counted would look idle in the workbook.
+/// A function whose batches are in no line is in nobody's traces either: a trace is found by its lines.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_batch_that_is_logged_is_counted() {
+async fn every_function_that_reads_the_hub_logs_its_batches() {
     let lines = lines_of_a_run().await;
-    let queries = queries();
-    for file in ["events-per-function.kql", "freshness.kql", "alert-lag.kql"] {
-        let query = queries.iter().find(|query| query.file == file).unwrap();
-        let batches = lines.iter().filter(|line| line["batch.events"].is_number());
-        let mut functions = BTreeSet::new();
-        for line in batches {
-            let message = line["message"].as_str().unwrap();
-            assert!(
-                query.messages.contains(message),
-                "{file} leaves out {message:?}"
-            );
-            functions.insert(line["span"]["function"].as_str().unwrap());
-        }
-        for function in drone_delivery::FUNCTIONS {
-            let reads_the_hub = function.trigger == "eventHubTrigger";
-            assert_eq!(
-                functions.contains(function.name),
-                reads_the_hub,
-                "{} logs each of its batches with batch.events",
-                function.name
-            );
-        }
-    }
+    let batches = lines.iter().filter(|line| line["batch.events"].is_number());
+    let logging: BTreeSet<_> = batches
+        .map(|line| line["span"]["function"].as_str().unwrap())
+        .collect();
+    let reading: BTreeSet<_> = drone_delivery::FUNCTIONS
+        .iter()
+        .filter(|function| function.trigger == "eventHubTrigger")
+        .map(|function| function.name)
+        .collect();
+    assert_eq!(logging, reading);
 }
 
 #[test]

@@ -20,5 +20,5 @@ pub(crate) async fn told_to_end() {
     if tokio::signal::ctrl_c().await.is_ok() {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

@@ -33,6 +33,7 @@ use tracing::warn;
 use self::telemetry::CosmosTelemetry;
 use super::credentials::{TokenError, token_credential};
 use super::{OPERATION_TIMEOUT, StoreError, Version, in_time};
+use crate::tls;
 
 /// A database, connected on first use: the first connection takes tens of milliseconds, and the
 /// handler's readiness must not wait for it.
@@ -86,6 +87,7 @@ impl CosmosDatabase {
     async fn client(&self) -> azure_data_cosmos::Result<&CosmosClient> {
         self.client
             .get_or_try_init(|| async {
+                tls::choose();
                 // HTTP/1.1 costs about a fifth less CPU for each write than the default, HTTP/2.
                 let pool = ConnectionPoolOptions::builder()
                     .with_is_http2_allowed(false)

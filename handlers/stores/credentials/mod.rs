@@ -17,6 +17,8 @@ use azure_identity::{
 
 pub use self::caching::{CachingCredential, TokenError};
 
+use crate::tls;
+
 /// Makes the credential that a connection asks for. It keeps its tokens: see [`CachingCredential`].
 ///
 /// App Service sets `IDENTITY_ENDPOINT` where an app has a managed identity; without it, and without
@@ -47,6 +49,7 @@ impl TokenCredential for MadeAnew {
 }
 
 fn identity(wanted: &Credential) -> azure_core::Result<Arc<dyn TokenCredential>> {
+    tls::choose();
     match wanted {
         Credential::ManagedIdentity { client_id } => managed_identity(client_id.clone()),
         Credential::Default if std::env::var_os("IDENTITY_ENDPOINT").is_some() => {

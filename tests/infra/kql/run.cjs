@@ -43,6 +43,7 @@ const OPERATORS = {
   },
   EqualTildeExpression: (a, b) => a.toLowerCase() === b.toLowerCase(),
   ContainsExpression: (a, b) => a.toLowerCase().includes(b.toLowerCase()),
+  HasExpression: (a, b) => a.toLowerCase().split(/[^\p{L}\p{N}]+/u).includes(b.toLowerCase()),
   StartsWithExpression: (a, b) => a.toLowerCase().startsWith(b.toLowerCase()),
   EndsWithExpression: (a, b) => a.toLowerCase().endsWith(b.toLowerCase()),
 };
@@ -61,6 +62,13 @@ const FUNCTIONS = {
   isnotempty: (value) => !isNull(value) && value !== '',
   coalesce: (...values) => values.find((value) => !isNull(value)) ?? null,
   iff: (condition, yes, no) => (condition ? yes : no),
+  not: (value) => (isNull(value) ? null : !value),
+  replace_string: (value, from, to) => string(value).replaceAll(from, to),
+  round: (value, digits) => (isNull(value) ? null : Number(value.toFixed(digits ?? 0))),
+  case: (...parts) => {
+    const at = parts.findIndex((part, i) => i % 2 === 0 && i + 1 < parts.length && part);
+    return at < 0 ? parts.at(-1) : parts[at + 1];
+  },
   bin: (value, width) => {
     const floor = Math.floor(value / width) * width;
     return value instanceof Time ? new Time(floor) : floor;
@@ -122,6 +130,8 @@ class Query {
       }
       case 'ParenthesizedExpression':
         return this.table(children(node)[1]);
+      case 'UnionOperator':
+        return items(lists(node).at(-1)).flatMap((part) => this.table(part));
       case 'DataTableExpression': {
         const columns = items(list(child(node, 'RowSchema'))).map((column) => text(child(column, 'NameDeclaration')));
         const values = items(lists(node).at(-1)).map((value) => this.value(value)({}));
@@ -151,6 +161,10 @@ class Query {
       }
       case 'SummarizeOperator':
         return this.summarize(node, rows);
+      case 'UnionOperator':
+        return [...rows, ...items(lists(node).at(-1)).flatMap((part) => this.table(part))];
+      case 'TakeOperator':
+        return rows.slice(0, this.value(children(node).at(-1))({}));
       case 'JoinOperator':
         return this.join(node, rows);
       case 'SortOperator': {
@@ -190,29 +204,39 @@ class Query {
     }));
   }
 
-  // An aggregate, perhaps with arithmetic around it, as a function of a group.
+  // Aggregates, perhaps with arithmetic and functions around them, as a function of a group.
   aggregate(node) {
     if (kind(node) === 'FunctionCallExpression') {
       const name = text(child(node, 'NameReference'));
-      if (!AGGREGATES[name]) throw new Error(`no aggregate ${name}`);
-      const parameters = this.parameters(node);
-      return (rows) => AGGREGATES[name](rows, ...parameters);
+      if (AGGREGATES[name]) {
+        const parameters = this.parameters(node);
+        return (rows) => AGGREGATES[name](rows, ...parameters);
+      }
+      if (!FUNCTIONS[name]) throw new Error(`no aggregate ${name}`);
+      const parts = items(list(child(node, 'ExpressionList'))).map((part) => this.aggregate(part));
+      return (rows) => FUNCTIONS[name](...parts.map((of) => of(rows)));
+    }
+    const of = OPERATORS[kind(node)];
+    if (!of) {
+      const constant = this.value(node);
+      return () => constant({});
     }
     const [left, , right] = children(node);
-    const of = OPERATORS[kind(node)];
-    const first = this.aggregate(left);
-    const second = this.value(right);
-    return (rows) => of(first(rows), second({}));
+    const [first, second] = [this.aggregate(left), this.aggregate(right)];
+    return (rows) => {
+      const [a, b] = [first(rows), second(rows)];
+      return isNull(a) || isNull(b) ? null : of(a, b);
+    };
   }
 
   join(node, rows) {
     const how = text(list(node));
-    if (how !== 'kind=leftouter') throw new Error(`not understood: join ${how}`);
+    if (!['kind=leftouter', 'kind=inner'].includes(how)) throw new Error(`not understood: join ${how}`);
     const other = this.table(children(node).find((part) => ['NameReference', 'ParenthesizedExpression'].includes(kind(part))));
     const on = items(list(child(node, 'JoinOnClause'))).map(text);
     return rows.flatMap((row) => {
       const found = other.filter((each) => on.every((name) => each[name] === row[name]));
-      return found.length ? found.map((each) => ({ ...each, ...row })) : [row];
+      return found.length || how === 'kind=inner' ? found.map((each) => ({ ...each, ...row })) : [row];
     });
   }
 
@@ -267,7 +291,14 @@ class Query {
       }
       case 'InExpression': {
         const from = this.value(parts[0]);
-        const among = items(list(parts[2])).map((part) => this.value(part));
+        const listed = items(list(parts[2]));
+        // A table's first column, or values.
+        const known = listed.length === 1 && kind(listed[0]) === 'NameReference' ? this.names.get(text(listed[0])) : null;
+        if (Array.isArray(known)) {
+          const values = new Set(known.map((row) => Object.values(row)[0]));
+          return (row) => values.has(from(row));
+        }
+        const among = listed.map((part) => this.value(part));
         return (row) => among.some((each) => each(row) === from(row));
       }
       case 'BetweenExpression': {

@@ -1,14 +1,17 @@
-//! Builds the handler with Cargo, alone: built together with this crate it would share the emulator's
-//! features, and what runs here should be what is published.
+//! Builds the handler with Cargo.
+//!
+//! What runs here is built as this program is, and together with it: it then shares every crate with this one, the emulator's
+//! features among them, and only the last step is left to do. What is published is built alone, with the features that it asks
+//! for itself.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 /// How the handler is compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// Optimized and quick to build: for running here.
-    Release,
+    /// As this program is, optimized or not: for running here.
+    Here,
     /// Small, fast and slow to build.
     Publish,
     /// As `Publish`, but static and reproducible: what is sent to Azure.
@@ -94,7 +97,7 @@ pub fn handler(repository: &Path, profile: Profile) -> Result<PathBuf, BuildErro
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
     match profile {
-        Profile::Release => command.args(["--profile", "release"]),
+        Profile::Here => command.args(["--package", "local", "--profile", profile_here()]),
         Profile::Publish => command.args(["--profile", "dist"]),
         Profile::Static => {
             static_build_is_possible()?;
@@ -109,8 +112,55 @@ pub fn handler(repository: &Path, profile: Profile) -> Result<PathBuf, BuildErro
         .ok_or(BuildError::NoExecutable)
 }
 
-/// Builds an app that is a package of its own, or an example of one, and returns its executable. It is optimized as its package's
-/// release profile says.
+/// Whether this program is optimized, and so fit to measure and to work through much.
+#[must_use]
+pub const fn is_optimized() -> bool {
+    !cfg!(debug_assertions)
+}
+
+/// The profile that this program was built with.
+const fn profile_here() -> &'static str {
+    if is_optimized() { "release" } else { "dev" }
+}
+
+/// Runs this program again with the same arguments, optimized. Returns where that cannot be, and elsewhere than on Unix with how
+/// the other one ended.
+///
+/// # Errors
+/// Outside of the repository, and where Cargo cannot be run.
+pub fn run_optimized() -> Result<ExitStatus, BuildError> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let mut command = Command::new(&cargo);
+    command
+        .args([
+            "run",
+            "--release",
+            "--locked",
+            "--package",
+            "local",
+            "--bin",
+            "local",
+        ])
+        .arg("--manifest-path")
+        .arg(repository()?.join(MANIFEST))
+        .arg("--")
+        .args(std::env::args_os().skip(1));
+    run_instead(command).map_err(|error| BuildError::Cargo { cargo, error })
+}
+
+/// In place of this process, so that Ctrl-C and signals reach that one alone.
+#[cfg(unix)]
+fn run_instead(mut command: Command) -> std::io::Result<ExitStatus> {
+    use std::os::unix::process::CommandExt;
+    Err(command.exec())
+}
+
+#[cfg(not(unix))]
+fn run_instead(mut command: Command) -> std::io::Result<ExitStatus> {
+    command.status()
+}
+
+/// Builds an app that is a package of its own, or an example of one, and returns its executable.
 ///
 /// # Errors
 /// Where there is no package, Cargo is missing, the build fails, or it is not clear which of its programs is meant.
@@ -118,7 +168,11 @@ pub fn app(folder: &Path, executable: &str, profile: Profile) -> Result<PathBuf,
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let mut command = Command::new(&cargo);
     command
-        .args(["build", "--release"])
+        .args(["build", "--profile"])
+        .arg(match profile {
+            Profile::Here => profile_here(),
+            Profile::Publish | Profile::Static => "release",
+        })
         .arg("--message-format=json-render-diagnostics")
         .current_dir(folder)
         .stdin(Stdio::null())

@@ -25,7 +25,7 @@ use local::replay::{self, ReplayOptions};
 use local::skip::{self, SkipOptions};
 use local::stage::{StageOptions, package, stage, stage_app};
 use local::summarize::{self, SummarizeOptions};
-use local::up::{self, ServicesOptions, UpOptions};
+use local::up::{self, ServiceOptions, ServicesOptions, UpOptions};
 
 /// The Cosmos DB emulator copies every document for each query, which asks for much memory.
 #[global_allocator]
@@ -257,15 +257,51 @@ struct StageArguments {
 impl StageArguments {
     fn profile(&self) -> Profile {
         match (self.quick, self.release) {
-            (true, _) => Profile::Release,
+            (true, _) => Profile::Here,
             (_, true) => Profile::Static,
             _ => Profile::Publish,
         }
     }
 }
 
+impl Command {
+    /// Whether what it measures, or how much it works through, asks for an optimized program.
+    fn is_heavy(&self) -> bool {
+        match self {
+            Self::Load(_)
+            | Self::Chaos(_)
+            | Self::Queries(_)
+            | Self::Summarize(_)
+            | Self::Archive(_) => true,
+            Self::Up(options) => is_fast(options.drones, &options.services),
+            Self::Services(options) => is_fast(options.drones, &options.services),
+            _ => false,
+        }
+    }
+}
+
+/// More events a second than the unoptimized system takes easily beside a browser and an editor.
+fn is_fast(drones: u32, services: &ServiceOptions) -> bool {
+    services.events_per_second(drones) > 1000.0
+}
+
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let command = Cli::parse().command;
+    if command.is_heavy() && !build::is_optimized() {
+        eprintln!("This asks for the optimized system; the first time, building it takes minutes");
+        return match build::run_optimized() {
+            Ok(ended) if ended.success() => ExitCode::SUCCESS,
+            Ok(ended) => {
+                let code = ended.code().and_then(|code| u8::try_from(code).ok());
+                code.map_or(ExitCode::FAILURE, ExitCode::from)
+            }
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let outcome = match command {
         Command::Up(options) => up::run(&options),
         Command::Services(options) => up::run_services(&options),
         Command::Map(arguments) => run_map(&arguments),

@@ -9,6 +9,7 @@ use azure_functions_sdk::connection::{Connection, ConnectionError, ConnectionStr
 use drone_delivery::stores::blob::BlobService;
 use drone_delivery::stores::queue::StorageQueue;
 use drone_delivery::stores::storage::{StorageConnectionError, why};
+use drone_delivery::tls;
 
 use crate::system::{
     ALERT_QUEUE, ALERT_STATE, ARCHIVE, COSMOS_CONTAINERS, DEAD_LETTERS, INSIGHTS, UNITS,
@@ -86,6 +87,7 @@ async fn cosmos(connection: &ConnectionString, database: &str) -> Result<(), Pre
         .parse()
         .map_err(|_| PrepareError::NoKey("CosmosDb"))?;
     let account = AccountReference::with_authentication_key(endpoint, key.to_owned());
+    tls::choose();
     let client = CosmosClient::builder()
         .build(account, RoutingStrategy::PreferredRegions(Vec::new()))
         .await

@@ -25,6 +25,7 @@
 //! | `destination` | where events go: Event Hubs, IoT Hub, the local hub, a stream of lines |
 //! | `options` | what every program with drones lets its user choose |
 //! | `malformed` | events that nobody can apply |
+//! | `tls` | who does its cryptography |
 //! | `wire` | the two messages, and times in both shapes |
 
 #![forbid(unsafe_code)]
@@ -40,6 +41,7 @@ mod ramp;
 mod record;
 mod scenario;
 mod schedule;
+mod tls;
 mod wire;
 
 pub use destination::{Destination, DestinationError, EventHub, TextEvent};

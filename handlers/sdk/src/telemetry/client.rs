@@ -1,7 +1,7 @@
 //! The HTTP client that exporters send with. They run on threads of their own, and the client on the app's runtime.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,22 +20,34 @@ const ANSWER_LIMIT: usize = 1024 * 1024;
 
 #[derive(Clone)]
 pub(super) struct Client {
-    http: reqwest::Client,
+    http: Arc<OnceLock<reqwest::Client>>,
     runtime: Handle,
     tokens: Option<Arc<dyn TokenSource>>,
 }
 
 impl Client {
     /// To be made on a runtime.
-    pub(super) fn new() -> Result<Self, reqwest::Error> {
-        Ok(Self {
-            http: reqwest::Client::builder()
-                .timeout(TIMEOUT)
-                .user_agent(concat!("azure_functions_sdk/", env!("CARGO_PKG_VERSION")))
-                .build()?,
+    pub(super) fn new() -> Self {
+        Self {
+            http: Arc::default(),
             runtime: Handle::current(),
             tokens: None,
-        })
+        }
+    }
+
+    /// Made for the first request: it reads the system's certificates, which takes milliseconds that the start would have to
+    /// wait for.
+    fn http(&self) -> Result<&reqwest::Client, reqwest::Error> {
+        if let Some(http) = self.http.get() {
+            return Ok(http);
+        }
+        // Refused where the app has chosen its cryptography already, which is as good.
+        _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            .user_agent(concat!("azure_functions_sdk/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(self.http.get_or_init(|| http))
     }
 
     /// Sends a token along, over https alone.
@@ -55,7 +67,7 @@ impl Client {
         }
         let request = reqwest::Request::try_from(request)?;
         let mut answer = self
-            .http
+            .http()?
             .execute(request)
             .await
             .map_err(reqwest::Error::without_url)?;

@@ -98,13 +98,7 @@ pub fn start(
     if is("OTEL_SDK_DISABLED", "true") {
         return Telemetry::default();
     }
-    let client = match Client::new() {
-        Ok(client) => client,
-        Err(error) => {
-            warn!(%error, "no telemetry is sent");
-            return Telemetry::default();
-        }
-    };
+    let client = Client::new();
     let mut spans: Option<TracerProviderBuilder> = None;
     let mut metrics: Option<MeterProviderBuilder> = None;
     if goes_to_a_collector("TRACES") {

@@ -1,4 +1,4 @@
-//! What a collector gets of an app's calls, by the official protobuf types.
+//! What a collector gets of an app's calls, by the official protobuf types, and Application Insights by its own.
 //!
 //! Each test runs the app in a process of its own, since providers are one a process: it makes calls as a host would, and sends
 //! what there is to tell to a server of the test.
@@ -12,12 +12,15 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{Request, StatusCode};
+use axum::http::{HeaderMap, Request, StatusCode};
 use axum::routing::post;
-use azure_functions_sdk::telemetry;
+use azure_functions_sdk::telemetry::{self, TokenSource};
 use azure_functions_sdk::{
     CallError, EventHubBatch, FunctionApp, FunctionDefinition, HostConfig, TimerInfo, observability,
 };
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
@@ -25,6 +28,10 @@ use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use prost::Message;
+use serde_json::Value as Json;
+use serde_json::json;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::{self, pki_types::PrivateKeyDer};
 use tower::ServiceExt;
 
 use crate::support::{BINARY, INVOCATION, TIMER, call};
@@ -48,6 +55,8 @@ struct Received {
     metrics: Vec<ExportMetricsServiceRequest>,
     /// As it came.
     bodies: Vec<Bytes>,
+    /// Of Application Insights: the header with the token, and the items.
+    tracks: Vec<(String, Vec<Json>)>,
 }
 
 type Shared = Arc<Mutex<Received>>;
@@ -75,6 +84,52 @@ async fn metrics(State(received): State<Shared>, body: Bytes) -> StatusCode {
     received.bodies.push(body);
     received.metrics.push(request);
     StatusCode::OK
+}
+
+async fn track(State(received): State<Shared>, headers: HeaderMap, body: Bytes) -> String {
+    let mut text = String::new();
+    let mut gzip = flate2::read::GzDecoder::new(&body[..]);
+    std::io::Read::read_to_string(&mut gzip, &mut text).unwrap();
+    let items: Vec<Json> = serde_json::from_str(&text).unwrap();
+    let answer = json!({"itemsReceived": items.len(), "itemsAccepted": items.len(), "errors": []});
+    let token = headers["authorization"].to_str().unwrap().to_owned();
+    received.lock().unwrap().tracks.push((token, items));
+    answer.to_string()
+}
+
+/// A server of https on a free port with a certificate of its own, in PEM, and what it gets.
+async fn https_server() -> (SocketAddr, String, Shared) {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(certified.signing_key.serialize_der()).unwrap();
+    let ring = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(ring)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let received = Shared::default();
+    let router = Router::new()
+        .route("/v2/track", post(track))
+        .with_state(Arc::clone(&received));
+    let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (acceptor, service) = (acceptor.clone(), TowerToHyperService::new(router.clone()));
+            tokio::spawn(async move {
+                let stream = TokioIo::new(acceptor.accept(stream).await.unwrap());
+                _ = http1::Builder::new()
+                    .serve_connection(stream, service)
+                    .await;
+            });
+        }
+    });
+    (address, certified.cert.pem(), received)
 }
 
 /// A server on a free port, and what it gets.
@@ -156,10 +211,23 @@ fn value(received: &Received, name: &str, of: &[(&str, &str)]) -> f64 {
     found[0]
 }
 
+#[derive(Debug)]
+struct Tokens;
+
+#[async_trait::async_trait]
+impl TokenSource for Tokens {
+    async fn token(&self) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
+        Ok("a-token".to_owned())
+    }
+}
+
 /// The app of a child: it makes one call of each kind and ends.
 async fn make_calls() {
     observability::init("info");
-    let sent = telemetry::start("fleet", "1.2.3", |_| None);
+    let sent = telemetry::start("fleet", "1.2.3", |client_id| {
+        assert_eq!(client_id.as_deref(), Some("who"));
+        Some(Arc::new(Tokens))
+    });
     let host = HostConfig {
         enable_forwarding_http_request: true,
         ..HostConfig::default()
@@ -453,6 +521,67 @@ async fn what_cannot_be_used_is_said_and_left_out() {
             "{lines}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn application_insights_gets_the_same_by_the_apps_identity() {
+    if is_child() {
+        return make_calls().await;
+    }
+    let (address, certificate, received) = https_server().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("certificate.pem");
+    std::fs::write(&file, certificate).unwrap();
+    let test = "application_insights_gets_the_same_by_the_apps_identity";
+    let key = "11112222-3333-4444-5555-666677778888";
+    let endpoint = format!("https://localhost:{}", address.port());
+    let environment = [
+        (
+            "APPLICATIONINSIGHTS_CONNECTION_STRING",
+            format!("InstrumentationKey={key};IngestionEndpoint={endpoint}"),
+        ),
+        (
+            "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
+            "ClientId=who;Authorization=AAD".to_owned(),
+        ),
+        ("SSL_CERT_FILE", file.display().to_string()),
+    ];
+    run(test, &environment).await;
+
+    let received = received.lock().unwrap();
+    let mut items = Vec::new();
+    for (token, sent) in &received.tracks {
+        assert_eq!(token, "Bearer a-token");
+        items.extend(sent);
+    }
+    let of = |kind: &str| -> Vec<&Json> {
+        let data = items.iter().map(|item| &item["data"]);
+        let same = data.filter(|data| data["baseType"] == kind);
+        same.map(|data| &data["baseData"]).collect()
+    };
+    let requests = of("RequestData");
+    assert_eq!(
+        requests.len(),
+        1,
+        "the call that no host has one for: {items:#?}"
+    );
+    assert_eq!(requests[0]["responseCode"], "200");
+    let calls = of("RemoteDependencyData");
+    assert!(
+        calls.iter().any(|call| call["name"] == "Events"),
+        "{items:#?}"
+    );
+    let metrics = of("MetricData");
+    let consumed = metrics
+        .iter()
+        .find(|metric| metric["metrics"][0]["name"] == "messaging.client.consumed.messages")
+        .unwrap();
+    assert_eq!(consumed["metrics"][0]["value"], 2.0);
+    assert_eq!(
+        consumed["properties"]["messaging.destination.partition.id"],
+        "3"
+    );
+    assert!(!format!("{items:?}").contains(SECRET));
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -57,7 +57,7 @@ pub fn run(folder: &Path, options: &UpOptions) -> Result<(), Box<dyn Error>> {
         Some(binary) => binary.clone(),
         None => {
             super::view::say("Building the app");
-            build::app(&app.root, &app.executable, Profile::Release)?
+            build::app(&app.root, &app.executable, Profile::Here)?
         }
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -18,6 +18,7 @@ use drone_delivery::stores::shared_key::SharedKeyPolicy;
 use drone_delivery::stores::storage::{
     BLOB, OpenedBy, QUEUE, ServiceAddress, StorageConnectionError,
 };
+use drone_delivery::tls;
 use futures_util::TryStreamExt;
 use http::uri::Authority;
 
@@ -257,6 +258,7 @@ impl fmt::Debug for StorageAccount {
 /// One pool of connections for all clients of an account. The Blob client asks for no decompression,
 /// which would break its ranged downloads.
 fn transport() -> Transport {
+    tls::choose();
     Transport::new(new_http_client(Some(HttpClientOptions {
         automatic_decompression: false,
     })))

@@ -13,6 +13,7 @@ use azure_data_cosmos::options::{
     OperationOptions, Precondition, RoutingStrategy,
 };
 use azure_data_cosmos::{AccountReference, CosmosClient, CosmosRuntime, Query};
+use drone_delivery::tls;
 use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 
@@ -31,6 +32,7 @@ enum Http {
 }
 
 async fn start() -> CosmosEmulator {
+    tls::choose();
     let emulator = CosmosEmulator::start(0).await.unwrap();
     for _ in 0..2 {
         emulator
@@ -311,6 +313,7 @@ async fn dropping_it_frees_the_port_and_ends_open_connections() {
     let address = emulator.address;
     let mut open = tokio::net::TcpStream::connect(address).await.unwrap();
     // Answered, so the connection is being served.
+    tls::choose();
     reqwest::get(emulator.endpoint()).await.unwrap();
     let shown = format!("{emulator:?}");
     assert!(!shown.contains(&emulator.key), "{shown}");

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use clap::Args;
 use drone_delivery::domain::timestamp::Rfc3339;
 use drone_delivery::functions::list_drones::{COLUMNS, JSON, MOST_IN_COLUMNS};
+use drone_delivery::tls;
 use hdrhistogram::Histogram;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING};
 use reqwest::{Client, StatusCode};
@@ -138,6 +139,7 @@ pub async fn measure(
     options: &QueriesOptions,
     tell: impl Fn(&str),
 ) -> Result<Vec<Figures>, QueriesError> {
+    tls::choose();
     let client = Client::builder()
         .timeout(PATIENCE)
         .build()

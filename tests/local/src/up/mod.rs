@@ -93,8 +93,8 @@ pub(crate) fn binary(given: Option<&Path>) -> Result<(PathBuf, PathBuf), BuildEr
     let binary = match given {
         Some(binary) => binary.to_owned(),
         None => {
-            view::say("Building the handler (the first time takes a few minutes)");
-            build::handler(&source, Profile::Release)?
+            view::say("Building the handler (seconds: what it is made of is there already)");
+            build::handler(&source, Profile::Here)?
         }
     };
     Ok((source, binary))

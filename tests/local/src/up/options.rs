@@ -135,6 +135,13 @@ impl ServiceOptions {
         }
     }
 
+    /// What so many drones send together.
+    #[must_use]
+    pub fn events_per_second(&self, drones: u32) -> f64 {
+        let usual = f64::from(drones) * (1.0 / 5.0 + 1.0 / 20.0);
+        self.rate.filter(|_| drones > 0).unwrap_or(usual)
+    }
+
     /// The consumer groups that clients may name.
     pub(crate) fn consumer_groups(&self) -> ConsumerGroups {
         match self.any_consumer_group {

@@ -15,7 +15,7 @@ use tokio::time::{Duration, sleep};
 
 use super::connection_string::ConnectionString;
 use super::{DestinationError, TOKEN_LIFETIME, by_device};
-use crate::SimulatedEvent;
+use crate::{SimulatedEvent, tls};
 
 /// Requests in flight at once.
 const CONCURRENCY: usize = 64;
@@ -146,6 +146,7 @@ impl EventHub {
 
     /// Signs in as whoever is signed in to `az` or `azd`.
     pub(super) fn from_namespace(namespace: &str, hub: &str) -> Result<Self, DestinationError> {
+        tls::choose();
         let credential =
             DeveloperToolsCredential::new(None).map_err(|error| DestinationError::Refused {
                 what: "the identity".to_owned(),
@@ -164,6 +165,7 @@ impl EventHub {
         authorization: Authorization,
         as_iot_hub: bool,
     ) -> Result<Self, DestinationError> {
+        tls::choose();
         let client = Client::builder()
             .timeout(TIMEOUT)
             .build()

@@ -20,7 +20,7 @@ use tokio::time::{Duration, Instant, sleep, timeout, timeout_at};
 use super::connection_string::ConnectionString;
 use super::provisioning::{Assigned, NotAssigned, Provisioning};
 use super::{DestinationError, by_device};
-use crate::SimulatedEvent;
+use crate::{SimulatedEvent, tls};
 
 /// The variable with the connection string.
 const SETTING: &str = "IOT_HUB_CONNECTION_STRING";
@@ -110,7 +110,7 @@ impl IotHub {
             })?;
             (host, port, Transport::tcp())
         } else {
-            (host, 8883, Transport::tls_with_config(tls()?.into()))
+            (host, 8883, Transport::tls_with_config(tls_config()?.into()))
         };
         Ok(Self::new(Way::Known(Arc::new(Account {
             host: host.to_owned(),
@@ -240,7 +240,7 @@ impl Account {
                 (host.to_owned(), port, Transport::tcp())
             }
             _ => {
-                let tls = tls().map_err(|error| error.to_string())?;
+                let tls = tls_config().map_err(|error| error.to_string())?;
                 (hub, 8883, Transport::tls_with_config(tls.into()))
             }
         };
@@ -380,7 +380,7 @@ async fn refused(refusal: &mut watch::Receiver<Option<String>>) -> DestinationEr
 }
 
 /// TLS with the roots that this machine trusts.
-fn tls() -> Result<ClientConfig, DestinationError> {
+fn tls_config() -> Result<ClientConfig, DestinationError> {
     let mut roots = RootCertStore::empty();
     // Some of a machine's certificates are often odd; without any, the check below says so.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -390,7 +390,7 @@ fn tls() -> Result<ClientConfig, DestinationError> {
             why: "this machine has no root certificates".to_owned(),
         });
     }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let provider = Arc::new(tls::provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| DestinationError::Refused {

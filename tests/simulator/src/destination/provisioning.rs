@@ -13,6 +13,7 @@ use time::UtcDateTime;
 use tokio::time::{Instant, sleep};
 
 use super::DestinationError;
+use crate::tls;
 
 const ID_SCOPE: &str = "DPS_ID_SCOPE";
 const GROUP_KEY: &str = "DPS_GROUP_KEY";
@@ -96,6 +97,7 @@ impl Provisioning {
         if endpoint.scheme() != "https" && !(endpoint.scheme() == "http" && here) {
             return Err(unusable(ENDPOINT));
         }
+        tls::choose();
         let client = Client::builder()
             .timeout(REQUEST)
             .build()
