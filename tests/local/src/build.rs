@@ -303,3 +303,47 @@ fn reproducibly(command: &mut Command, repository: &Path) {
             flags("-ffile-prefix-map").join(" "),
         );
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Each crate of the target with its features, as Cargo puts them together for these packages and kinds of dependencies.
+    fn crates(packages: &[&str], kinds: &str) -> BTreeSet<String> {
+        let output = Command::new(env!("CARGO"))
+            .args([
+                "tree", "--locked", "--prefix", "none", "--format", "{p} {f}",
+            ])
+            .args(["--edges", kinds])
+            .args(packages)
+            .current_dir(repository().unwrap())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines()
+            .map(|line| line.trim_end_matches(" (*)").to_owned())
+            .collect()
+    }
+
+    /// A crate of which the tests ask for one feature more is compiled again for them, and all that stands on it.
+    #[test]
+    fn the_tests_share_every_crate_with_the_local_system() {
+        let local = crates(&["--package", "local"], "normal,no-proc-macro");
+        let tests = crates(&[], "normal,dev,no-proc-macro");
+        assert!(local.len() > 100, "only {} crates", local.len());
+        let alone = Vec::from_iter(local.difference(&tests).cloned());
+        assert!(
+            alone.is_empty(),
+            "not as the tests have them; ask for the features that they have in tests/local/Cargo.toml: {alone:#?}"
+        );
+    }
+}

@@ -67,6 +67,7 @@ pub fn run(options: &UpOptions) -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         let (log, lines) = mpsc::unbounded_channel();
         let log = LogSink::new(move |line| _ = log.send(line));
+        view::say("Starting Azurite, Cosmos DB, the hub and the host");
         let (azurite, system) = start(&options.services, source.clone(), binary, log).await?;
         let _announcement = RunningSystem::of(&system).announce(&source)?;
         let interrupted = tokio::select! {
