@@ -2,9 +2,13 @@
 
 use std::path::Path;
 
+use axum::http::StatusCode;
 use local::browser::{self, Script};
+use local::fault::Fault;
+use local::otlp::Telemetry;
 
 use crate::insights::{fleet_json, put, put_day};
+use crate::notify::Receiver;
 use crate::support::{Fleet, repository};
 
 /// Set where a missing browser must not be overlooked, as in `.ci/run`.
@@ -70,6 +74,46 @@ async fn people_can_read_what_the_fleet_did() {
     .await
     .unwrap_or_else(|error| panic!("{error}"));
     assert!(running.is_none(), "the script has come to its end");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_can_see_what_happens() {
+    if !there_is_a_browser() {
+        return;
+    }
+    let telemetry = Telemetry::start(Some(0), None).await.unwrap();
+    let collector = telemetry.url();
+    let webhook = Receiver::answering(StatusCode::OK).await;
+    let webhook_url = format!("http://127.0.0.1:{}/", webhook.port);
+    let fleet = Fleet::with_settings(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &collector),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "500"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "200"),
+        ("OTEL_TRACES_SAMPLER", "always_on"),
+        ("AlertWebhookUrl", &webhook_url),
+    ])
+    .await;
+    let settings = [
+        ("PAGE", telemetry.url()),
+        ("HUB", fleet.system.hub_url()),
+        ("API", fleet.system.api_url()),
+    ];
+    let mut collecting = Some(telemetry);
+    browser::run(Script::WhatHappens, &settings, |line| {
+        eprintln!("browser: {line}");
+        match line {
+            "break Cosmos DB" => fleet
+                .system
+                .cosmos
+                .set_fault_plan(Some(Fault::Status(503).into())),
+            "mend Cosmos DB" => fleet.system.cosmos.set_fault_plan(None),
+            "stop the collector" => collecting = None,
+            _ => {}
+        }
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error}"));
+    assert!(collecting.is_none(), "the script has come to its end");
 }
 
 /// What the page of the insights works out needs no browser.

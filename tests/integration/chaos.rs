@@ -5,6 +5,7 @@ use std::time::Duration;
 use local::azurite::FaultyStorage;
 use local::chaos::{self, Length, Outages, Outcome, TrialOptions};
 use local::host::LogSink;
+use local::otlp::Telemetry;
 use local::system::{System, SystemOptions};
 
 use crate::support::{binary, repository, storage};
@@ -13,7 +14,14 @@ use crate::support::{binary, repository, storage};
 async fn trial(seed: u64, events: u64, extra: &[(&str, &str)]) -> Outcome {
     let direct = storage();
     let faulty = FaultyStorage::before(&direct).await.unwrap();
+    let telemetry = Telemetry::start(Some(0), None).await.unwrap();
     let mut settings = chaos::settings(&faulty);
+    for (name, value) in [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", telemetry.url()),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "1000".to_owned()),
+    ] {
+        settings.insert(name.to_owned(), value);
+    }
     for (name, value) in extra {
         settings.insert((*name).to_owned(), (*value).to_owned());
     }
@@ -41,7 +49,7 @@ async fn trial(seed: u64, events: u64, extra: &[(&str, &str)]) -> Outcome {
         },
     };
     let progress = |sent, behind, what: &str| eprintln!("{sent} sent, {behind} behind: {what}");
-    let outcome = chaos::try_system(&mut system, &faulty, options, progress)
+    let outcome = chaos::try_system(&mut system, &faulty, Some(&telemetry), options, progress)
         .await
         .unwrap_or_else(|error| panic!("{error}"));
     eprintln!("{outcome}");
@@ -59,6 +67,10 @@ async fn nothing_is_lost_and_nothing_goes_back_whatever_fails() {
     assert!(outcome.requests_met > 0 && outcome.failed_calls > 0);
     assert!(outcome.archive_repeats > 0, "nothing came again");
     assert!(outcome.dead_lettered > 50 && outcome.alert_messages > 20);
+    // What was not reported any more is little, or metrics would agree with anything.
+    let metrics = outcome.metrics.unwrap();
+    assert!(metrics.figures >= 10, "{metrics}");
+    assert!(metrics.unreported < outcome.sent * 3 / 2, "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -40,4 +40,5 @@ mod replay_archive;
 mod second_implementation;
 mod summaries;
 mod support;
+mod telemetry;
 mod watermarks;

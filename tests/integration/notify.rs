@@ -23,18 +23,18 @@ use crate::support::{Fleet, until};
 const SECRET: &str = "c2VjcmV0";
 
 /// An HTTP server on a free port, and what it was sent.
-struct Receiver {
-    port: u16,
+pub struct Receiver {
+    pub port: u16,
     seen: Arc<Mutex<Vec<Seen>>>,
     server: tokio::task::JoinHandle<()>,
 }
 
 #[derive(Clone)]
-struct Seen {
+pub struct Seen {
     method: String,
     uri: String,
-    headers: HeaderMap,
-    body: Bytes,
+    pub headers: HeaderMap,
+    pub body: Bytes,
 }
 
 impl Receiver {
@@ -75,11 +75,11 @@ impl Receiver {
         }
     }
 
-    async fn answering(status: StatusCode) -> Self {
+    pub async fn answering(status: StatusCode) -> Self {
         Self::start(move |_| ready(status.into_response())).await
     }
 
-    fn seen(&self) -> Vec<Seen> {
+    pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
     }
 }

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// More than there are tests.
-const ACCOUNTS: usize = 112;
+const ACCOUNTS: usize = 124;
 
 /// A storage account that no other test uses.
 pub fn storage() -> StorageAccount {

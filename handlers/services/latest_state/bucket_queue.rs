@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use opentelemetry::Context;
+use opentelemetry::trace::{FutureExt, TraceContextExt};
 use tokio::time::sleep;
 
 use super::batch::Batch;
@@ -30,6 +32,8 @@ struct Queue {
     changes: VecDeque<Change>,
     /// Whether a task empties it.
     running: bool,
+    /// Of the calls that wait, the first that is traced: what is stored for all of them is part of its trace.
+    traced: Option<Context>,
 }
 
 /// What a call wants to be stored of one drone.
@@ -95,6 +99,10 @@ impl BucketQueue {
     pub(super) fn add(&self, changes: Vec<Change>, writer: &Arc<Writer>) {
         let mut queue = self.lock();
         queue.changes.extend(changes);
+        let context = Context::current();
+        if queue.traced.is_none() && context.span().span_context().is_sampled() {
+            queue.traced = Some(context);
+        }
         if !queue.running {
             queue.running = true;
             let task = Task {
@@ -112,8 +120,8 @@ impl BucketQueue {
         !queue.running
     }
 
-    /// The next changes, of as many drones as a batch takes, without those that nobody waits for.
-    fn next(&self) -> Batch {
+    /// The next changes, of as many drones as a batch takes, without those that nobody waits for; and whose trace they are part of.
+    fn next(&self) -> (Batch, Context) {
         let mut batch = Batch::new(self.bucket);
         let mut queue = self.lock();
         while !batch.is_full() {
@@ -123,7 +131,11 @@ impl BucketQueue {
                 Some(change) => batch.add(change),
             }
         }
-        batch
+        let traced = match queue.changes.is_empty() {
+            true => queue.traced.take(),
+            false => queue.traced.clone(),
+        };
+        (batch, traced.unwrap_or_default())
     }
 
     /// What waits fails.
@@ -154,7 +166,10 @@ impl Task {
             }
             // The batch is made when its turn has come, and not before: meanwhile it grows.
             match self.writer.limit.turn(OPERATION_TIMEOUT).await {
-                Some(turn) => queue.next().store(&self.writer, turn).await,
+                Some(turn) => {
+                    let (batch, context) = queue.next();
+                    batch.store(&self.writer, turn).with_context(context).await;
+                }
                 None => queue.fail(&failure(format!(
                     "no turn within {} s: the store answers too slowly",
                     OPERATION_TIMEOUT.as_secs()

@@ -31,7 +31,11 @@ pub enum Script {
     Watch,
     /// Reads the page of the insights as people do.
     Insights,
-    /// Takes a picture.
+    /// Looks at what happens as people do.
+    WhatHappens,
+    /// Takes a picture of it.
+    WhatHappensPicture,
+    /// Takes a picture of the map.
     Picture,
     /// Counts frames and bytes.
     Frames,
@@ -83,6 +87,8 @@ pub async fn run(
         .arg(scripts.join(match script {
             Script::Watch => "watch.mjs",
             Script::Insights => "insights.mjs",
+            Script::WhatHappens => "what-happens.mjs",
+            Script::WhatHappensPicture => "what-happens-picture.mjs",
             Script::Picture => "picture.mjs",
             Script::Frames => "frames.mjs",
         }))

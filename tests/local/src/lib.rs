@@ -20,6 +20,7 @@
 //! | [`running`] | how another program finds the system that runs |
 //! | [`app`] | function apps other than this repository's, run and laid out |
 //! | [`up`], [`report`] | `cargo local up`, and the count of what became of every event |
+//! | [`otlp`] | what the handler says of itself, taken in, shown as "What happens", and held against what was counted |
 //! | [`load`] | `cargo local load`: the same under load, measured |
 //! | [`chaos`] | `cargo local chaos`: the same under faults of every kind, held against what was sent |
 //! | [`skip`] | `cargo local skip`: moves a checkpoint past an event that no host can bind |
@@ -43,6 +44,7 @@ pub mod insights;
 pub mod letters;
 pub mod load;
 pub mod npm;
+pub mod otlp;
 pub mod preflight;
 pub mod prepare;
 pub mod queries;

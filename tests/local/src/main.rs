@@ -57,6 +57,8 @@ enum Command {
     Services(ServicesOptions),
     /// Looks at the map of a running system with headless Chromium.
     Map(MapArguments),
+    /// Takes a picture of "What happens" of a running system with headless Chromium.
+    WhatHappens(WhatHappensArguments),
     /// Measures the whole system under load: throughput, latencies, costs, and what limits it.
     ///
     /// Runs what `up` runs, on free ports, with the article's fleet: 10,000 drones, 2,500 events a second.
@@ -212,6 +214,23 @@ enum Look {
 }
 
 #[derive(Args)]
+struct WhatHappensArguments {
+    /// The page's address, as `cargo local up` prints it.
+    #[arg(long, default_value = "http://127.0.0.1:4318")]
+    url: String,
+    /// Where to write the picture.
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "tests/local/what-happens.png"
+    )]
+    out: PathBuf,
+    /// As a dark screen shows it.
+    #[arg(long)]
+    dark: bool,
+}
+
+#[derive(Args)]
 struct StageArguments {
     /// Lay out the function app in this folder instead, made with azure_functions_sdk; its package is built.
     #[arg(long, value_name = "DIR")]
@@ -286,6 +305,7 @@ fn main() -> ExitCode {
         Command::Up(options) => up::run(&options),
         Command::Services(options) => up::run_services(&options),
         Command::Map(arguments) => run_map(&arguments),
+        Command::WhatHappens(arguments) => run_what_happens(&arguments),
         Command::Load(options) => load::run(&options),
         Command::Chaos(options) => chaos::run(&options),
         Command::Queries(options) => queries::run(&options).map_err(Into::into),
@@ -352,10 +372,27 @@ fn run_map(arguments: &MapArguments) -> Result<(), Box<dyn std::error::Error>> {
         }
         Look::Frames => Script::Frames,
     };
+    look(script, &settings)
+}
+
+fn run_what_happens(arguments: &WhatHappensArguments) -> Result<(), Box<dyn std::error::Error>> {
+    let out = std::path::absolute(&arguments.out)?;
+    let scheme = if arguments.dark { "dark" } else { "light" };
+    look(
+        Script::WhatHappensPicture,
+        &[
+            ("PAGE", arguments.url.clone()),
+            ("OUT", out.display().to_string()),
+            ("SCHEME", scheme.to_owned()),
+        ],
+    )
+}
+
+fn look(script: Script, settings: &[(&str, String)]) -> Result<(), Box<dyn std::error::Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(browser::run(script, &settings, |line| println!("{line}")))?;
+    runtime.block_on(browser::run(script, settings, |line| println!("{line}")))?;
     Ok(())
 }
 

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
 use crate::azurite::StorageAccount;
 use crate::cosmos::CosmosEmulator;
-use crate::host::{Host, HostError, HostOptions, LogSink};
+use crate::host::{Host, HostError, HostOptions, Ledger, LogSink};
 use crate::hub::Hub;
 use crate::services::{Doors, Services};
 use crate::stage::{StageError, StageOptions, stage};
@@ -174,6 +175,7 @@ impl System {
             http_port: options.ports.http,
             hub: services.hub.clone(),
             log: options.log,
+            ledger: Arc::default(),
             unlimited_restarts: options.unlimited_restarts,
         };
         let host = Host::start(host_options.clone()).await?;
@@ -208,6 +210,11 @@ impl System {
     /// The app settings.
     pub fn settings(&self) -> &BTreeMap<String, String> {
         &self.host_options.settings
+    }
+
+    /// The events in calls of all hosts that there have been.
+    pub fn ledger(&self) -> &Ledger {
+        &self.host_options.ledger
     }
 
     /// [Replaces](Self::replace_host) the host by one in which a function is switched off.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -18,7 +19,7 @@ use crate::build::{self, Profile};
 use crate::host::{Host, HostOptions, LogSink};
 use crate::hub::Hub;
 use crate::stage::stage_app;
-use crate::up::{ACCOUNT, SETTLE, UpOptions, stop_requested};
+use crate::up::{ACCOUNT, SETTLE, UpOptions, browser, stop_requested};
 
 /// Of a hub that nobody reads.
 const NO_HUB: &str = "none";
@@ -75,14 +76,28 @@ pub fn run(folder: &Path, options: &UpOptions) -> Result<(), Box<dyn Error>> {
         let storage = azurite
             .account(ACCOUNT)
             .ok_or("Azurite does not know the account that it was given")?;
+        // Where the app itself says where its telemetry goes, that counts.
+        let own = app.settings.clone().into_iter();
+        let mut settings: Vec<_> = own.filter(|(name, _)| name.starts_with("OTEL_")).collect();
+        settings.retain(|(name, _)| !options.services.settings.iter().any(|(it, _)| it == name));
+        settings.extend(options.services.settings.iter().cloned());
+        let telemetry = options
+            .otlp
+            .start(options.telemetry_port, &mut settings)
+            .await?;
         let app_options = AppOptions {
             http_port: options.services.http_port,
             hub_port: options.services.hub_port,
             partitions: options.services.partitions,
-            settings: options.services.settings.clone(),
+            settings,
         };
         let running = RunningApp::start(&app, &binary, &storage, &app_options, log).await?;
-        let mut view = View::new(&app, &running, lines);
+        let mut view = View::new(&app, &running, telemetry.as_ref(), lines);
+        if options.open
+            && let Some(telemetry) = &telemetry
+        {
+            browser::open(&telemetry.url());
+        }
         tokio::select! {
             never = view.follow() => match never {},
             () = azurite.died() => return Err("Azurite has died; run the command again".into()),
@@ -157,6 +172,7 @@ impl RunningApp {
             http_port: options.http_port,
             hub: hub.clone(),
             log,
+            ledger: Arc::default(),
             unlimited_restarts: false,
         })
         .await?;

@@ -14,6 +14,7 @@ use tokio::sync::{broadcast, mpsc};
 use super::folder::AppFolder;
 use super::run::RunningApp;
 use crate::host::HostEvent;
+use crate::otlp::Telemetry;
 
 /// So much of an output is shown.
 const LONGEST_OUTPUT: usize = 200;
@@ -35,11 +36,15 @@ impl View {
     pub(super) fn new(
         app: &AppFolder,
         running: &RunningApp,
+        telemetry: Option<&Telemetry>,
         lines: mpsc::UnboundedReceiver<String>,
     ) -> Self {
         println!();
         for line in addresses(app, running) {
             println!("  {line}");
+        }
+        if let Some(telemetry) = telemetry {
+            println!("  {:<20} {}", "What happens", telemetry.url());
         }
         println!();
         println!("  Ctrl-C stops everything.");

@@ -20,7 +20,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub(super) struct Collected {
     pub(super) dead_letters: HashMap<String, (Value, u64)>,
-    pub(super) alerts: HashMap<String, (String, u64)>,
+    /// Without their `traceparent`: one that comes again has that of the call that told it again.
+    pub(super) alerts: HashMap<String, (Value, u64)>,
     /// Messages that no receiver could make sense of, or two with one id that differ.
     pub(super) faults: Vec<String>,
 }
@@ -101,7 +102,7 @@ async fn take(
     };
     let mut collected = collected.lock().unwrap_or_else(PoisonError::into_inner);
     for text in texts {
-        collected.note(queue, text);
+        collected.note(queue, &text);
     }
     Ok(count)
 }
@@ -119,15 +120,20 @@ async fn letters_of(
 }
 
 impl Collected {
-    fn note(&mut self, queue: &str, text: String) {
-        let message: Value = serde_json::from_str(&text).unwrap_or_default();
+    fn note(&mut self, queue: &str, text: &str) {
+        let mut message: Value = serde_json::from_str(text).unwrap_or_default();
         let Some(id) = message["id"].as_str().map(str::to_owned) else {
             self.faults.push(format!("a message in {queue} has no id"));
             return;
         };
         let same = match queue {
             DEAD_LETTERS => again(&mut self.dead_letters, id.clone(), message),
-            _ => again(&mut self.alerts, id.clone(), text),
+            _ => {
+                if let Some(message) = message.as_object_mut() {
+                    message.remove("traceparent");
+                }
+                again(&mut self.alerts, id.clone(), message)
+            }
         };
         if !same {
             self.faults
@@ -159,16 +165,16 @@ mod tests {
         let mut collected = Collected::default();
         for text in [
             r#"{"id":"a","x":1}"#,
-            r#"{"id":"a","x":1}"#,
+            r#"{"id":"a","x":1,"traceparent":"00-1-2-01"}"#,
             r#"{"id":"b"}"#,
         ] {
-            collected.note(ALERT_QUEUE, text.to_owned());
+            collected.note(ALERT_QUEUE, text);
         }
         assert_eq!(collected.alerts["a"].1, 2);
         assert_eq!(collected.faults, Vec::<String>::new());
-        collected.note(ALERT_QUEUE, r#"{"id":"a","x":2}"#.to_owned());
-        collected.note(DEAD_LETTERS, "nonsense".to_owned());
-        collected.note(DEAD_LETTERS, r#"{"id":"a"}"#.to_owned());
+        collected.note(ALERT_QUEUE, r#"{"id":"a","x":2}"#);
+        collected.note(DEAD_LETTERS, "nonsense");
+        collected.note(DEAD_LETTERS, r#"{"id":"a"}"#);
         assert_eq!(
             collected.faults,
             [

@@ -42,6 +42,7 @@ use indicatif::ProgressBar;
 
 use crate::azurite::{Azurite, AzuriteOptions, FaultyStorage};
 use crate::host::LogSink;
+use crate::otlp::Telemetry;
 use crate::system::{Ports, System, SystemOptions};
 use crate::up;
 
@@ -115,11 +116,17 @@ pub fn run(options: &ChaosOptions) -> Result<(), Box<dyn Error>> {
             .account(ACCOUNT)
             .ok_or("Azurite does not know the account that it was given")?;
         let storage = FaultyStorage::before(&direct).await?;
+        let mut settings: Vec<_> = settings_for(options, &storage).into_iter().collect();
+        let telemetry = options
+            .otlp
+            .start(Some(0), &mut settings)
+            .await?
+            .filter(Telemetry::is_here);
         let mut system = System::start(SystemOptions {
             app_root: None,
             source,
             binary,
-            settings: settings_for(options, &storage),
+            settings: settings.into_iter().collect(),
             storage: direct,
             partitions: options.partitions,
             ports: Ports::default(),
@@ -131,6 +138,7 @@ pub fn run(options: &ChaosOptions) -> Result<(), Box<dyn Error>> {
         let trial = try_system(
             &mut system,
             &storage,
+            telemetry.as_ref(),
             options.trial(),
             |sent, behind, what| {
                 progress.show(sent, behind, what);

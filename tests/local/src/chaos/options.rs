@@ -8,6 +8,7 @@ use simulator::{parse_duration, parse_rate};
 
 use super::plan::Outages;
 use super::trial::{Length, TrialOptions};
+use crate::otlp::OtlpOptions;
 
 /// Outages of a trial by hand: some longer than the handler's patience with one operation, 10 s.
 const OUTAGES: Outages = Outages {
@@ -36,6 +37,9 @@ pub struct ChaosOptions {
     /// Chooses what goes wrong, and what drones send. The same seed does the same again, but for its timing.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub seed: u64,
+    /// Where telemetry goes. What comes here is held against what was counted.
+    #[command(flatten)]
+    pub otlp: OtlpOptions,
     /// Partitions of the hub.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub partitions: u16,

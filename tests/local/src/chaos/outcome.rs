@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::otlp::Agreement;
+
 /// What a trial has shown; the JSON of `--report`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -52,6 +54,9 @@ pub struct Outcome {
     pub missing_alerts: u64,
     /// Files of the insights that are, byte for byte, what a fresh summary of the archive gives, unless a difference says otherwise.
     pub insight_files: u64,
+    /// The handler's metrics beside what was counted; absent where they went elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Agreement>,
     /// What is not as it has to be, one sentence for each kind; empty is good.
     pub differences: Vec<String>,
 }
@@ -116,6 +121,13 @@ impl fmt::Display for Outcome {
                 format!(
                     "{} files held against a fresh summary of the archive",
                     grouped(self.insight_files)
+                ),
+            ),
+            (
+                "metrics",
+                self.metrics.as_ref().map_or_else(
+                    || "not held against what was counted: they did not come here".to_owned(),
+                    ToString::to_string,
                 ),
             ),
             (

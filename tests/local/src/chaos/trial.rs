@@ -24,6 +24,7 @@ use crate::fault::FaultPlan;
 use crate::host::{Host, HostError};
 use crate::hub::Retention;
 use crate::insights::fresh;
+use crate::otlp::{Reading, Telemetry};
 use crate::system::{ALERT_STATE, DRONES, HUB, System, UNITS};
 
 /// A consumer group may be this many events behind, and no more than an eighth of all, before the traffic
@@ -106,6 +107,8 @@ pub enum TrialError {
 /// Runs a trial on a system that nobody else uses and that reaches its storage through `storage`. Ticks come while
 /// events do, as drones fall silent.
 ///
+/// What comes to `telemetry` is held against what was counted.
+///
 /// `progress` is told now and then how many events were sent, how many the slowest function is behind, and
 /// what is going on.
 ///
@@ -114,6 +117,7 @@ pub enum TrialError {
 pub async fn run(
     system: &mut System,
     storage: &FaultyStorage,
+    telemetry: Option<&Telemetry>,
     options: TrialOptions,
     progress: impl FnMut(u64, u64, &str),
 ) -> Result<Outcome, TrialError> {
@@ -167,6 +171,10 @@ pub async fn run(
     };
     let unsettled = trial.system.host.settled(patience).await.err();
     trial.count_calls_of_host();
+    if let Some(telemetry) = telemetry {
+        // The next host is another process.
+        Reading::after(telemetry, trial.system.host.worker()).await;
+    }
     // What hosts had in their hands that were killed stays hidden for ten minutes. It is planned again.
     trial.system.storage.clear_queue(UNITS).await?;
     let mut switched_on = vec![(SUMMARIZE_DELIVERIES, true), (SUMMARIZE_HOUR, true)];
@@ -184,6 +192,14 @@ pub async fn run(
     expected.finish(&system.hub);
     let took = began.elapsed();
     let mut verdict = Verdict::of(system, &expected, collector.finish().await?).await?;
+    let mut metrics = None;
+    if let Some(telemetry) = telemetry {
+        let agreement = verdict.agreement(system, &expected, telemetry).await;
+        for difference in &agreement.differences {
+            verdict.differ("metrics contradict what was counted", difference);
+        }
+        metrics = Some(agreement);
+    }
     for sentence in watch.went_back() {
         verdict.differ("states went back", &sentence);
     }
@@ -225,6 +241,7 @@ pub async fn run(
         alert_message_repeats: verdict.repeats.alerts,
         missing_alerts: verdict.missing_alerts,
         insight_files,
+        metrics,
         differences: verdict.differences(),
     })
 }

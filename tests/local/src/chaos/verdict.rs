@@ -1,6 +1,6 @@
 //! Holds what is in the stores against what has to be there.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,6 +14,7 @@ use time::format_description::well_known::Rfc3339;
 use super::collector::Collected;
 use super::expected::{Expected, ExpectedDrone, Fingerprint, fingerprint};
 use crate::azurite::StorageError;
+use crate::otlp::{Agreement, Reading, Stored, Telemetry};
 use crate::system::{ALERTS, ARCHIVE, DATABASE, DEAD_LETTERS, DRONES, System};
 
 /// How many blobs are read at once; Azurite is one thread.
@@ -78,6 +79,34 @@ impl Verdict {
             system.cosmos.items(DATABASE, ALERTS).await,
         );
         Ok(verdict)
+    }
+
+    /// Holds the handler's metrics against it.
+    pub(super) async fn agreement(
+        &self,
+        system: &System,
+        expected: &Expected,
+        telemetry: &Telemetry,
+    ) -> Agreement {
+        let mut dead_letters: BTreeMap<String, u64> = BTreeMap::new();
+        for (reason, _) in expected.dead_letters.values() {
+            *dead_letters.entry((*reason).to_owned()).or_default() += 1;
+        }
+        let stored = Stored {
+            events: expected.sent + expected.ticks(),
+            applied: self.applied,
+            archived: self.archived + expected.ticks(),
+            dead_letters,
+            // Calls that came again tell of them again.
+            alerts: None,
+        };
+        Agreement::of(
+            telemetry,
+            &Reading::now(telemetry),
+            system.ledger(),
+            &stored,
+        )
+        .await
     }
 
     /// What differs, one sentence for each kind; empty is good.
@@ -213,14 +242,14 @@ impl Verdict {
     fn alerts(
         &mut self,
         expected: &Expected,
-        messages: &HashMap<String, (String, u64)>,
+        messages: &HashMap<String, (Value, u64)>,
         documents: Vec<Value>,
     ) {
         for (id, text) in &expected.messages {
             match messages.get(id) {
                 Some((told, count)) => {
                     self.repeats.alerts += count - 1;
-                    if told != text {
+                    if serde_json::from_str::<Value>(text).ok().as_ref() != Some(told) {
                         self.differ("alert messages are not as they have to be", id);
                     }
                 }

@@ -95,6 +95,7 @@ impl EventHubListener {
         let call = Call {
             invocation_id: attempts.invocation_id,
             envelope,
+            events: events.len(),
         };
         self.invoker.invoke(&self.function, call).await.map(drop)
     }

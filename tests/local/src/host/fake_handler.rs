@@ -72,6 +72,7 @@ impl FakeHandler {
         let reached = Reached {
             address: socket.local_addr().unwrap(),
             generation: 1,
+            worker: uuid::Uuid::nil(),
         };
         let router = Router::new().fallback(answer).with_state(server);
         tokio::spawn(async move { axum::serve(socket, router).await });
@@ -83,7 +84,11 @@ impl FakeHandler {
             let log = Arc::clone(&log);
             LogSink::new(move |line| log.lock().unwrap().push(line))
         };
-        let journal = Arc::new(Journal::new([function.to_owned()].iter(), sink));
+        let journal = Arc::new(Journal::new(
+            [function.to_owned()].iter(),
+            sink,
+            Arc::default(),
+        ));
         let queues = Arc::new(MemoryQueues::default());
         let invoker = Arc::new(Invoker::new(
             HandlerLink::new(watched, kill),

@@ -53,6 +53,9 @@ const INHERITED: &[&str] = &[
 /// the choice and its use.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
+/// What OpenTelemetry says of the process that sends.
+const RESOURCE: &str = "OTEL_RESOURCE_ATTRIBUTES";
+
 /// How the handler is started.
 pub(crate) struct HandlerSpec {
     executable: PathBuf,
@@ -69,6 +72,7 @@ pub(crate) struct HandlerProcess {
     console: JoinSet<()>,
     pub pid: u32,
     pub address: SocketAddr,
+    pub worker: Uuid,
     /// From the start of the process to its first answer.
     pub ready: Duration,
 }
@@ -126,6 +130,7 @@ impl HandlerSpec {
     /// Where the process cannot be started, ends, or does not answer in time.
     pub(crate) async fn start(&self, client: &HttpClient) -> Result<HandlerProcess, HostError> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()?));
+        let worker = Uuid::new_v4();
         let mut command = Command::new(&self.executable);
         command
             .args(&self.arguments)
@@ -133,10 +138,8 @@ impl HandlerSpec {
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .env("FUNCTIONS_CUSTOMHANDLER_PORT", address.port().to_string())
-            .env(
-                "FUNCTIONS_CUSTOMHANDLER_WORKER_ID",
-                Uuid::new_v4().to_string(),
-            );
+            .env("FUNCTIONS_CUSTOMHANDLER_WORKER_ID", worker.to_string())
+            .env(RESOURCE, self.resource(worker));
 
         let started = Instant::now();
         let mut child = Child::spawn(command, "handler").map_err(|error| HostError::Spawn {
@@ -165,6 +168,7 @@ impl HandlerSpec {
                     child,
                     console,
                     address,
+                    worker,
                     ready: started.elapsed(),
                 }),
                 Err(_) => Err(HostError::NotReady { address, waited, last_lines: taken(&last_lines) }),
@@ -174,6 +178,19 @@ impl HandlerSpec {
                 drain(&mut console).await;
                 Err(HostError::EndedEarly { status, last_lines: taken(&last_lines) })
             }
+        }
+    }
+}
+
+impl HandlerSpec {
+    /// By `faas.instance` the process's telemetry can be told from that of others. No setting of the real host's, and without
+    /// effect where nothing is sent.
+    fn resource(&self, worker: Uuid) -> String {
+        let own = self.environment.iter().rev();
+        let mut own = own.filter(|(name, value)| name == RESOURCE && !value.trim().is_empty());
+        match own.next() {
+            Some((_, own)) => format!("{own},faas.instance={worker}"),
+            None => format!("faas.instance={worker}"),
         }
     }
 }

@@ -252,6 +252,7 @@ impl HttpFront {
         let call = Call {
             invocation_id,
             envelope: envelope(&trigger.binding, &request, &context),
+            events: 0,
         };
         let answer = self.invoker.invoke(function, call).await?;
         let output = trigger

@@ -38,6 +38,7 @@ async fn front() -> SocketAddr {
     let reached = Reached {
         address: serving(Router::new().fallback(echo)).await,
         generation: 1,
+        worker: Uuid::nil(),
     };
     let handler = FakeHandler::start("Health", None, async |_, body| envelope(&body)).await;
     handler.state.send_replace(HandlerState::Ready(reached));

@@ -21,6 +21,7 @@ use super::function_json::{Function, OutputKind};
 use super::journal::{HostEvent, Journal};
 use super::link::{HandlerLink, Kill, Reached};
 use super::queue_output::QueueOutputs;
+use crate::otlp::now;
 
 /// The version that the protocol notes were read from.
 pub(crate) const HOST_VERSION: &str = "4.1037.0.0";
@@ -41,6 +42,8 @@ pub(crate) fn http_client() -> HttpClient {
 pub(crate) struct Call {
     pub invocation_id: Uuid,
     pub envelope: String,
+    /// Of an Event Hubs trigger.
+    pub events: usize,
 }
 
 /// Calls the handler.
@@ -95,8 +98,16 @@ impl Invoker {
     ) -> Result<Answer, CallFailure> {
         let reached = self.link.ready().await.map_err(|_| CallFailure::Refused)?;
         let _in_flight = self.journal.begin(&function.name);
+        let events = call.events as u64;
+        if events > 0 {
+            self.journal.ledger.called(&function.name, events);
+        }
         self.in_time(reached, async {
             let answer = self.exchange(reached, function, call).await?;
+            if events > 0 {
+                let ledger = &self.journal.ledger;
+                ledger.answered(reached.worker, &function.name, events, now());
+            }
             self.deliver(function, &answer).await?;
             Ok(answer)
         })

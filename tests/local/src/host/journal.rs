@@ -9,6 +9,7 @@ use tokio::sync::{broadcast, watch};
 use uuid::Uuid;
 
 use super::error::CallFailure;
+use super::ledger::Ledger;
 use super::log::LogSink;
 
 /// News that a slow listener may fall behind by, before it loses the oldest.
@@ -151,10 +152,15 @@ pub(crate) struct Journal {
     news: broadcast::Sender<HostEvent>,
     in_flight: watch::Sender<usize>,
     pub(crate) log: LogSink,
+    pub(crate) ledger: Arc<Ledger>,
 }
 
 impl Journal {
-    pub(crate) fn new<'a>(functions: impl Iterator<Item = &'a String>, log: LogSink) -> Self {
+    pub(crate) fn new<'a>(
+        functions: impl Iterator<Item = &'a String>,
+        log: LogSink,
+        ledger: Arc<Ledger>,
+    ) -> Self {
         Self {
             stats: Mutex::new(
                 functions
@@ -165,6 +171,7 @@ impl Journal {
             news: broadcast::Sender::new(NEWS_KEPT),
             in_flight: watch::Sender::new(0),
             log,
+            ledger,
         }
     }
 

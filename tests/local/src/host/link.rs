@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use tokio::sync::{mpsc, watch};
+use uuid::Uuid;
 
 /// The handler, seen from a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub(crate) struct Reached {
     pub address: SocketAddr,
     /// Grows with every start.
     pub generation: u64,
+    /// Its `FUNCTIONS_CUSTOMHANDLER_WORKER_ID`.
+    pub worker: Uuid,
 }
 
 /// A wish to have the handler killed.

@@ -19,7 +19,7 @@
 //! | `invoker`, `answer` | a call, and what its answer amounts to |
 //! | `queue_output` | queue outputs |
 //! | `queue_store` | queue storage, for outputs and triggers |
-//! | `journal`, `log`, `error` | what happened |
+//! | `journal`, `ledger`, `log`, `error` | what happened |
 
 mod answer;
 mod app;
@@ -37,6 +37,7 @@ mod http_front;
 mod invoker;
 mod journal;
 mod json_text;
+mod ledger;
 mod link;
 mod log;
 #[cfg(test)]
@@ -86,6 +87,7 @@ use crate::hub::Hub;
 
 pub use self::error::{CallFailure, HostError, NotSettled, RunTimerError};
 pub use self::journal::{BatchDone, CallFailed, FunctionStats, HostEvent};
+pub use self::ledger::Ledger;
 pub use self::log::LogSink;
 
 pub(crate) use self::envelope::event_hub::EncodedEvent;
@@ -111,6 +113,8 @@ pub struct HostOptions {
     pub hub: Hub,
     /// Takes log lines.
     pub log: LogSink,
+    /// Takes down how many events were called with and answered.
+    pub ledger: Arc<Ledger>,
     /// Whether the handler may crash as often as it likes. Otherwise the third crash within 30 minutes stops the host, and a new one
     /// starts a second later, as the platform would do it.
     pub unlimited_restarts: bool,
@@ -167,7 +171,11 @@ impl Host {
             })?;
         let http_address = http.local_addr()?;
 
-        let journal = Arc::new(Journal::new(app.functions.keys(), options.log));
+        let journal = Arc::new(Journal::new(
+            app.functions.keys(),
+            options.log,
+            options.ledger,
+        ));
         let (state, watched) = watch::channel(HandlerState::Starting);
         let (kill, kills) = mpsc::unbounded_channel();
         let link = HandlerLink::new(watched, kill);
@@ -268,6 +276,15 @@ impl Host {
             cpu: sample.cpu,
             rss_bytes: sample.rss_bytes,
             peak_rss_bytes: sample.peak_rss_bytes,
+        }
+    }
+
+    /// By what the handler's process is known to its telemetry, as `faas.instance`; `None` while there is none.
+    #[must_use]
+    pub fn worker(&self) -> Option<String> {
+        match self.link.now() {
+            HandlerState::Ready(reached) => Some(reached.worker.to_string()),
+            HandlerState::Starting | HandlerState::Refusing => None,
         }
     }
 

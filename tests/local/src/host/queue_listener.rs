@@ -161,6 +161,7 @@ impl Source {
         let call = Call {
             invocation_id,
             envelope: envelope(binding, *data_type, message, body, &context),
+            events: 0,
         };
         let attempt = message.dequeue_count;
         let outcome = {

@@ -125,6 +125,7 @@ impl Supervisor {
         self.state.send_replace(HandlerState::Ready(Reached {
             address: process.address,
             generation: self.generation,
+            worker: process.worker,
         }));
         self.journal.tell(HostEvent::HandlerReady {
             pid: process.pid,

@@ -172,6 +172,7 @@ impl Rig {
             http_port: 0,
             hub: self.hub.clone(),
             log: LogSink::new(move |line| log.lock().unwrap().push(line)),
+            ledger: Arc::default(),
             unlimited_restarts: self.unlimited_restarts,
         };
         Host::start_with(options, self.queues.accounts()).await
@@ -282,6 +283,7 @@ async fn a_taken_port_is_named() {
         http_port: port,
         hub: rig.hub.clone(),
         log: LogSink::discard(),
+        ledger: Arc::default(),
         unlimited_restarts: false,
     };
     let Err(error) = Host::start(options).await else {

@@ -93,6 +93,7 @@ impl Timer {
                 is_past_due,
                 &attempts.context(),
             ),
+            events: 0,
         };
         self.invoker.invoke(&self.function, call).await.map(drop)
     }

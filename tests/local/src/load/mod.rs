@@ -26,6 +26,7 @@ use crate::azurite::Azurite;
 use crate::host::LogSink;
 use crate::hub::Retention;
 use crate::insights;
+use crate::otlp::{self, Telemetry};
 use crate::report::{InsightsReport, Report};
 use crate::system::{ARCHIVE, System};
 use crate::up;
@@ -66,9 +67,15 @@ pub fn run(options: &LoadOptions) -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         say(options, "Starting Azurite, Cosmos DB, the hub and the host");
         let log = LogSink::new(|_| {});
+        let mut system_options = system_options;
+        let telemetry = options
+            .otlp
+            .start(Some(0), &mut system_options.settings)
+            .await?
+            .filter(Telemetry::is_here);
         let (azurite, system) = up::start(&system_options, source, binary, log).await?;
         let report = tokio::select! {
-            report = measure(&system, &azurite, options) => report?,
+            report = measure(&system, &azurite, telemetry.as_ref(), options) => report?,
             () = azurite.died() => return Err("Azurite has died; run the command again".into()),
             () = up::stop_requested() => return Err("stopped before the end".into()),
         };
@@ -77,7 +84,7 @@ pub fn run(options: &LoadOptions) -> Result<(), Box<dyn Error>> {
             report.write(path)?;
         }
         if !report.count.faults.is_empty() {
-            return Err("not every event is accounted for".into());
+            return Err("what was counted does not add up".into());
         }
         if report.outage.as_ref().is_some_and(|it| it.restarts > 0) {
             return Err("the handler was started again".into());
@@ -92,6 +99,7 @@ pub fn run(options: &LoadOptions) -> Result<(), Box<dyn Error>> {
 async fn measure(
     system: &System,
     azurite: &Azurite,
+    telemetry: Option<&Telemetry>,
     options: &LoadOptions,
 ) -> Result<LoadReport, Box<dyn Error>> {
     // The count at the end compares what was sent with what arrived.
@@ -164,7 +172,16 @@ async fn measure(
     let request_units = system.cosmos.request_units();
     // Before the count takes CPU of its own.
     let functions = calls.all(&system.host.stats());
-    let mut count = Report::of(system, &latencies).await?;
+    let (mut count, metrics) = match telemetry {
+        Some(telemetry) => {
+            let (count, agreement) = otlp::count(telemetry, system, &latencies).await?;
+            (count, Some(agreement))
+        }
+        None => (Report::of(system, &latencies).await?, None),
+    };
+    if let Some(agreement) = &metrics {
+        count.faults.extend_from_slice(&agreement.differences);
+    }
     progress.say("Summarising what the fleet did");
     insights::finish(system, since, up::SETTLE).await?;
     let tables = insights::tables_of(&system.storage)?;
@@ -195,6 +212,7 @@ async fn measure(
         latencies,
         blobs,
         request_units,
+        metrics,
         count,
     }))
 }

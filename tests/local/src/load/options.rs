@@ -8,6 +8,7 @@ use clap::Args;
 use simulator::{FleetOptions, parse_duration, parse_rate};
 
 use super::outage::OutageKind;
+use crate::otlp::OtlpOptions;
 use crate::up::ServiceOptions;
 
 /// See `cargo local load --help`.
@@ -47,6 +48,9 @@ pub struct LoadOptions {
     /// Where the drones fly, and what goes wrong.
     #[command(flatten)]
     pub fleet: FleetOptions,
+    /// Where telemetry goes. What comes here is held against what was counted.
+    #[command(flatten)]
+    pub otlp: OtlpOptions,
     /// Partitions of the hub.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub partitions: u16,

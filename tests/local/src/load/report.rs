@@ -19,6 +19,7 @@ use super::figures::{FunctionFigures, Spread};
 use super::options::LoadOptions;
 use super::outage::{OutageFigures, OutageKind};
 use super::usage::Cores;
+use crate::otlp::Agreement;
 use crate::report::{Report, ReportError};
 use crate::system::System;
 
@@ -66,6 +67,9 @@ pub struct LoadReport {
     pub outage: Option<OutageFigures>,
     /// Each function that was called.
     pub functions: BTreeMap<String, FunctionFigures>,
+    /// The handler's metrics beside what was counted; absent where they went elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Agreement>,
     /// What became of every event.
     pub count: Report,
 }
@@ -103,6 +107,7 @@ pub(super) struct Measured {
     pub(super) latencies: Histogram<u64>,
     pub(super) blobs: u64,
     pub(super) request_units: f64,
+    pub(super) metrics: Option<Agreement>,
     pub(super) count: Report,
 }
 
@@ -136,6 +141,7 @@ impl LoadReport {
             bottleneck: cores.bottleneck(measured.held),
             outage: measured.outage,
             functions: measured.functions,
+            metrics: measured.metrics,
             count: measured.count,
         }
     }
@@ -226,6 +232,13 @@ impl std::fmt::Display for LoadReport {
                 ),
             ),
             ("bottleneck", self.bottleneck.clone()),
+            (
+                "metrics",
+                self.metrics.as_ref().map_or_else(
+                    || "not held against what was counted: they did not come here".to_owned(),
+                    ToString::to_string,
+                ),
+            ),
         ] {
             writeln!(f, "  {name:<15} {value}")?;
         }

@@ -8,7 +8,7 @@
 mod alerts;
 mod insights;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use drone_delivery::capture::{self, CaptureError};
@@ -22,6 +22,7 @@ use crate::azurite::StorageError;
 use crate::cosmos::CosmosEmulator;
 use crate::hub::{Hub, StoredEvent};
 use crate::letters;
+use crate::otlp::Stored;
 use crate::system::{ALERT_QUEUE, ALERTS, ARCHIVE, DATABASE, DEAD_LETTERS, DRONES, System};
 
 pub use alerts::AlertReport;
@@ -31,7 +32,7 @@ pub use insights::InsightsReport;
 const CONCURRENT_READS: usize = 8;
 
 /// The function that takes messages off the alert queue, where it is switched on.
-const NOTIFY: &str = "NotifyAlert";
+pub(crate) const NOTIFY: &str = "NotifyAlert";
 
 /// The outcome of a run; the JSON of `--report`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -43,6 +44,8 @@ pub struct Report {
     pub applied: u64,
     /// Events with a message in the dead-letter queue.
     pub dead_lettered: u64,
+    /// The same by the reason that it gives.
+    pub dead_letter_reasons: BTreeMap<String, u64>,
     /// Records in the archive, repeats included.
     pub archived: u64,
     /// Records in the archive that repeat an event.
@@ -163,18 +166,22 @@ impl Report {
         let distinct = archive.events.len() as u64;
         compare(&sent, &archive.events, &mut faults);
 
-        let dead_letters = dead_letter_ids(stores.storage, &mut faults).await?;
+        let dead_letters = dead_letters(stores.storage, &mut faults).await?;
         let documents = stores.cosmos.items(DATABASE, DRONES).await;
         let drones = documents.len() as u64;
         let states = states(documents, &mut faults);
         let applied = sent
             .iter()
-            .filter(|(key, _)| !dead_letters.contains(*key))
+            .filter(|(key, _)| !dead_letters.contains_key(*key))
             .filter(|(_, event)| is_part_of(event, &states))
             .count() as u64;
 
         let sent = sent.len() as u64;
         let dead_lettered = dead_letters.len() as u64;
+        let mut dead_letter_reasons: BTreeMap<String, u64> = BTreeMap::new();
+        for reason in dead_letters.into_values() {
+            *dead_letter_reasons.entry(reason).or_default() += 1;
+        }
         if sent != applied + dead_lettered {
             faults.push(format!(
                 "{sent} events were sent, but {applied} applied and {dead_lettered} dead-lettered"
@@ -185,6 +192,7 @@ impl Report {
             sent,
             applied,
             dead_lettered,
+            dead_letter_reasons,
             archived,
             archive_duplicates: archived - distinct,
             drones,
@@ -195,6 +203,17 @@ impl Report {
             handler: None,
             faults,
         })
+    }
+
+    /// What of it the handler's metrics are held against. Alerts count where nobody has taken their messages.
+    pub(crate) fn stored(&self, keeps_alerts: bool) -> Stored {
+        Stored {
+            events: self.sent,
+            applied: self.applied,
+            archived: self.archived - self.archive_duplicates,
+            dead_letters: self.dead_letter_reasons.clone(),
+            alerts: keeps_alerts.then_some((self.alerts.raised, self.alerts.cleared)),
+        }
     }
 
     /// Makes what is wrong with the insights faults of the run.
@@ -293,20 +312,24 @@ fn compare(
     }
 }
 
-async fn dead_letter_ids(
+/// Each event with a dead letter, and the reason that it gives.
+async fn dead_letters(
     storage: &StorageAccount,
     faults: &mut Vec<String>,
-) -> Result<HashSet<EventKey>, ReportError> {
-    let mut ids = HashSet::new();
+) -> Result<HashMap<EventKey, String>, ReportError> {
+    let mut letters = HashMap::new();
     for text in storage.take_queue_messages(DEAD_LETTERS).await? {
         for letter in letters::read(storage, &text).await? {
             match letters::event(&letter) {
-                Some(event) => _ = ids.insert(event),
+                Some(event) => {
+                    let reason = letter["reason"].as_str().unwrap_or_default();
+                    letters.insert(event, reason.to_owned());
+                }
                 None => faults.push("a dead letter names no event".to_owned()),
             }
         }
     }
-    Ok(ids)
+    Ok(letters)
 }
 
 async fn alert_messages(

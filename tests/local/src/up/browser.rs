@@ -17,7 +17,7 @@ const OPENER: Option<(&str, &[&str])> = if cfg!(target_os = "macos") {
 };
 
 /// A browser that does not open is told and is no failure: the address has been printed.
-pub(super) fn open(address: &str) {
+pub(crate) fn open(address: &str) {
     let opened = OPENER.is_some_and(|(program, arguments)| {
         Command::new(program)
             .args(arguments)

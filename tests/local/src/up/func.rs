@@ -28,14 +28,27 @@ pub(super) fn run(options: &UpOptions) -> Result<(), Box<dyn Error>> {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let started = services::start(&options.services, &source, binary).await?;
+        let mut service_options = options.services.clone();
+        let telemetry = options
+            .otlp
+            .start(options.telemetry_port, &mut service_options.settings)
+            .await?;
+        let started = services::start(&service_options, &source, binary).await?;
         let _announcement = RunningSystem::beside(&started.services).announce(&source)?;
         let mut host = func::start(&started.script_root, options.services.http_port)?;
         let output = Output::of(&mut host);
-        view::services(&started.services, &started.settings, &started.command);
+        view::services(
+            &started.services,
+            telemetry.as_ref(),
+            &started.settings,
+            &started.command,
+        );
         if options.open {
             let port = options.services.http_port;
             browser::open(&format!("http://127.0.0.1:{port}/api/map"));
+            if let Some(telemetry) = &telemetry {
+                browser::open(&telemetry.url());
+            }
         }
         tokio::select! {
             outcome = fly(&started, options) => outcome,

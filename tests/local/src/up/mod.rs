@@ -1,7 +1,7 @@
 //! `cargo local up`: builds, starts everything, flies drones, shows what happens, and ends it all.
 
 mod alerts;
-mod browser;
+pub(crate) mod browser;
 mod drones;
 mod func;
 mod options;
@@ -22,6 +22,7 @@ use crate::build::{self, BuildError, Profile};
 use crate::host::LogSink;
 use crate::hub::Retention;
 use crate::insights::{self, Latest, in_a_line};
+use crate::otlp::Telemetry;
 use crate::report::{InsightsReport, Report};
 use crate::running::RunningSystem;
 use crate::system::{HUB, System, SystemOptions};
@@ -68,10 +69,15 @@ pub fn run(options: &UpOptions) -> Result<(), Box<dyn Error>> {
         let (log, lines) = mpsc::unbounded_channel();
         let log = LogSink::new(move |line| _ = log.send(line));
         view::say("Starting Azurite, Cosmos DB, the hub and the host");
-        let (azurite, system) = start(&options.services, source.clone(), binary, log).await?;
+        let mut services = options.services.clone();
+        let telemetry = options
+            .otlp
+            .start(options.telemetry_port, &mut services.settings)
+            .await?;
+        let (azurite, system) = start(&services, source.clone(), binary, log).await?;
         let _announcement = RunningSystem::of(&system).announce(&source)?;
         let interrupted = tokio::select! {
-            outcome = fly(&system, options, lines) => outcome.map(|()| false)?,
+            outcome = fly(&system, options, telemetry.as_ref(), lines) => outcome.map(|()| false)?,
             () = azurite.died() => return Err("Azurite has died; run the command again".into()),
             () = stop_requested() => true,
         };
@@ -135,6 +141,7 @@ async fn azurite(options: &ServiceOptions) -> Result<(Azurite, StorageAccount), 
 async fn fly(
     system: &System,
     options: &UpOptions,
+    telemetry: Option<&Telemetry>,
     lines: mpsc::UnboundedReceiver<String>,
 ) -> Result<(), Box<dyn Error>> {
     let counted = options.duration.is_some();
@@ -146,9 +153,16 @@ async fn fly(
             .hub
             .set_retention(Retention::Newest { bytes: KEPT_BYTES });
     }
-    view::addresses(system, options.drones);
+    if let Some(telemetry) = telemetry {
+        telemetry.link_to("Map", format!("{}/map", system.api_url()));
+        telemetry.link_to("Insights", format!("{}/fleet/insights", system.api_url()));
+    }
+    view::addresses(system, telemetry, options.drones);
     if options.open {
         browser::open(&format!("{}/map", system.api_url()));
+        if let Some(telemetry) = telemetry {
+            browser::open(&telemetry.url());
+        }
     }
     let progress = Progress::new();
     let following = progress.follow(system.host.events(), system);

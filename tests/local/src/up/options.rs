@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use simulator::{FleetOptions, parse_duration, parse_rate};
 
 use crate::hub::ConsumerGroups;
+use crate::otlp::OtlpOptions;
 use crate::system::Ports;
 
 /// See `cargo local up --help`.
@@ -18,7 +19,7 @@ pub struct UpOptions {
         long,
         value_name = "DIR",
         conflicts_with_all = [
-            "drones", "rate", "report", "scenario", "malformed", "city", "radius", "seed", "mqtt_port", "cosmos_port", "open",
+            "drones", "rate", "report", "scenario", "malformed", "city", "radius", "seed", "mqtt_port", "cosmos_port",
         ]
     )]
     pub app: Option<PathBuf>,
@@ -34,9 +35,16 @@ pub struct UpOptions {
     /// Which Functions host runs the handler: the one in here, or the real one of Core Tools, which must be on the PATH as `func`.
     #[arg(long, value_enum, default_value_t)]
     pub host: HostKind,
-    /// Open the map in the browser.
+    /// Open the map and "What happens" in the browser.
     #[arg(long)]
     pub open: bool,
+    /// Where telemetry goes.
+    #[command(flatten)]
+    pub otlp: OtlpOptions,
+    /// Port of the page "What happens", which telemetry comes to; 0 for any free one. Without it 4318, or any free one where that is
+    /// taken.
+    #[arg(long, value_name = "PORT")]
+    pub telemetry_port: Option<u16>,
     /// What `cargo local services` has too.
     #[command(flatten)]
     pub services: ServiceOptions,

@@ -29,7 +29,7 @@ pub fn run(options: &ServicesOptions) -> Result<(), Box<dyn Error>> {
         services.hub.set_retention(Retention::Newest {
             bytes: super::KEPT_BYTES,
         });
-        view::services(services, &started.settings, &started.command);
+        view::services(services, None, &started.settings, &started.command);
         let flight = drones::fly(
             services.hub.clone(),
             options.drones,

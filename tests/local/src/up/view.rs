@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::mpsc;
 
 use super::progress::Snapshot;
+use crate::otlp::Telemetry;
 use crate::report::Report;
 use crate::services::{Doors, Services};
 use crate::system::{HUB, System};
@@ -30,7 +31,7 @@ pub(super) fn say(text: &str) {
 }
 
 /// What to look at first, and where everything else is.
-pub(super) fn addresses(system: &System, drones: u32) {
+pub(super) fn addresses(system: &System, telemetry: Option<&Telemetry>, drones: u32) {
     let (hub, api) = (system.hub_url(), system.api_url());
     println!();
     println!("  1. The map      {api}/map");
@@ -48,6 +49,7 @@ pub(super) fn addresses(system: &System, drones: u32) {
         println!("     and then     curl {api}/drones/Simulated.drone-01.35");
     }
     println!();
+    what_happens(telemetry);
     println!("  Send an event   POST {hub}");
     println!(
         "  As a device     mqtt://{}  devices/{{deviceId}}/messages/events/",
@@ -61,10 +63,22 @@ pub(super) fn addresses(system: &System, drones: u32) {
     println!();
 }
 
+fn what_happens(telemetry: Option<&Telemetry>) {
+    if let Some(telemetry) = telemetry {
+        println!("  What happens    {}", telemetry.url());
+    }
+}
+
 /// Where the services are, and how a host is started on them.
-pub(super) fn services(services: &Services, settings: &Path, command: &str) {
+pub(super) fn services(
+    services: &Services,
+    telemetry: Option<&Telemetry>,
+    settings: &Path,
+    command: &str,
+) {
     let doors = &services.doors;
     println!();
+    what_happens(telemetry);
     println!("  Send an event   POST {}", doors.url());
     println!(
         "  As a device     mqtt://{}  devices/{{deviceId}}/messages/events/",
