@@ -2,6 +2,9 @@ use uuid::Uuid;
 
 use super::*;
 
+/// A metric, attributes and a value.
+type Series<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
+
 const SECOND: u64 = 1_000_000_000;
 const PROCESS: Uuid = Uuid::from_u128(7);
 
@@ -28,8 +31,7 @@ fn ledger(answered: &[(u64, u64)]) -> Ledger {
 }
 
 /// Metrics in which everything is as it has to be, but for those that are given.
-fn reading(heard: u64, others: &[(&str, &[(&str, &str)], f64)]) -> Reading {
-    type Series<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
+fn reading(heard: u64, others: &[Series<'_>]) -> Reading {
     let right: [Series<'_>; 12] = [
         (CONSUMED, &[(FUNCTION, STATE)], 100.0),
         (CONSUMED, &[(FUNCTION, ARCHIVE)], 100.0),
@@ -98,41 +100,42 @@ fn where_nothing_failed_all_figures_are_equal() {
 #[test]
 fn one_too_few_or_too_many_of_any_figure_is_told() {
     let ledger = ledger(&[(10, 60), (20, 40)]);
-    let wrong: [(&str, &[(&str, &str)], f64, &str); 7] = [
+    let wrong: [(Series<'_>, &str); 7] = [
         (
-            CONSUMED,
-            &[(FUNCTION, ARCHIVE)],
-            100.0,
+            (CONSUMED, &[(FUNCTION, ARCHIVE)], 100.0),
             "events in calls of ArchiveTelemetry",
         ),
         (
-            EVENTS,
-            &[(FUNCTION, STATE), ("outcome", "dead_lettered")],
-            8.0,
+            (
+                EVENTS,
+                &[(FUNCTION, STATE), ("outcome", "dead_lettered")],
+                8.0,
+            ),
             "events dead_lettered",
         ),
         (
-            EVENTS,
-            &[(FUNCTION, ARCHIVE), ("outcome", "archived")],
-            100.0,
+            (
+                EVENTS,
+                &[(FUNCTION, ARCHIVE), ("outcome", "archived")],
+                100.0,
+            ),
             "events archived",
         ),
         (
-            DEAD_LETTERS,
-            &[("reason", "not-json")],
-            3.0,
+            (DEAD_LETTERS, &[("reason", "not-json")], 3.0),
             "dead letters for not-json",
         ),
         (
-            DEAD_LETTERS,
-            &[("reason", "no-such")],
-            1.0,
+            (DEAD_LETTERS, &[("reason", "no-such")], 1.0),
             "dead letters for no-such",
         ),
-        (ALERTS, &[("alert.state", "raised")], 4.0, "alerts raised"),
-        (ALERTS, &[("alert.state", "cleared")], 2.0, "alerts cleared"),
+        ((ALERTS, &[("alert.state", "raised")], 4.0), "alerts raised"),
+        (
+            (ALERTS, &[("alert.state", "cleared")], 2.0),
+            "alerts cleared",
+        ),
     ];
-    for (name, attributes, value, told) in wrong {
+    for ((name, attributes, value), told) in wrong {
         for off in [-1.0, 1.0] {
             if value + off < 1.0 {
                 continue;

@@ -1,3 +1,5 @@
+#![allow(clippy::expect_used)]
+
 use super::super::fake_sender::{SECOND, call, client, failed, linked, pairs, span, spans};
 use super::*;
 
