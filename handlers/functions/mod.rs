@@ -132,18 +132,21 @@ pub fn app(state: AppState, host: HostConfig) -> FunctionApp<AppState> {
 struct BatchSummary {
     /// Without ticks, which are no telemetry.
     events: usize,
+    ticks: usize,
     /// When the hub took the first of them; `None` where there are none.
     oldest: Option<UtcDateTime>,
 }
 
 impl From<EventHubBatch> for BatchSummary {
     fn from(batch: EventHubBatch) -> Self {
+        let ticks = batch
+            .events
+            .iter()
+            .filter(|event| received(event).is_tick());
+        let ticks = ticks.count();
         Self {
-            events: batch
-                .events
-                .iter()
-                .filter(|event| !received(event).is_tick())
-                .count(),
+            events: batch.events.len() - ticks,
+            ticks,
             oldest: batch.events.first().map(|event| event.enqueued_at),
         }
     }

@@ -60,13 +60,13 @@ pub fn events(function: &'static str, outcome: &'static str, events: usize) {
     }
 }
 
-/// Events that came into the state, or among the dead letters, later than the objective has it: `wait` is how long the host may
-/// wait for a batch to fill.
-pub fn late(enqueued: &[UtcDateTime], now: UtcDateTime, wait: Duration) {
-    let late = enqueued
-        .iter()
-        .filter(|at| now - **at > FRESH + wait)
-        .count();
+/// Events that came into the state later than the objective has it: `wait` is how long the host may wait for a batch to fill.
+/// `enqueued` is of all events that were read, those of the dead letters among them.
+pub fn late(enqueued: &[UtcDateTime], letters: &[DeadLetter], now: UtcDateTime, wait: Duration) {
+    let is_late = |at: UtcDateTime| now - at > FRESH + wait;
+    let late = enqueued.iter().filter(|at| is_late(**at)).count();
+    let letters = letters.iter().filter(|letter| is_late(letter.enqueued_at));
+    let late = late.saturating_sub(letters.count());
     if late > 0 {
         INSTRUMENTS.late.add(late as u64, &[]);
     }

@@ -13,10 +13,10 @@ use crate::rows::{arrived, at, calls, events, lag, late, line, metric, put, requ
 pub const READERS: [(&str, &[(&str, f64)]); 3] = [
     (
         "UpdateDroneState",
-        &[("applied", 181.0), ("not_newer", 19.0)],
+        &[("applied", 181.0), ("dead_lettered", 19.0)],
     ),
     ("ArchiveTelemetry", &[("archived", 200.0)]),
-    ("RaiseAlerts", &[("judged", 199.0), ("passed_over", 1.0)]),
+    ("RaiseAlerts", &[("judged", 199.0), ("tick", 1.0)]),
 ];
 
 /// The minutes from 11:30 to 11:59.

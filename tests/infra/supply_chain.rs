@@ -61,7 +61,7 @@ fn the_fuzz_targets_are_built_from_the_same_versions() {
     };
     let ours = packages("Cargo.lock");
     for package in packages("tests/fuzz/Cargo.lock") {
-        let own = ["arbitrary", "fuzz", "libfuzzer-sys"];
+        let own = ["arbitrary", "fuzz", "jobserver", "libfuzzer-sys"];
         let own = own
             .iter()
             .any(|name| package.contains(&format!("\"{name}\"")));

@@ -1,11 +1,12 @@
 //! The SDK's examples, each an app of its own: what `cargo local up --app DIR` and `cargo stage --app DIR` make of them.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::OnceLock;
 
 use local::app::{AppFolder, AppOptions, RunningApp};
 use local::azurite::StorageAccount;
+use local::build;
 use local::host::LogSink;
 use local::stage::{package, stage_app};
 use serde_json::Value;
@@ -19,7 +20,7 @@ const EXAMPLES: &str = "handlers/sdk/examples";
 fn binary(name: &str) -> PathBuf {
     static BUILT: OnceLock<Vec<(String, PathBuf)>> = OnceLock::new();
     let built = BUILT.get_or_init(|| {
-        let output = Command::new(env!("CARGO"))
+        let output = build::cargo()
             .args(["build", "--locked", "--examples"])
             .arg("--message-format=json-render-diagnostics")
             .current_dir(repository())

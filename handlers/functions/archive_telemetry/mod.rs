@@ -35,6 +35,7 @@ pub async fn handle(
 ) -> Result<Outputs, CallError> {
     let (summary, archived) = archive(&*state.archive, batch).await?;
     counts::events(FUNCTION.name, "archived", summary.events);
+    counts::events(FUNCTION.name, "tick", summary.ticks);
     if summary.events > 0 {
         info!(
             batch.events = summary.events,

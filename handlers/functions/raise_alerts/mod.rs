@@ -51,6 +51,7 @@ pub async fn handle(
     let summary = BatchSummary::from(batch);
     let told = observed.record().await?;
     counts::events(FUNCTION.name, "judged", summary.events);
+    counts::events(FUNCTION.name, "tick", summary.ticks);
     counts::alerts(&told);
     let count = |kind| told.iter().filter(|told| told.kind == kind).count();
     info!(

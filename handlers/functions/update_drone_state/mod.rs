@@ -60,7 +60,9 @@ pub async fn handle(
     counts::events(FUNCTION.name, "dead_lettered", letters);
     counts::dead_letters(&folded.dead_letters);
     counts::drones(applied.written, applied.unchanged);
-    counts::late(&enqueued, UtcDateTime::now(), state.batch_wait);
+    counts::events(FUNCTION.name, "tick", summary.ticks);
+    let now = UtcDateTime::now();
+    counts::late(&enqueued, &folded.dead_letters, now, state.batch_wait);
     info!(
         batch.events = summary.events,
         batch.lag_ms = summary.lag_ms(),

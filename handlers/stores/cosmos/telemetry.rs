@@ -85,6 +85,9 @@ impl DiagnosticsHandler for CosmosTelemetry {
         if !parent.span().span_context().is_sampled() {
             return;
         }
+        if let Some(address) = operation.and_then(CosmosOperationContext::server_address) {
+            attributes.push(KeyValue::new("server.address", address.to_owned()));
+        }
         attributes.push(KeyValue::new(
             "azure.cosmosdb.operation.request_charge",
             charge,

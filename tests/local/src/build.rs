@@ -82,13 +82,32 @@ pub fn repository() -> Result<PathBuf, BuildError> {
         .ok_or(BuildError::NotHere)
 }
 
+/// Cargo as a shell would run it. What `cargo run` and `cargo test` have told this process of its own package is taken out: a
+/// build script that looks at such variables, as ring's does, would find them changed, and be run and compiled from again.
+#[must_use]
+pub fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let told = std::env::vars_os().map(|(name, _)| name).filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+    });
+    for name in told {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn not_run(command: &Command, error: std::io::Error) -> BuildError {
+    let cargo = command.get_program().to_string_lossy().into_owned();
+    BuildError::Cargo { cargo, error }
+}
+
 /// Builds the handler and returns its executable. Cargo's progress goes to the terminal.
 ///
 /// # Errors
 /// Where Cargo is missing or the build fails.
 pub fn handler(repository: &Path, profile: Profile) -> Result<PathBuf, BuildError> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let mut command = Command::new(&cargo);
+    let mut command = cargo();
     command
         .args(["build", "--locked", "--package", "drone-delivery"])
         .args(["--bin", "drone-delivery"])
@@ -105,7 +124,7 @@ pub fn handler(repository: &Path, profile: Profile) -> Result<PathBuf, BuildErro
             command.args(["--profile", "dist", "--target", STATIC_TARGET])
         }
     };
-    let built = executables(command, cargo)?;
+    let built = executables(command)?;
     let handler = built.into_iter().next_back();
     handler
         .map(|built| built.file)
@@ -129,8 +148,7 @@ const fn profile_here() -> &'static str {
 /// # Errors
 /// Outside of the repository, and where Cargo cannot be run.
 pub fn run_optimized() -> Result<ExitStatus, BuildError> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let mut command = Command::new(&cargo);
+    let mut command = cargo();
     command
         .args([
             "run",
@@ -145,18 +163,18 @@ pub fn run_optimized() -> Result<ExitStatus, BuildError> {
         .arg(repository()?.join(MANIFEST))
         .arg("--")
         .args(std::env::args_os().skip(1));
-    run_instead(command).map_err(|error| BuildError::Cargo { cargo, error })
+    run_instead(&mut command).map_err(|error| not_run(&command, error))
 }
 
 /// In place of this process, so that Ctrl-C and signals reach that one alone.
 #[cfg(unix)]
-fn run_instead(mut command: Command) -> std::io::Result<ExitStatus> {
+fn run_instead(command: &mut Command) -> std::io::Result<ExitStatus> {
     use std::os::unix::process::CommandExt;
     Err(command.exec())
 }
 
 #[cfg(not(unix))]
-fn run_instead(mut command: Command) -> std::io::Result<ExitStatus> {
+fn run_instead(command: &mut Command) -> std::io::Result<ExitStatus> {
     command.status()
 }
 
@@ -165,8 +183,7 @@ fn run_instead(mut command: Command) -> std::io::Result<ExitStatus> {
 /// # Errors
 /// Where there is no package, Cargo is missing, the build fails, or it is not clear which of its programs is meant.
 pub fn app(folder: &Path, executable: &str, profile: Profile) -> Result<PathBuf, BuildError> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let mut command = Command::new(&cargo);
+    let mut command = cargo();
     command
         .args(["build", "--profile"])
         .arg(match profile {
@@ -190,7 +207,7 @@ pub fn app(folder: &Path, executable: &str, profile: Profile) -> Result<PathBuf,
         reproducibly(&mut command, folder);
         command.args(["--target", STATIC_TARGET]);
     }
-    let mut built = executables(command, cargo)?;
+    let mut built = executables(command)?;
     match built.iter().position(|built| built.name == executable) {
         Some(named) => Ok(built.swap_remove(named).file),
         None if built.len() == 1 => Ok(built.remove(0).file),
@@ -223,10 +240,8 @@ struct Built {
 }
 
 /// Runs Cargo, and reads which programs it has built: one JSON object a line.
-fn executables(mut command: Command, cargo: String) -> Result<Vec<Built>, BuildError> {
-    let output = command
-        .output()
-        .map_err(|error| BuildError::Cargo { cargo, error })?;
+fn executables(mut command: Command) -> Result<Vec<Built>, BuildError> {
+    let output = command.output().map_err(|error| not_run(&command, error))?;
     if !output.status.success() {
         return Err(BuildError::Failed);
     }
@@ -302,4 +317,48 @@ fn reproducibly(command: &mut Command, repository: &Path) {
             format!("CFLAGS_{}", STATIC_TARGET.replace('-', "_")),
             flags("-ffile-prefix-map").join(" "),
         );
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Each crate of the target with its features, as Cargo puts them together for these packages and kinds of dependencies.
+    fn crates(packages: &[&str], kinds: &str) -> BTreeSet<String> {
+        let output = cargo()
+            .args([
+                "tree", "--locked", "--prefix", "none", "--format", "{p} {f}",
+            ])
+            .args(["--edges", kinds])
+            .args(packages)
+            .current_dir(repository().unwrap())
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines()
+            .map(|line| line.trim_end_matches(" (*)").to_owned())
+            .collect()
+    }
+
+    /// A crate of which the tests ask for one feature more is compiled again for them, and all that stands on it.
+    #[test]
+    fn the_tests_share_every_crate_with_the_local_system() {
+        let local = crates(&["--package", "local"], "normal,no-proc-macro");
+        let tests = crates(&[], "normal,dev,no-proc-macro");
+        assert!(local.len() > 100, "only {} crates", local.len());
+        let alone = Vec::from_iter(local.difference(&tests).cloned());
+        assert!(
+            alone.is_empty(),
+            "not as the tests have them; ask for the features that they have in tests/local/Cargo.toml: {alone:#?}"
+        );
+    }
 }

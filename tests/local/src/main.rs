@@ -452,6 +452,35 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn what_measures_or_works_through_much_is_optimized() {
+        let is_heavy = |words: &str| {
+            let words = std::iter::once("cargo local").chain(words.split(' '));
+            let parsed = Cli::try_parse_from(words).ok();
+            parsed.map(|cli| cli.command.is_heavy())
+        };
+        for heavy in [
+            "load",
+            "queries",
+            "up --drones 10000",
+            "up --drones 200 --rate 2500",
+            "services --drones 1 --rate 2500",
+        ] {
+            assert_eq!(is_heavy(heavy), Some(true), "{heavy}");
+        }
+        for light in [
+            "up",
+            "up --drones 200 --rate 1000",
+            // Nobody sends.
+            "up --drones 0 --rate 2500",
+            "services",
+            "insights",
+            "stage",
+        ] {
+            assert_eq!(is_heavy(light), Some(false), "{light}");
+        }
+    }
+
     /// Every command that a page, a script or a text of the code prints is one that this program takes.
     #[test]
     fn printed_commands_can_be_typed() {

@@ -10,7 +10,9 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use indicatif::{ProgressBar, ProgressStyle};
 use tokio::process::Command;
 
 use crate::child::{Child, ChildError};
@@ -20,6 +22,9 @@ use output::Output;
 pub const NODE: &str = "node";
 
 const NPM: &str = if cfg!(windows) { "npm.cmd" } else { "npm" };
+
+/// How often what waits for npm moves.
+const TICK: Duration = Duration::from_millis(120);
 
 /// What the packages need.
 const OLDEST_NODE: u32 = 20;
@@ -93,6 +98,22 @@ impl Packages {
 
     async fn install(&self, folder: &Path, home: &Path) -> Result<(), NpmError> {
         say(&format!("Installing {}…", self.title));
+        let began = Instant::now();
+        // Only on a terminal, below that line.
+        let waiting = ProgressBar::new_spinner().with_prefix("npm");
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {elapsed_precise}") {
+            waiting.set_style(style);
+        }
+        waiting.enable_steady_tick(TICK);
+        let outcome = self.install_quietly(folder, home).await;
+        waiting.finish_and_clear();
+        if outcome.is_ok() {
+            say(&format!("Installed in {} s", began.elapsed().as_secs()));
+        }
+        outcome
+    }
+
+    async fn install_quietly(&self, folder: &Path, home: &Path) -> Result<(), NpmError> {
         // A sibling, so that the last step is a rename. It is removed where anything fails.
         let work = tempfile::Builder::new()
             .prefix(&format!("{}-unfinished-", self.name))

@@ -68,6 +68,7 @@ pub fn run(options: &UpOptions) -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         let (log, lines) = mpsc::unbounded_channel();
         let log = LogSink::new(move |line| _ = log.send(line));
+        view::say("Starting Azurite, Cosmos DB, the hub and the host");
         let mut services = options.services.clone();
         let telemetry = options
             .otlp

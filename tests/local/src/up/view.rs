@@ -30,12 +30,25 @@ pub(super) fn say(text: &str) {
     eprintln!("{text}");
 }
 
-/// Where everything is, and what to try.
+/// What to look at first, and where everything else is.
 pub(super) fn addresses(system: &System, telemetry: Option<&Telemetry>, drones: u32) {
     let (hub, api) = (system.hub_url(), system.api_url());
     println!();
-    println!("  The map         {api}/map");
-    println!("  Insights        {api}/insights");
+    println!("  1. The map      {api}/map");
+    println!("  2. Insights     {api}/insights");
+    if drones > 0 {
+        println!(
+            "  3. A drone      curl {api}/drones/{}",
+            simulator::device_id(0)
+        );
+    } else {
+        println!(
+            "  3. An event     curl -i -H 'BrokerProperties: {{\"PartitionKey\":\"Simulated.drone-01.35\"}}' \\"
+        );
+        println!("                    --data-binary @tests/fixtures/telemetry/flight.json {hub}");
+        println!("     and then     curl {api}/drones/Simulated.drone-01.35");
+    }
+    println!();
     what_happens(telemetry);
     println!("  Send an event   POST {hub}");
     println!(
@@ -43,19 +56,8 @@ pub(super) fn addresses(system: &System, telemetry: Option<&Telemetry>, drones: 
         system.mqtt_address()
     );
     event_hubs(&system.doors);
-    println!("  One drone       {api}/drones/{{deviceId}}");
     println!("  Health          {api}/health");
     println!("  Cosmos DB       {}", system.cosmos.endpoint());
-    println!();
-    println!("  Try:");
-    println!(
-        "    curl -i -H 'BrokerProperties: {{\"PartitionKey\":\"Simulated.drone-01.35\"}}' \\"
-    );
-    println!("      --data-binary @tests/fixtures/telemetry/flight.json {hub}");
-    println!("    curl {api}/drones/Simulated.drone-01.35");
-    if drones > 0 {
-        println!("    curl {api}/drones/{}", simulator::device_id(0));
-    }
     println!();
     println!("  Ctrl-C stops everything.");
     println!();
