@@ -45,6 +45,7 @@ struct Tap {
 
 impl Tap {
     async fn before(collector: &Telemetry) -> Self {
+        drone_delivery::tls::choose();
         let (url, client) = (collector.url(), reqwest::Client::new());
         let bodies: Arc<Mutex<Vec<Bytes>>> = Arc::default();
         let kept = Arc::clone(&bodies);

@@ -34,7 +34,7 @@ pub struct Instance {
     pub service: String,
     /// `faas.instance`, by which the local host knows the process.
     pub worker: Option<String>,
-    /// When its last metrics were read from it, in nanoseconds of Unix time.
+    /// Until when everything is in what it has sent, in nanoseconds of Unix time: a process reads its metrics one after the other.
     pub heard_at: u64,
 }
 
@@ -43,6 +43,8 @@ pub struct Instance {
 pub(super) struct Metrics {
     instances: BTreeMap<String, Instance>,
     series: HashMap<(String, Attributes), Series>,
+    /// When the first point of what is being taken was read.
+    first_read: Option<u64>,
     pub(super) durations: Durations,
     pub(super) history: History,
 }
@@ -118,10 +120,14 @@ impl Metrics {
         let mut rejected = Rejected::default();
         for of_resource in sent.resource_metrics {
             let id = self.instance(of_resource.resource.as_ref());
+            self.first_read = None;
             for scope in of_resource.scope_metrics {
                 for metric in scope.metrics {
                     self.take_metric(&id, metric, now, &mut rejected);
                 }
+            }
+            if let (Some(instance), Some(at)) = (self.instances.get_mut(&id), self.first_read) {
+                instance.heard_at = instance.heard_at.max(at);
             }
         }
         self.forget_instances();
@@ -254,9 +260,7 @@ impl Metrics {
         is_delta: Option<bool>,
         rejected: &mut Rejected,
     ) {
-        if let Some(instance) = self.instances.get_mut(id) {
-            instance.heard_at = instance.heard_at.max(said.at);
-        }
+        self.first_read = Some(self.first_read.map_or(said.at, |first| first.min(said.at)));
         let key = (name.to_owned(), attributes);
         if !self.series.contains_key(&key) && self.series.len() >= MOST_SERIES {
             return rejected.add(1, "there are too many series");

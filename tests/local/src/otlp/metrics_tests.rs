@@ -28,6 +28,13 @@ fn the_last_value_of_each_process_counts_those_that_ended_included() {
     assert_eq!(instances.len(), 2);
     assert_eq!(instances[1].worker.as_deref(), Some("worker-b"));
     assert_eq!(instances[1].heard_at, T + 4 * SECOND);
+    // What was read first is the oldest.
+    let read = |at: u64| counter(CONSUMED, &FLY, 9.0, (T, T + at * SECOND));
+    known.take(metrics("b", vec![read(7), read(6)]), T + 100 * SECOND);
+    assert_eq!(
+        known.instances().last().map(|it| it.heard_at),
+        Some(T + 6 * SECOND)
+    );
 }
 
 #[test]

@@ -20,6 +20,7 @@ use super::*;
 const PROTOBUF: &str = "application/x-protobuf";
 
 async fn collector() -> Telemetry {
+    drone_delivery::tls::choose();
     Telemetry::start(Some(0), None).await.unwrap()
 }
 

@@ -47,7 +47,7 @@ function functions(all) {
   const update = (row, one) => {
     const failed = failures(one);
     const kinds = Object.entries(one.failures).map(([kind, times]) => `${kind} ${count(times)}`);
-    const told = [one.name, trigger(one.trigger), number(one.callsPerSecond), one.events ? number(one.eventsPerSecond) : ""];
+    const told = [one.name, trigger(one.trigger, one.events), number(one.callsPerSecond), one.events ? number(one.eventsPerSecond) : ""];
     told.forEach((text, index) => write(row.children[index], text));
     draw(row.children[4].firstChild, one.callsHistory, `Calls of ${one.name} in the last 10 minutes, now ${number(one.callsPerSecond)} a second`);
     write(row.children[5], number(one.recent.p50));
