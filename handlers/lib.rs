@@ -21,6 +21,7 @@
 //! | [`services`] | what they do: merge batches into the latest states, hold them against the rules |
 //! | [`stores`] | Cosmos DB, Blob and Queue storage behind narrow traits |
 //! | [`tables`] | the insights' tables as Parquet files |
+//! | [`tls`] | who does the cryptography of TLS |
 //! | [`webhook`] | posts alerts as CloudEvents |
 //! | [`settings`], [`error`] | app settings; who is told what when something fails |
 //!
