@@ -3,6 +3,7 @@
 use drone_delivery::FUNCTIONS;
 
 use crate::bicep::Value;
+use crate::provided::settings;
 use crate::sources;
 
 /// What anybody may see stays open where people sign in; everything else asks who it is.
@@ -44,13 +45,14 @@ fn sign_in_leaves_open_what_is_anonymous_and_nothing_else() {
 /// Otherwise whoever can sign in reads everything: the handler holds the role against nobody.
 #[test]
 fn where_people_sign_in_the_handler_is_told_to_ask_for_the_role() {
-    let module = include_str!("../../infra/modules/function-app.bicep");
+    let module = sources::read("infra/modules/function-app.bicep");
     let told = "var signInSettings = empty(signInClientId) ? [] : [{ name: 'RequireReaderRole', value: 'true' }]";
     assert!(module.contains(told));
-    let settings = module
-        .lines()
-        .find(|line| line.contains("appSettings: concat("));
-    assert!(settings.is_some_and(|line| line.contains("signInSettings")));
+    let settings = settings(&sources::template());
+    assert_eq!(
+        settings.get("RequireReaderRole").map(String::as_str),
+        Some("true")
+    );
 }
 
 /// A secret in a vault is read by the app's own identity, which has to be named where it is not the system's.
