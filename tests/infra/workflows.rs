@@ -211,6 +211,12 @@ fn a_deployment_by_workflow_takes_what_was_chosen() {
                 continue;
             };
             deployments += 1;
+            let run = job.steps[deploys].run.as_deref().unwrap_or_default();
+            assert_eq!(
+                run.matches("--parameters").count(),
+                1,
+                "{path}: {name} sets what the parameter files read from the environment"
+            );
             let chosen = step(&|step| {
                 runs(step, "GITHUB_ENV")
                     && runs(step, "DRONES_")
