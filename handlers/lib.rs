@@ -22,6 +22,7 @@
 //! | [`stores`] | Cosmos DB, Blob and Queue storage behind narrow traits |
 //! | [`tables`] | the insights' tables as Parquet files |
 //! | [`telemetry`] | what this app counts and measures of itself |
+//! | [`tls`] | who does the cryptography of TLS |
 //! | [`webhook`] | posts alerts as CloudEvents |
 //! | [`settings`], [`error`] | app settings; who is told what when something fails |
 //!

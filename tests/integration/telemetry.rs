@@ -295,6 +295,14 @@ async fn metrics_are_what_is_counted_at_the_stores() {
     assert!(report.dead_lettered >= 3 && report.alerts.raised >= 1);
     // The three functions, their ends, two turns of alerts, and a reason at least.
     assert!(agreement.figures >= 10, "{agreement}");
+    for (metric, attributes) in telemetry.metrics() {
+        let documented = documented(&metric);
+        let more: Vec<_> = attributes.difference(&documented).collect();
+        assert!(
+            more.is_empty(),
+            "{metric} has attributes that TELEMETRY.md does not tell of: {more:?}"
+        );
+    }
     let late = telemetry.sum("azure_functions.lag", |it| {
         it.is("faas.name", "RaiseAlerts")
     });
@@ -345,6 +353,20 @@ fn a_load_holds_the_metrics_against_what_it_has_counted() {
         (&json!(0), &json!(0))
     );
     assert!(report["count"]["applied"].as_u64() > Some(200));
+}
+
+/// What the row of a metric in TELEMETRY.md has in code quotes: its attributes, and some of their values.
+fn documented(metric: &str) -> BTreeSet<String> {
+    let page = include_str!("../../handlers/TELEMETRY.md");
+    let row = page
+        .lines()
+        .find(|line| line.starts_with(&format!("| `{metric}` |")))
+        .unwrap_or_else(|| panic!("TELEMETRY.md has no metric {metric}"));
+    row.split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// What became of some events: documents, archived events, and dead letters by their reasons.

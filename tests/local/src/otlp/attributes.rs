@@ -32,6 +32,11 @@ impl Attributes {
         self.0.get(name).map(String::as_str)
     }
 
+    /// The attributes' names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Whether there is such an attribute.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {

@@ -322,6 +322,13 @@ impl Metrics {
             .map(|((_, attributes), series)| (attributes, series.total()))
     }
 
+    /// The metrics, and the attributes of their series.
+    pub(super) fn names(&self) -> impl Iterator<Item = (&str, &Attributes)> {
+        self.series
+            .keys()
+            .map(|(metric, attributes)| (metric.as_str(), attributes))
+    }
+
     /// What a metric comes to, over the series that are wanted.
     pub(super) fn sum(&self, name: &str, wanted: impl Fn(&Attributes) -> bool) -> Sum {
         let mut sum = Sum::default();

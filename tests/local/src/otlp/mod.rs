@@ -31,6 +31,7 @@ mod tests;
 mod traces;
 mod view;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -160,6 +161,19 @@ impl Telemetry {
     /// What a metric comes to over all processes, those that have ended included, and over the series that are wanted.
     pub fn sum(&self, metric: &str, wanted: impl Fn(&Attributes) -> bool) -> Sum {
         self.shared.with(|state| state.metrics.sum(metric, wanted))
+    }
+
+    /// Every metric that has come, with the names of the attributes that its series have.
+    #[must_use]
+    pub fn metrics(&self) -> BTreeMap<String, BTreeSet<String>> {
+        self.shared.with(|state| {
+            let mut metrics: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+            for (metric, attributes) in state.metrics.names() {
+                let names = metrics.entry(metric.to_owned()).or_default();
+                names.extend(attributes.names().map(str::to_owned));
+            }
+            metrics
+        })
     }
 
     /// The processes that have sent metrics.
