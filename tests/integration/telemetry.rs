@@ -311,7 +311,7 @@ async fn metrics_are_what_is_counted_at_the_stores() {
     assert!(charge.value > 0.0 && charge.count > 0);
 }
 
-/// The command itself, as fast as it goes for a moment.
+/// The command itself, for a moment.
 #[test]
 fn a_load_holds_the_metrics_against_what_it_has_counted() {
     #[derive(clap::Parser)]
@@ -328,7 +328,7 @@ fn a_load_holds_the_metrics_against_what_it_has_counted() {
         "--drones",
         "200",
         "--rate",
-        "max",
+        "150",
         "--ramp-up",
         "1s",
         "--for",
@@ -343,7 +343,10 @@ fn a_load_holds_the_metrics_against_what_it_has_counted() {
     let load = <Cli as clap::Parser>::try_parse_from(arguments)
         .unwrap()
         .load;
-    local::load::run(&load).unwrap_or_else(|error| panic!("{error}"));
+    // A loaded machine may not hold the rate, which is not what this is about.
+    if let Err(error) = local::load::run(&load) {
+        assert_eq!(error.to_string(), "the rate was not held");
+    }
     let report: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
     let metrics = &report["metrics"];
     assert!(metrics["figures"].as_u64() >= Some(8), "{metrics}");
