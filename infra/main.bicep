@@ -1,6 +1,6 @@
 // Everything that the fleet needs in Azure, in one resource group. The defaults are the size `try`;
-// fleet.bicepparam has 10,000 drones. No key is read, passed on or put out anywhere: the app, the IoT hub and the
-// people who look after them all come in by identity.
+// fleet.bicepparam has 10,000 drones. No key is read, passed on or put out anywhere, but for the one of `provisioning`: the app,
+// the IoT hub and the people who look after them all come in by identity.
 targetScope = 'resourceGroup'
 
 @description('Begins the name of every resource. Capitals are made small and hyphens left out: storage takes neither.')
@@ -32,6 +32,9 @@ param iotHubUnits int = 1
 
 @description('Let one shared key stand for any registered drone, as `cargo drones --to iot-hub` needs it. Not for real drones.')
 param simulatedDrones bool = false
+
+@description('Let drones that nobody has registered come in by a Device Provisioning Service. Then the IoT hub takes one key, the service\'s. Of no effect without an IoT hub.')
+param provisioning bool = false
 
 @description('Each takes 1 MB or 1,000 events a second in, and twice the bytes and 4,096 events out.')
 @minValue(1)
@@ -262,6 +265,7 @@ module iotHub 'modules/iot-hub.bicep' = if (usesIotHub) {
     sku: iotHubSku
     units: iotHubSku == 'S3' && iotHubUnits > 10 ? fail('iotHubUnits: an S3 hub has at most 10 units') : iotHubUnits
     simulatedDrones: simulatedDrones
+    provisioning: provisioning
     namespaceName: namespaceName
     hubName: hubName
     operatorPrincipalId: operatorPrincipalId
@@ -269,6 +273,21 @@ module iotHub 'modules/iot-hub.bicep' = if (usesIotHub) {
     workspaceId: monitoring.outputs.workspaceId
   }
   dependsOn: [eventHubs]
+}
+
+module provisioningService 'modules/provisioning.bicep' = if (usesIotHub && provisioning) {
+  params: {
+    name: prefix
+    suffix: suffix
+    location: location
+    tags: allTags
+    iotHubId: iotHub!.outputs.hubId
+    iotHubHost: iotHub!.outputs.host
+    iotHubPolicy: iotHub!.outputs.provisioningPolicy
+    operatorPrincipalId: operatorPrincipalId
+    operatorPrincipalType: operatorPrincipalType
+    workspaceId: monitoring.outputs.workspaceId
+  }
 }
 
 module cosmos 'modules/cosmos.bicep' = {
@@ -437,6 +456,10 @@ output apiUrl string = 'https://${functionApp.outputs.host}/api'
 @description('Empty where drones send straight to Event Hubs.')
 output iotHubHost string = usesIotHub ? iotHub!.outputs.host : ''
 output iotHubId string = usesIotHub ? iotHub!.outputs.hubId : ''
+@description('Where enrolment groups are made; empty without `provisioning`.')
+output provisioningHost string = usesIotHub && provisioning ? provisioningService!.outputs.host : ''
+@description('What a drone has to know to come in by it.')
+output provisioningScope string = usesIotHub && provisioning ? provisioningService!.outputs.idScope : ''
 output eventHubsHost string = eventHubs.outputs.host
 output eventHubName string = hubName
 output cosmosEndpoint string = cosmos.outputs.endpoint

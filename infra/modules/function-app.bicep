@@ -101,9 +101,7 @@ var tuning = [
   { name: 'FleetMapTilesAttribution', value: fleetMapTilesAttribution }
 ]
 
-var webhook = empty(alertWebhookSecretUri)
-  ? alertWebhookUrl
-  : '@Microsoft.KeyVault(SecretUri=${alertWebhookSecretUri})'
+var webhook = empty(alertWebhookSecretUri) ? alertWebhookUrl : '@Microsoft.KeyVault(SecretUri=${alertWebhookSecretUri})'
 var alertSettings = empty(alertWebhookUrl) && empty(alertWebhookSecretUri)
   ? [{ name: 'AzureWebJobs.NotifyAlert.Disabled', value: 'true' }]
   : [{ name: 'AlertWebhookUrl', value: webhook }]
@@ -185,7 +183,16 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
     }
     siteConfig: {
       minTlsVersion: '1.2'
-      appSettings: concat(runtimeSettings, connections, tuning, tracing, alertSettings, signInSettings, thresholdSettings, extraSettingsList)
+      appSettings: concat(
+        runtimeSettings,
+        connections,
+        tuning,
+        tracing,
+        alertSettings,
+        signInSettings,
+        thresholdSettings,
+        extraSettingsList
+      )
     }
   }
 

@@ -7,6 +7,7 @@ param tags { *: string }
 param sku string
 param units int
 param simulatedDrones bool
+param provisioning bool
 param namespaceName string
 param hubName string
 param operatorPrincipalId string
@@ -20,6 +21,13 @@ var dataSender = subscriptionResourceId(
 var iotHubDataContributor = subscriptionResourceId(
   'Microsoft.Authorization/roleDefinitions',
   '4fc6c259-987e-4a07-842e-c321cc9d413f'
+)
+
+// Keys for what has no identity in Entra, each with no more rights than it is for.
+var provisioningPolicy = 'provisioning'
+var policies = concat(
+  simulatedDrones ? [{ keyName: 'device', rights: 'DeviceConnect' }] : [],
+  provisioning ? [{ keyName: provisioningPolicy, rights: 'RegistryRead, RegistryWrite, ServiceConnect' }] : []
 )
 
 resource namespace 'Microsoft.EventHub/namespaces@2024-01-01' existing = {
@@ -62,7 +70,8 @@ resource iotHub 'Microsoft.Devices/IotHubs@2023-06-30' = {
   }
   properties: {
     // Services come in by identity only. Drones keep their own keys or certificates: they have no identity in Entra.
-    disableLocalAuth: !simulatedDrones
+    disableLocalAuth: !simulatedDrones && !provisioning
+    authorizationPolicies: empty(policies) ? null : policies
     minTlsVersion: '1.2'
     routing: {
       endpoints: {
@@ -124,3 +133,4 @@ resource diagnostics 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' 
 
 output hubId string = iotHub.id
 output host string = iotHub.properties.hostName
+output provisioningPolicy string = provisioningPolicy

@@ -12,7 +12,12 @@ param apiUrl string
 
 // `width` is how many hundredths of a line a chart takes.
 var overview = [
-  { title: 'Events per second', query: loadTextContent('../queries/events-per-function.kql'), as: 'timechart', width: '50' }
+  {
+    title: 'Events per second'
+    query: loadTextContent('../queries/events-per-function.kql')
+    as: 'timechart'
+    width: '50'
+  }
   { title: 'Seconds behind the hub', query: loadTextContent('../queries/lag.kql'), as: 'timechart', width: '50' }
   {
     title: 'Fresh: states stored within five seconds beyond the batch wait, in hundredths; promised are 99'
@@ -32,20 +37,49 @@ var overview = [
     as: 'table'
     width: '25'
   }
-  { title: 'Dead letters by reason', query: loadTextContent('../queries/dead-letters.kql'), as: 'barchart', width: '50' }
-  { title: 'Alerts raised, repeated and cleared', query: loadTextContent('../queries/alerts.kql'), as: 'barchart', width: '50' }
-  { title: 'Request units a second', query: loadTextContent('../queries/request-units.kql'), as: 'timechart', width: '50' }
-  { title: 'Turned away by Cosmos DB, in hundredths', query: loadTextContent('../queries/throttled.kql'), as: 'timechart', width: '50' }
+  {
+    title: 'Dead letters by reason'
+    query: loadTextContent('../queries/dead-letters.kql')
+    as: 'barchart'
+    width: '50'
+  }
+  {
+    title: 'Alerts raised, repeated and cleared'
+    query: loadTextContent('../queries/alerts.kql')
+    as: 'barchart'
+    width: '50'
+  }
+  {
+    title: 'Request units a second'
+    query: loadTextContent('../queries/request-units.kql')
+    as: 'timechart'
+    width: '50'
+  }
+  {
+    title: 'Turned away by Cosmos DB, in hundredths'
+    query: loadTextContent('../queries/throttled.kql')
+    as: 'timechart'
+    width: '50'
+  }
   { title: 'Events and writes', query: loadTextContent('../queries/writes.kql'), as: 'timechart', width: '50' }
   { title: 'Posts to the webhook', query: loadTextContent('../queries/webhook.kql'), as: 'barchart', width: '50' }
-  { title: 'Seconds behind the hub, by partition', query: loadTextContent('../queries/lag-by-partition.kql'), as: 'table', width: '50' }
+  {
+    title: 'Seconds behind the hub, by partition'
+    query: loadTextContent('../queries/lag-by-partition.kql')
+    as: 'table'
+    width: '50'
+  }
   { title: 'Calls and failures', query: loadTextContent('../queries/failures.kql'), as: 'table', width: '50' }
   { title: 'Errors and warnings', query: loadTextContent('../queries/errors.kql'), as: 'table', width: '100' }
 ]
 
 var calls = [
   { title: 'Who calls whom, every call counted', query: loadTextContent('../queries/map-calls.kql'), as: 'table' }
-  { title: 'Which function calls what, in the traces that were kept', query: loadTextContent('../queries/map-traces.kql'), as: 'table' }
+  {
+    title: 'Which function calls what, in the traces that were kept'
+    query: loadTextContent('../queries/map-traces.kql')
+    as: 'table'
+  }
 ]
 
 var one = [

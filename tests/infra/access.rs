@@ -5,7 +5,7 @@ use crate::bicep::{Resource, Template};
 pub const ROLE_ASSIGNMENT: &str = "Microsoft.Authorization/roleAssignments";
 
 /// The built-in roles in use, and some that are not enough, under the names that Azure gives them.
-const ROLES: [(&str, &str); 13] = [
+const ROLES: [(&str, &str); 14] = [
     (
         "Azure Event Hubs Data Receiver",
         "a638d3c7-ab3a-418d-83e6-5f17a39d4fde",
@@ -17,6 +17,10 @@ const ROLES: [(&str, &str); 13] = [
     (
         "IoT Hub Data Contributor",
         "4fc6c259-987e-4a07-842e-c321cc9d413f",
+    ),
+    (
+        "Device Provisioning Service Data Contributor",
+        "dfce44e4-17b7-4bd1-a6d1-04996ec95633",
     ),
     (
         "Monitoring Metrics Publisher",

@@ -211,3 +211,75 @@ fn the_host_logs_little_beside_the_handlers_own_lines() {
         }
     }
 }
+
+/// A query over a table that nothing is sent to is silent for ever.
+#[test]
+fn what_rules_read_is_sent_to_the_workspace() {
+    let template = sources::template();
+    let sent = |scope: &str, list: &str, category: &str| {
+        template
+            .of("Microsoft.Insights/diagnosticSettings")
+            .filter(|setting| {
+                setting
+                    .body
+                    .get("scope")
+                    .and_then(Bicep::code)
+                    .and_then(|symbol| template.resource_of(&setting.module, symbol))
+                    .is_some_and(|resource| resource.is(scope))
+            })
+            .filter_map(|setting| setting.body.at(&format!("properties.{list}")))
+            .flat_map(Bicep::list)
+            .any(|log| {
+                log.get("category").and_then(Bicep::text) == Some(category)
+                    && log.get("enabled").and_then(Bicep::code) == Some("true")
+            })
+    };
+    let queries: String = rules()
+        .iter()
+        .map(|rule| sources::read(&format!("infra/queries/{}", rule.file)))
+        .collect();
+    for (table, scope, list, category) in [
+        (
+            "StorageQueueLogs",
+            "Microsoft.Storage/storageAccounts/queueServices",
+            "logs",
+            "StorageWrite",
+        ),
+        (
+            "AzureMetrics",
+            "Microsoft.EventHub/namespaces",
+            "metrics",
+            "AllMetrics",
+        ),
+    ] {
+        assert!(queries.contains(table), "no rule reads {table} any more");
+        assert!(
+            sent(scope, list, category),
+            "{table}: {category} of {scope}"
+        );
+    }
+}
+
+/// Each of these is an event that a drone sent and no hub got. The names are those of Azure Monitor, where a metric that is
+/// not there is only silent.
+#[test]
+fn the_iot_hub_is_watched_for_what_it_does_not_pass_on() {
+    let template = sources::template();
+    let rules = &template.variables[&("alert-rules".to_owned(), "iotHubRules".to_owned())];
+    let metrics: Vec<_> = rules
+        .list()
+        .iter()
+        .map(|rule| rule.get("metric").unwrap().text().unwrap())
+        .collect();
+    assert_eq!(
+        metrics,
+        [
+            "d2c.telemetry.egress.dropped",
+            "d2c.telemetry.egress.orphaned",
+            "d2c.telemetry.ingress.sendThrottle",
+            "dailyMessageQuotaUsed",
+        ]
+    );
+    let quota = rules.list()[3].get("above").unwrap();
+    assert_eq!(quota.code(), Some("iotHubDailyMessages / 10 * 9"));
+}

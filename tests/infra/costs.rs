@@ -366,6 +366,13 @@ fn the_page_says_what_availability_zones_cost() {
     assert_on_the_page(&format!("{} a month more for the fleet", whole(more)));
 }
 
+/// An operation of the service for each registration.
+#[test]
+fn the_page_says_what_registrations_cost() {
+    let usd = 10.0 * price("provisioning.thousand");
+    assert_on_the_page(&format!("{usd:.2} once for 10,000 of them"));
+}
+
 #[test]
 fn the_page_says_what_an_hour_of_a_few_drones_costs() {
     let size = Size::read("try");

@@ -22,6 +22,12 @@ use crate::sources;
 /// What the platform sets by itself, and what is right as it is until an operator adds it to `extraSettings`.
 const NOT_DEPLOYED: [&str; 2] = ["WEBSITE_AUTH_ENABLED", "EarliestOccurrence"];
 
+/// By which an operator lets devices in.
+const OF_DEVICES: [&str; 2] = [
+    "IoT Hub Data Contributor",
+    "Device Provisioning Service Data Contributor",
+];
+
 /// Who needs it, and what.
 #[derive(Debug, Clone)]
 struct Demand {
@@ -150,9 +156,7 @@ fn the_operator_may_replay_events_and_no_more() {
     let grants: BTreeSet<(&str, &str)> = provided
         .grants
         .iter()
-        .filter(|grant| {
-            grant.to == "operatorPrincipalId" && grant.role != "IoT Hub Data Contributor"
-        })
+        .filter(|grant| grant.to == "operatorPrincipalId" && !OF_DEVICES.contains(&grant.role))
         .map(|grant| (grant.role, grant.symbol.as_str()))
         .collect();
     let expected = BTreeSet::from([

@@ -1,8 +1,10 @@
-//! Sign-in, networks, logs of what is deleted, and zones: what is off by default and has to be right where it is on.
+//! Sign-in, networks, logs of what is deleted, zones, budget: what is off by default and has to be right where it is on.
 
 use drone_delivery::FUNCTIONS;
 
 use crate::bicep::Value;
+use crate::provided::settings;
+use crate::sizes::Size;
 use crate::sources;
 
 /// What anybody may see stays open where people sign in; everything else asks who it is.
@@ -44,13 +46,14 @@ fn sign_in_leaves_open_what_is_anonymous_and_nothing_else() {
 /// Otherwise whoever can sign in reads everything: the handler holds the role against nobody.
 #[test]
 fn where_people_sign_in_the_handler_is_told_to_ask_for_the_role() {
-    let module = include_str!("../../infra/modules/function-app.bicep");
+    let module = sources::read("infra/modules/function-app.bicep");
     let told = "var signInSettings = empty(signInClientId) ? [] : [{ name: 'RequireReaderRole', value: 'true' }]";
     assert!(module.contains(told));
-    let settings = module
-        .lines()
-        .find(|line| line.contains("appSettings: concat("));
-    assert!(settings.is_some_and(|line| line.contains("signInSettings")));
+    let settings = settings(&sources::template());
+    assert_eq!(
+        settings.get("RequireReaderRole").map(String::as_str),
+        Some("true")
+    );
 }
 
 /// A secret in a vault is read by the app's own identity, which has to be named where it is not the system's.
@@ -142,5 +145,70 @@ fn names_of_what_is_referred_to_are_known_before_the_deployment() {
                 "{module}.bicep"
             );
         }
+    }
+}
+
+/// Behind a parameter, and there once it is set.
+#[test]
+fn what_is_off_by_default_comes_with_its_parameter() {
+    let main = sources::read("infra/main.bicep");
+    for (module, condition) in [
+        ("availability", "availabilityTestMinutes > 0"),
+        ("budget", "monthlyBudget > 0 && !empty(alertEmail)"),
+        ("network", "privateNetworking"),
+        ("private-endpoints", "privateNetworking"),
+        ("provisioning", "usesIotHub && provisioning"),
+    ] {
+        let declared = format!(" 'modules/{module}.bicep' = if ({condition}) {{\n");
+        assert!(main.contains(&declared), "main.bicep has no{declared}");
+    }
+}
+
+/// What does not run at all writes nothing that a rule over logs could find: somebody has to ask from outside.
+#[test]
+fn the_fleet_is_asked_from_outside_whether_it_answers() {
+    assert!(Size::read("fleet").int("availabilityTestMinutes") > 0);
+    let template = sources::template();
+    let test = template
+        .of("Microsoft.Insights/webtests")
+        .next()
+        .expect("nobody asks");
+    let health = FUNCTIONS
+        .iter()
+        .find(|function| function.name == "Health")
+        .unwrap();
+    let trigger = health.config().unwrap().trigger;
+    let asked = format!("https://${{host}}/api/{}", trigger.get("route").unwrap());
+    let url = test.body.at("properties.Request.RequestUrl").unwrap();
+    assert_eq!(url.text(), Some(asked.as_str()));
+}
+
+#[test]
+fn the_workspace_takes_no_more_a_day_than_was_said() {
+    let template = sources::template();
+    let workspace = template
+        .of("Microsoft.OperationalInsights/workspaces")
+        .next()
+        .unwrap();
+    let cap = workspace
+        .body
+        .at("properties.workspaceCapping.dailyQuotaGb");
+    assert_eq!(cap.and_then(Value::code), Some("dailyCapGb"));
+    let passed = &template.passed[&("monitoring".to_owned(), "dailyCapGb".to_owned())];
+    assert_eq!(passed.code(), Some("dailyLogCapGb"));
+}
+
+/// A region that is lost is no rule's affair: the page says what is lost, what comes again, and how long it takes.
+#[test]
+fn the_runbook_says_what_a_lost_region_takes_along() {
+    let page = sources::read("infra/runbook.md");
+    let (_, part) = page.split_once("\n## When a region is lost\n").unwrap();
+    for word in [
+        "### What is lost, and what comes again",
+        "### What to do",
+        "Recovery point: ",
+        "Recovery time: ",
+    ] {
+        assert!(part.contains(word), "{word}");
     }
 }

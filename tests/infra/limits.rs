@@ -67,10 +67,23 @@ fn an_s3_hub_of_more_than_ten_units_is_refused_before_the_deployment() {
     assert!(main.contains("iotHubSku == 'S3' && iotHubUnits > 10 ? fail("));
 }
 
+/// The service takes it for each group of functions that scale together; who reads it as the app's pays for many times it.
+#[test]
+fn the_maximum_of_instances_is_said_to_be_of_each_group() {
+    let main = sources::read("infra/main.bicep");
+    let (before, _) = main.split_once("\nparam maximumInstances int").unwrap();
+    let (_, described) = before.rsplit_once("@description(").unwrap();
+    assert!(
+        described.contains("each of the app\\'s scaling groups"),
+        "{described}"
+    );
+}
+
 /// Each deployment sets the whole list of app settings: what has no parameter is gone after it.
 #[test]
 fn settings_of_an_operator_have_a_parameter_each() {
-    let settings = settings(&sources::template());
+    let template = sources::template();
+    let settings = settings(&template);
     for (name, value) in [
         ("RUST_LOG", "logLevel"),
         ("RUST_LIB_BACKTRACE", "0"),
@@ -91,6 +104,14 @@ fn settings_of_an_operator_have_a_parameter_each() {
     }
     let app = sources::read("infra/modules/function-app.bicep");
     assert!(app.contains("in items(extraSettings)"));
+    let site = template.of("Microsoft.Web/sites").next().unwrap();
+    let list = site.body.at("properties.siteConfig.appSettings").unwrap();
+    let Value::Several(parts) = list else {
+        panic!("the list is not put together: {list:?}");
+    };
+    for part in ["thresholdSettings", "extraSettingsList"] {
+        assert!(parts.contains(&Value::Code(part.into())), "{part}");
+    }
 }
 
 /// Snapshots are overwritten at each batch: seven days of what was overwritten would be a terabyte.

@@ -19,6 +19,7 @@ mod costs;
 mod demands;
 mod expression;
 mod flex;
+mod format;
 mod hardening;
 mod insight_cases;
 mod insights;

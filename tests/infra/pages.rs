@@ -5,6 +5,7 @@ use drone_delivery::FUNCTIONS;
 use drone_delivery::domain::alerts::rule::Severity;
 use drone_delivery::domain::alerts::rules;
 use drone_delivery::domain::alerts::settings::AlertSettings;
+use drone_delivery::functions::notify_alert;
 
 use crate::demands::settings_in_code;
 use crate::sources;
@@ -66,4 +67,18 @@ fn every_setting_is_on_its_page() {
             "handlers/SETTINGS.md lacks {setting}"
         );
     }
+}
+
+/// How often a post is made is the function's affair, and how long it waits for the next one the host's.
+#[test]
+fn the_page_says_what_becomes_of_a_post_that_fails() {
+    let host: serde_json::Value = serde_json::from_str(drone_delivery::HOST_JSON).unwrap();
+    let wait = host["extensions"]["queues"]["visibilityTimeout"]
+        .as_str()
+        .unwrap();
+    let seconds = wait.strip_prefix("00:00:").expect("less than a minute");
+    assert_eq!(notify_alert::ATTEMPTS, 3);
+    let words = format!("After three attempts, {seconds} seconds apart (`visibilityTimeout`");
+    let page = sources::read("handlers/ALERTS.md");
+    assert!(page.contains(&words), "handlers/ALERTS.md lacks: {words}");
 }

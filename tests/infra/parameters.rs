@@ -152,3 +152,16 @@ fn the_emulators_have_what_the_functions_read() {
         assert!(is_set || name.contains('.'), "emulators.env lacks {name}");
     }
 }
+
+/// `object` and `array` take whatever is written, and a slip in it is found in the middle of a deployment.
+#[test]
+fn what_a_parameter_may_hold_is_said() {
+    for parameter in sources::template().parameters {
+        assert!(
+            !["object", "array"].contains(&parameter.kind.as_str()),
+            "{}.bicep: {}",
+            parameter.module,
+            parameter.name
+        );
+    }
+}

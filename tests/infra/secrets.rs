@@ -15,7 +15,7 @@ const KEYLESS: [(&str, &str, &str); 6] = [
     (
         "Microsoft.Devices/IotHubs",
         "properties.disableLocalAuth",
-        "!simulatedDrones",
+        "!simulatedDrones && !provisioning",
     ),
     (
         "Microsoft.DocumentDB/databaseAccounts",
@@ -38,6 +38,9 @@ const KEYLESS: [(&str, &str, &str); 6] = [
         "true",
     ),
 ];
+
+/// What a provisioning service comes to its IoT hub by. It is read while that is deployed, and stays there.
+const PROVISIONING_KEY: &str = "listKeys('${iotHubId}/IotHubKeys/${iotHubPolicy}', '2023-06-30')";
 
 #[test]
 fn no_service_takes_a_key() {
@@ -62,25 +65,46 @@ fn no_service_takes_a_key() {
     assert_eq!(names, ["ftp", "scm"]);
 }
 
-/// The one exception is asked for by name, and no size asks for it.
+/// The two exceptions are asked for by name, and no size asks for them; each key may do what it is for and no more.
 #[test]
-fn shared_keys_of_the_iot_hub_are_for_simulated_drones_only() {
+fn shared_keys_of_the_iot_hub_are_for_devices_only_and_off_by_default() {
     let template = sources::template();
-    let mut switches = template
-        .parameters
-        .iter()
-        .filter(|p| p.name == "simulatedDrones");
-    let switch = switches
-        .find(|parameter| parameter.module == "main")
-        .unwrap();
-    assert_eq!(
-        switch.default.as_ref().and_then(|value| value.code()),
-        Some("false")
-    );
-    for size in ["try", "fleet"] {
-        let flag = Size::read(size).name("simulatedDrones");
-        assert_eq!(flag, Known::Flag(false), "{size}");
+    for name in ["simulatedDrones", "provisioning"] {
+        let switch = template
+            .parameters
+            .iter()
+            .find(|parameter| parameter.module == "main" && parameter.name == name)
+            .unwrap();
+        let default = switch.default.as_ref().and_then(|value| value.code());
+        assert_eq!(default, Some("false"), "{name}");
+        for size in ["try", "fleet"] {
+            let flag = Size::read(size).name(name);
+            assert_eq!(flag, Known::Flag(false), "{size}: {name}");
+        }
     }
+    let hub = template.of("Microsoft.Devices/IotHubs").next().unwrap();
+    let policies = &template.variables[&(hub.module.clone(), "policies".to_owned())];
+    let rights: Vec<_> = template
+        .items(&hub.module, policies)
+        .into_iter()
+        .map(|policy| policy.get("rights").unwrap().text().unwrap())
+        .collect();
+    assert_eq!(
+        rights,
+        [
+            "DeviceConnect",
+            "RegistryRead, RegistryWrite, ServiceConnect"
+        ]
+    );
+    let service = template
+        .of("Microsoft.Devices/provisioningServices")
+        .next()
+        .unwrap();
+    let main = sources::read("infra/main.bicep");
+    assert!(main.contains(&format!(
+        "'modules/{}.bicep' = if (usesIotHub && provisioning) {{",
+        service.module
+    )));
 }
 
 #[test]
@@ -123,7 +147,11 @@ fn nothing_that_is_deployed_or_committed_holds_a_key() {
     files.extend(
         ["host.json", "local.settings.json"].map(|path| (path.to_owned(), sources::read(path))),
     );
-    for (path, text) in files {
+    for (path, mut text) in files {
+        if path == "infra/modules/provisioning.bicep" {
+            assert_eq!(text.matches(PROVISIONING_KEY).count(), 1, "{path}");
+            text = text.replace(PROVISIONING_KEY, "");
+        }
         if let Some(found) = secret_in(&text) {
             panic!("{path} holds what looks like a secret: {found}");
         }

@@ -2,6 +2,7 @@
 
 use crate::costs::{HOURS_A_MONTH, Row, price, row, whole};
 use crate::load::{Load, assumed};
+use crate::provided::settings;
 use crate::sizes::Size;
 use crate::sources;
 
@@ -111,11 +112,15 @@ fn a_day_of_the_fleet_stays_below_the_cap_of_its_logs() {
 /// The host says "not sampled" of each call, and a sampler that follows it would keep nothing.
 #[test]
 fn the_sampler_asks_nobody() {
-    let module = sources::read("infra/modules/function-app.bicep");
-    assert!(module.contains("{ name: 'OTEL_TRACES_SAMPLER', value: 'traceidratio' }"));
-    assert!(module.contains("{ name: 'OTEL_TRACES_SAMPLER_ARG', value: traceRatio }"));
-    let settings = module
-        .lines()
-        .find(|line| line.contains("appSettings: concat("));
-    assert!(settings.is_some_and(|line| line.contains(" tracing,")));
+    let settings = settings(&sources::template());
+    for (name, value) in [
+        ("OTEL_TRACES_SAMPLER", "traceidratio"),
+        ("OTEL_TRACES_SAMPLER_ARG", "traceRatio"),
+    ] {
+        assert_eq!(
+            settings.get(name).map(String::as_str),
+            Some(value),
+            "{name}"
+        );
+    }
 }

@@ -211,6 +211,12 @@ fn a_deployment_by_workflow_takes_what_was_chosen() {
                 continue;
             };
             deployments += 1;
+            let run = job.steps[deploys].run.as_deref().unwrap_or_default();
+            assert_eq!(
+                run.matches("--parameters").count(),
+                1,
+                "{path}: {name} sets what the parameter files read from the environment"
+            );
             let chosen = step(&|step| {
                 runs(step, "GITHUB_ENV")
                     && runs(step, "DRONES_")
@@ -233,4 +239,36 @@ fn a_deployment_by_workflow_takes_what_was_chosen() {
         }
     }
     assert_eq!(deployments, 2);
+}
+
+/// Nothing here is the compiler: a pull request is where it looks at the templates, and where others' rules do.
+#[test]
+fn a_pull_request_is_held_against_the_compiler_and_the_rules_of_others() {
+    let workflows = workflows();
+    let (_, workflow, text) = workflows
+        .iter()
+        .find(|(_, workflow, _)| workflow.name == "Infrastructure")
+        .unwrap();
+    let paths = &workflow.on["pull_request"]["paths"];
+    assert!(paths.as_array().unwrap().contains(&Value::from("infra/**")));
+    for command in [
+        "az bicep build --file infra/main.bicep",
+        "az bicep build-params --file infra/try.bicepparam",
+        "az bicep build-params --file infra/fleet.bicepparam",
+        "az bicep lint --file infra/main.bicep",
+        "az bicep format --file \"$file\" --stdout | diff \"$file\" -",
+        "az bicep snapshot --file \"infra/$SIZE.bicepparam\" --mode validate",
+    ] {
+        assert!(text.contains(command), "no {command}");
+    }
+    // What a failing job would hide: the others need the one that builds.
+    let mut jobs = workflow.jobs.iter();
+    assert!(jobs.all(|(name, job)| name == "build" || job.needs.as_deref() == Some("build")));
+    let rules = workflow.jobs["rules"].steps.iter();
+    let rules: Vec<_> = rules.filter_map(|step| step.uses.as_deref()).collect();
+    assert!(
+        rules
+            .iter()
+            .any(|action| action.starts_with("microsoft/ps-rule@"))
+    );
 }
