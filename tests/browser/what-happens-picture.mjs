@@ -5,7 +5,7 @@ import { withPage } from "./browser.mjs";
 /** Of these calls the waterfall shows most. */
 const SHOWN = "UpdateDroneState";
 
-await withPage({ viewport: { width: 1200, height: 800 }, colorScheme: process.env.SCHEME }, async (page) => {
+await withPage({ viewport: { width: 1120, height: 700 }, colorScheme: process.env.SCHEME }, async (page) => {
   await page.goto(process.env.PAGE);
   const rows = page.locator("#found-traces tr", { hasText: SHOWN });
   await rows.first().waitFor();

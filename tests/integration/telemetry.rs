@@ -12,12 +12,13 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use local::hub::NewEvent;
+use local::load::LoadOptions;
 use local::otlp::{self, Span, Telemetry, Trace};
 use local::report::latency_histogram;
 use serde_json::{Value, json};
 
 use crate::notify::Receiver;
-use crate::support::{Fleet, PATIENCE, fixture, flight, status, until};
+use crate::support::{Fleet, PATIENCE, binary, fixture, flight, status, until};
 
 /// The trace in which a device has sent its report, and the span.
 const DEVICES_TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -308,6 +309,53 @@ async fn metrics_are_what_is_counted_at_the_stores() {
     assert!(late.value > 0.0);
     let charge = telemetry.sum("azure.cosmosdb.client.operation.request_charge", |_| true);
     assert!(charge.value > 0.0 && charge.count > 0);
+}
+
+/// The command itself, for a moment.
+#[test]
+fn a_load_holds_the_metrics_against_what_it_has_counted() {
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        load: LoadOptions,
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.json");
+    let binary = binary();
+    let arguments = [
+        "load",
+        "--quiet",
+        "--drones",
+        "200",
+        "--rate",
+        "150",
+        "--ramp-up",
+        "1s",
+        "--for",
+        "3s",
+        "--partitions",
+        "4",
+        "--binary",
+        binary.to_str().unwrap(),
+        "--report",
+        report.to_str().unwrap(),
+    ];
+    let load = <Cli as clap::Parser>::try_parse_from(arguments)
+        .unwrap()
+        .load;
+    // A loaded machine may not hold the rate, which is not what this is about.
+    if let Err(error) = local::load::run(&load) {
+        assert_eq!(error.to_string(), "the rate was not held");
+    }
+    let report: Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    let metrics = &report["metrics"];
+    assert!(metrics["figures"].as_u64() >= Some(8), "{metrics}");
+    assert_eq!(metrics["differences"], json!([]));
+    assert_eq!(
+        (&metrics["repeated"], &metrics["unreported"]),
+        (&json!(0), &json!(0))
+    );
+    assert!(report["count"]["applied"].as_u64() > Some(200));
 }
 
 /// What the row of a metric in TELEMETRY.md has in code quotes: its attributes, and some of their values.

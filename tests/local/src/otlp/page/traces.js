@@ -50,13 +50,13 @@ function draw() {
     const button = make("button", { type: "button", textContent: short(id), title: `Open trace ${id}` });
     button.addEventListener("click", () => open(id));
     const row = make("tr", {}, make("th", { scope: "row" }, button));
-    for (const kind of ["text", "text", "text", "", "", "text"]) row.append(make("td", { className: kind }));
+    for (const kind of ["text", "text", "text", "text", "", ""]) row.append(make("td", { className: kind }));
     return row;
   };
   const update = (row, trace) => {
-    const told = [trace.name, trace.partition ?? "", time(trace.at), number(trace.millis), count(trace.spans), trace.failed ? "✕ failed" : "ok"];
+    const told = [trace.name, trace.partition ?? "", trace.failed ? "✕ failed" : "ok", time(trace.at), number(trace.millis), count(trace.spans)];
     told.forEach((text, index) => write(row.children[index + 1], text));
-    row.children[6].classList.toggle("bad", trace.failed);
+    row.children[3].classList.toggle("bad", trace.failed);
     if (trace.id === opened?.id) row.setAttribute("aria-current", "true");
     else row.removeAttribute("aria-current");
   };
