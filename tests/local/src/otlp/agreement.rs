@@ -252,10 +252,8 @@ fn claims(reading: &Reading, ledger: &Ledger, stored: &Stored) -> Vec<Claim> {
     }
     let dead: u64 = stored.dead_letters.values().sum();
     if called(STATE) > 0 {
-        let ends = Figure::Events(STATE, &["applied", "not_newer"]);
-        // Ticks are in the hub and no telemetry.
-        let most = stored.events.saturating_sub(dead);
-        claims.push(about(STATE, ends, stored.applied, most));
+        let ends = Figure::Events(STATE, &["applied"]);
+        claims.push(about(STATE, ends, stored.applied, stored.applied));
         let ends = Figure::Events(STATE, &["dead_lettered"]);
         claims.push(about(STATE, ends, dead, dead));
         let reasons = stored.dead_letters.keys().cloned();
@@ -272,12 +270,13 @@ fn claims(reading: &Reading, ledger: &Ledger, stored: &Stored) -> Vec<Claim> {
         }
     }
     if called(ARCHIVE) > 0 {
-        let ends = Figure::Events(ARCHIVE, &["archived"]);
+        let ends = Figure::Events(ARCHIVE, &["archived", "tick"]);
         claims.push(about(ARCHIVE, ends, stored.archived, stored.archived));
     }
     if called(ALERTING) > 0 {
-        let ends = Figure::Events(ALERTING, &["judged", "passed_over"]);
-        claims.push(about(ALERTING, ends, stored.applied + dead, stored.events));
+        let ends = Figure::Events(ALERTING, &["judged"]);
+        let judged = stored.applied + dead;
+        claims.push(about(ALERTING, ends, judged, judged));
         let is_certain = repeated(ALERTING) == 0 && unreported(ALERTING) == 0;
         if let Some((raised, cleared)) = stored.alerts.filter(|_| is_certain) {
             for (state, count) in [("raised", raised), ("cleared", cleared)] {
