@@ -300,7 +300,7 @@ async fn metrics_are_what_is_counted_at_the_stores() {
         let more: Vec<_> = attributes.difference(&documented).collect();
         assert!(
             more.is_empty(),
-            "{metric} has attributes that TELEMETRY.md does not tell of: {more:?}"
+            "{metric} has attributes that handlers/TELEMETRY.md does not tell of: {more:?}"
         );
     }
     let late = telemetry.sum("azure_functions.lag", |it| {
@@ -358,13 +358,13 @@ fn a_load_holds_the_metrics_against_what_it_has_counted() {
     assert!(report["count"]["applied"].as_u64() > Some(200));
 }
 
-/// What the row of a metric in TELEMETRY.md has in code quotes: its attributes, and some of their values.
+/// What the row of a metric in handlers/TELEMETRY.md has in code quotes: its attributes, and some of their values.
 fn documented(metric: &str) -> BTreeSet<String> {
     let page = include_str!("../../handlers/TELEMETRY.md");
     let row = page
         .lines()
         .find(|line| line.starts_with(&format!("| `{metric}` |")))
-        .unwrap_or_else(|| panic!("TELEMETRY.md has no metric {metric}"));
+        .unwrap_or_else(|| panic!("handlers/TELEMETRY.md has no metric {metric}"));
     row.split('`')
         .skip(1)
         .step_by(2)
