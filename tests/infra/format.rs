@@ -3,7 +3,8 @@
 //!
 //! Not the formatter: of its rules only those that a person does not see. It writes 120 letters a line, and breaks the
 //! outermost object, array, call of more than one argument or choice that goes beyond; and it joins a call or a choice that
-//! was broken and need not be. A loop over more than one line stands in lines of its own. An object or an array that begins with a new line stays as it is.
+//! was broken and need not be. A loop over more than one line has lines of its own. An object or an array that begins with
+//! a new line stays as it is.
 
 use tree_sitter::{Node, Parser};
 
