@@ -130,8 +130,8 @@ pub fn app(state: AppState, host: HostConfig) -> FunctionApp<AppState> {
 /// What is left of a batch while a store is asked. The events themselves are let go first: a store that
 /// hangs must not make calls hold the memory of their batches.
 struct BatchSummary {
-    /// Without ticks, which are no telemetry.
-    events: usize,
+    /// When the hub took the events, without the ticks, which are no telemetry.
+    enqueued: Vec<UtcDateTime>,
     ticks: usize,
     /// When the hub took the first of them; `None` where there are none.
     oldest: Option<UtcDateTime>,
@@ -139,20 +139,23 @@ struct BatchSummary {
 
 impl From<EventHubBatch> for BatchSummary {
     fn from(batch: EventHubBatch) -> Self {
-        let ticks = batch
-            .events
-            .iter()
-            .filter(|event| received(event).is_tick());
-        let ticks = ticks.count();
+        let events = batch.events.iter();
+        let telemetry = events.filter(|event| !received(event).is_tick());
+        let enqueued: Vec<_> = telemetry.map(|event| event.enqueued_at).collect();
         Self {
-            events: batch.events.len() - ticks,
-            ticks,
+            ticks: batch.events.len() - enqueued.len(),
+            enqueued,
             oldest: batch.events.first().map(|event| event.enqueued_at),
         }
     }
 }
 
 impl BatchSummary {
+    /// How many events there were, without ticks.
+    fn events(&self) -> usize {
+        self.enqueued.len()
+    }
+
     /// Milliseconds since the hub took the oldest event of a batch: how far behind it a function is. Each
     /// Event Hubs function logs it once a batch as `batch.lag_ms`, beside `batch.events`; the workbook
     /// and the alert rules live on these.

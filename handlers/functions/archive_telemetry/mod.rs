@@ -34,11 +34,11 @@ pub async fn handle(
     batch: EventHubBatch,
 ) -> Result<Outputs, CallError> {
     let (summary, archived) = archive(&*state.archive, batch).await?;
-    counts::events(FUNCTION.name, "archived", summary.events);
+    counts::events(FUNCTION.name, "archived", summary.events());
     counts::events(FUNCTION.name, "tick", summary.ticks);
-    if summary.events > 0 {
+    if summary.events() > 0 {
         info!(
-            batch.events = summary.events,
+            batch.events = summary.events(),
             batch.lag_ms = summary.lag_ms(),
             archive.files = archived.files,
             archive.bytes = archived.bytes,
@@ -157,7 +157,7 @@ mod tests {
             let store = MemoryBlobs::default();
             let bodies = (0_u8..5).map(|n| Bytes::from(vec![n; size]));
             let (summary, archived) = archive(&store, batch(bodies)).await.unwrap();
-            assert_eq!((summary.events, archived.files), (5, expected.len()));
+            assert_eq!((summary.events(), archived.files), (5, expected.len()));
             let blobs = store.snapshot();
             let names = expected.iter().map(|(first, last)| {
                 format!("telemetry/3/2024/05/01/12/0000.000-{first:020}-{last:020}.avro")
@@ -205,7 +205,7 @@ mod tests {
     async fn of_no_events_there_is_no_file() {
         let store = MemoryBlobs::default();
         let (summary, archived) = archive(&store, batch([])).await.unwrap();
-        assert_eq!((summary.events, archived.files), (0, 0));
+        assert_eq!((summary.events(), archived.files), (0, 0));
         assert!(store.snapshot().is_empty());
     }
 }

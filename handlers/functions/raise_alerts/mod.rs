@@ -50,12 +50,12 @@ pub async fn handle(
     }
     let summary = BatchSummary::from(batch);
     let told = observed.record().await?;
-    counts::events(FUNCTION.name, "judged", summary.events);
+    counts::events(FUNCTION.name, "judged", summary.events());
     counts::events(FUNCTION.name, "tick", summary.ticks);
     counts::alerts(&told);
     let count = |kind| told.iter().filter(|told| told.kind == kind).count();
     info!(
-        batch.events = summary.events,
+        batch.events = summary.events(),
         batch.lag_ms = summary.lag_ms(),
         batch.events.clock_behind = noticed.clock_behind,
         alerts.raised = count(Kind::Raised),

@@ -45,7 +45,6 @@ pub async fn handle(
     let hub = batch.partition.event_hub_name.clone();
     let bodies = &*state.dead_letter_bodies;
     let mut folded = fold_pieces(bodies, state.intake, &batch).await?;
-    let enqueued = enqueued(&batch);
     let summary = BatchSummary::from(batch);
     let drones = std::mem::take(&mut folded.drones);
     let applied = state.drones.apply(drones.into_values()).await?;
@@ -55,16 +54,21 @@ pub async fn handle(
     counts::events(
         FUNCTION.name,
         "applied",
-        summary.events.saturating_sub(letters),
+        summary.events().saturating_sub(letters),
     );
     counts::events(FUNCTION.name, "dead_lettered", letters);
     counts::dead_letters(&folded.dead_letters);
     counts::drones(applied.written, applied.unchanged);
     counts::events(FUNCTION.name, "tick", summary.ticks);
     let now = UtcDateTime::now();
-    counts::late(&enqueued, &folded.dead_letters, now, state.batch_wait);
+    counts::late(
+        &summary.enqueued,
+        &folded.dead_letters,
+        now,
+        state.batch_wait,
+    );
     info!(
-        batch.events = summary.events,
+        batch.events = summary.events(),
         batch.lag_ms = summary.lag_ms(),
         batch.dead_letters = letters,
         drones.written = applied.written,
@@ -72,13 +76,6 @@ pub async fn handle(
         "batch applied"
     );
     Ok(Outputs::new().queue(DEAD_LETTERS, folded.messages))
-}
-
-/// When the hub took the events of a batch, ticks left out.
-fn enqueued(batch: &EventHubBatch) -> Vec<UtcDateTime> {
-    let events = batch.events.iter();
-    let telemetry = events.filter(|event| !received(event).is_tick());
-    telemetry.map(|event| event.enqueued_at).collect()
 }
 
 /// What a batch comes to.

@@ -23,9 +23,6 @@ use crate::error::StartError;
 use crate::forwarded::{as_known, unknown};
 use crate::function_json::FunctionConfig;
 use crate::host_json::HostConfig;
-#[cfg(not(feature = "telemetry"))]
-use crate::no_telemetry::FunctionTelemetry;
-#[cfg(feature = "telemetry")]
 use crate::telemetry::FunctionTelemetry;
 use crate::{parent, route, server, signal};
 

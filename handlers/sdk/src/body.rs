@@ -14,9 +14,6 @@ use tracing::Span;
 use crate::budget::{Admission, ByteBudget};
 use crate::error::CallError;
 use crate::function_json::FunctionConfig;
-#[cfg(not(feature = "telemetry"))]
-use crate::no_telemetry::Call;
-#[cfg(feature = "telemetry")]
 use crate::telemetry::Call;
 
 /// What the extractors have to know of the call that they read. Travels as a request extension.

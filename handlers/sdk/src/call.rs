@@ -23,10 +23,7 @@ use crate::call_log::CallLog;
 use crate::error::{CallError, Reported};
 use crate::function_json::FunctionConfig;
 use crate::invocation::Invocation;
-#[cfg(not(feature = "telemetry"))]
-use crate::no_telemetry::FunctionTelemetry;
 use crate::outputs::Outputs;
-#[cfg(feature = "telemetry")]
 use crate::telemetry::FunctionTelemetry;
 
 /// A handler with its state.
@@ -114,8 +111,8 @@ impl Function {
             let broken = outcome.error();
             let response = conclude(&self, outcome, &log);
             let error = broken.or_else(|| self.error(response.status()));
-            let is_forwarded = self.turns.is_none();
-            running.end(is_forwarded.then(|| response.status().as_u16()), error);
+            let status = response.status().as_u16();
+            running.end(self.is_forwarded().then_some(status), error);
             response
         }
         .instrument(span)
@@ -139,11 +136,15 @@ impl Function {
     /// What kind of failure an answer is, if it is one: of a call with an envelope everything but a 2xx, of HTTP what
     /// is not the stranger's own mistake.
     fn error(&self, status: StatusCode) -> Option<String> {
-        let is_forwarded = self.turns.is_none();
-        match is_forwarded {
-            true => status.is_server_error().then(|| status.as_str().to_owned()),
-            false => (!status.is_success()).then(|| "failed".to_owned()),
+        if self.is_forwarded() {
+            status.is_server_error().then(|| status.as_str().to_owned())
+        } else {
+            (!status.is_success()).then(|| "failed".to_owned())
         }
+    }
+
+    fn is_forwarded(&self) -> bool {
+        self.turns.is_none()
     }
 }
 

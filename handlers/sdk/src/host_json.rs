@@ -36,6 +36,7 @@ const LARGEST_LIMIT: usize = 1024 * MIB;
 
 /// host.json, as far as it decides what the host sends and how long it waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct HostConfig {
     /// `extensions.eventHubs.maxEventBatchSize`, at least 1; 100 where it is not given.
     pub max_event_batch_size: usize,

@@ -153,6 +153,8 @@ mod invocation;
 mod json;
 #[cfg(not(feature = "telemetry"))]
 mod no_telemetry;
+#[cfg(not(feature = "telemetry"))]
+use no_telemetry as telemetry;
 #[cfg(feature = "observability")]
 pub mod observability;
 mod outputs;

@@ -1,4 +1,4 @@
-//! In place of [`telemetry`](crate::telemetry) where that feature is off: nothing, but for the host's trace in log lines.
+//! In place of `telemetry` where that feature is off: nothing, but for the host's trace in log lines.
 
 use std::sync::Arc;
 

@@ -243,11 +243,6 @@ fn is(name: &str, value: &str) -> bool {
 }
 
 impl Telemetry {
-    /// Whether anything is sent.
-    pub fn is_on(&self) -> bool {
-        self.spans.is_some() || self.metrics.is_some()
-    }
-
     /// Sends what is left, for two seconds at most.
     pub async fn shutdown(self) {
         let (done, end) = tokio::sync::oneshot::channel::<()>();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::support::{TIMER, app, app_with, call, fixture, send};
+use crate::support::{TIMER, app, app_with, call, fixture, forwarding, send};
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, State};
@@ -31,13 +31,6 @@ const PUT_DRONE: FunctionDefinition = FunctionDefinition::new(
     r#"{"bindings":[{"type":"httpTrigger","direction":"in","name":"req","methods":["put"],"route":"drones/{id}"},
     {"type":"http","direction":"out","name":"res"}]}"#,
 );
-
-fn forwarding() -> HostConfig {
-    HostConfig {
-        enable_forwarding_http_request: true,
-        ..HostConfig::default()
-    }
-}
 
 fn get(path: &str) -> Request<Body> {
     Request::get(path).body(Body::empty()).unwrap()

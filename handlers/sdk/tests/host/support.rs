@@ -58,6 +58,13 @@ pub const TIMER: FunctionDefinition = FunctionDefinition::new(
     {"type":"cosmosDB","direction":"out","name":"documents"}]}"#,
 );
 
+/// Of an app whose HTTP functions get their requests as they are.
+pub fn forwarding() -> HostConfig {
+    let mut host = HostConfig::default();
+    host.enable_forwarding_http_request = true;
+    host
+}
+
 pub fn app() -> FunctionApp<()> {
     app_with((), HostConfig::default())
 }

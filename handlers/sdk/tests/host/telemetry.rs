@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use axum::routing::post;
 use azure_functions_sdk::telemetry::{self, TokenSource};
 use azure_functions_sdk::{
-    CallError, EventHubBatch, FunctionApp, FunctionDefinition, HostConfig, TimerInfo, observability,
+    CallError, EventHubBatch, FunctionApp, FunctionDefinition, TimerInfo, observability,
 };
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -34,7 +34,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::{self, pki_types::PrivateKeyDer};
 use tower::ServiceExt;
 
-use crate::support::{BINARY, INVOCATION, TIMER, call};
+use crate::support::{BINARY, INVOCATION, TIMER, call, forwarding};
 
 const CHILD: &str = "SDK_TEST_CHILD";
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -228,11 +228,7 @@ async fn make_calls() {
         assert_eq!(client_id.as_deref(), Some("who"));
         Some(Arc::new(Tokens))
     });
-    let host = HostConfig {
-        enable_forwarding_http_request: true,
-        ..HostConfig::default()
-    };
-    let router = FunctionApp::new((), host)
+    let router = FunctionApp::new((), forwarding())
         .function(BINARY, async |_: EventHubBatch| {
             let traceparent = telemetry::traceparent().unwrap();
             assert_eq!(&traceparent[3..35], TRACE);

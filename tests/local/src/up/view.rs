@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tokio::sync::mpsc;
 
 use super::progress::Snapshot;
+use crate::build::is_optimized;
 use crate::otlp::Telemetry;
 use crate::report::Report;
 use crate::services::{Doors, Services};
@@ -248,8 +249,15 @@ pub(super) fn report(report: &Report) {
         lines.push((
             "handler",
             format!(
-                "{} us CPU an event, {} MiB at peak, ready after {} ms",
-                handler.cpu_micros_per_event, handler.rss_mi_b, handler.ready_millis
+                "{} us CPU an event{}, {} MiB at peak, ready after {} ms",
+                handler.cpu_micros_per_event,
+                if is_optimized() {
+                    ""
+                } else {
+                    ", not optimized"
+                },
+                handler.rss_mi_b,
+                handler.ready_millis
             ),
         ));
     }
