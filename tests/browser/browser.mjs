@@ -8,7 +8,18 @@ const require = createRequire(join(process.env.MODULES, "package.json"));
 const { chromium } = require("playwright-core");
 
 /** The text of axe-core, to run inside of a page: not as a script of the page, which its policy forbids. */
-export const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
+
+/** What axe finds on a page that keeps people from using it: the rule, and where. */
+export async function axeFaults(page) {
+  await page.evaluate(axe);
+  return page.evaluate(async () => {
+    const { violations } = await window.axe.run();
+    return violations
+      .filter(({ impact }) => impact === "serious" || impact === "critical")
+      .map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(", ")}`);
+  });
+}
 
 /** A loaded machine is slow, and nothing here measures time. */
 export const PATIENCE = 60_000;

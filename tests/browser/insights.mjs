@@ -6,7 +6,7 @@
 // whoever started this to do so.
 
 import assert from "node:assert/strict";
-import { axe, withPage } from "./browser.mjs";
+import { axeFaults, withPage } from "./browser.mjs";
 
 const KEY = "a-function-key";
 
@@ -39,16 +39,7 @@ await withPage({}, async (page, faults) => {
       return terms.find((term) => term.textContent === name).nextElementSibling.textContent;
     }, name);
   const sum = (texts) => texts.reduce((one, other) => one + Number(other.replaceAll(",", "")), 0);
-  const seriousFaults = async (where) => {
-    await page.evaluate(axe);
-    const found = await page.evaluate(async () => {
-      const { violations } = await window.axe.run();
-      return violations
-        .filter(({ impact }) => impact === "serious" || impact === "critical")
-        .map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(", ")}`);
-    });
-    assert.deepEqual(found, [], where);
-  };
+  const seriousFaults = async (where) => assert.deepEqual(await axeFaults(page), [], where);
 
   step("the page opens and takes its key out of the address");
   await page.goto(`${home}#code=${KEY}`);

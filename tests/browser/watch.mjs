@@ -5,7 +5,7 @@
 // expected is known. The line "stop the host" asks whoever started this to do so.
 
 import assert from "node:assert/strict";
-import { PATIENCE, axe, withPage } from "./browser.mjs";
+import { PATIENCE, axeFaults, withPage } from "./browser.mjs";
 
 const KEY = "a-function-key";
 const DRONES = 12;
@@ -89,16 +89,7 @@ await withPage({}, async (page, faults) => {
   /** What the map shows, as bytes. */
   const picture = () => page.evaluate(() => document.querySelector("canvas.drones").toDataURL());
   const row = (device) => page.locator(`#drones button[data-drone="${device}"]`);
-  const seriousFaults = async (where) => {
-    await page.evaluate(axe);
-    const found = await page.evaluate(async () => {
-      const { violations } = await window.axe.run();
-      return violations
-        .filter(({ impact }) => impact === "serious" || impact === "critical")
-        .map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(", ")}`);
-    });
-    assert.deepEqual(found, [], where);
-  };
+  const seriousFaults = async (where) => assert.deepEqual(await axeFaults(page), [], where);
 
   step("the page opens and takes its key out of the address");
   await fly();

@@ -5,7 +5,7 @@
 // and "stop the collector" ask whoever started this to do so. PICTURE, where it is set, is the file for a picture.
 
 import assert from "node:assert/strict";
-import { axe, withPage } from "./browser.mjs";
+import { axeFaults, withPage } from "./browser.mjs";
 
 const DEVICES_TRACE = "0af7651916cd43dd8448eb211c80319c";
 /** As the reason of a dead letter nothing can bring it in; a property of an event can bring in anything. */
@@ -52,16 +52,7 @@ await withPage({ viewport: { width: 1280, height: 900 } }, async (page, faults) 
     if (new URL(request.url()).host !== home.host) strangers.push(request.url());
   });
   const row = (body, text) => page.locator(`#${body} tr`, { hasText: text });
-  const seriousFaults = async (where) => {
-    await page.evaluate(axe);
-    const found = await page.evaluate(async () => {
-      const { violations } = await window.axe.run();
-      return violations
-        .filter(({ impact }) => impact === "serious" || impact === "critical")
-        .map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target).join(", ")}`);
-    });
-    assert.deepEqual(found, [], where);
-  };
+  const seriousFaults = async (where) => assert.deepEqual(await axeFaults(page), [], where);
 
   step("the page opens, and what came first is there");
   await flight("drone-1");
