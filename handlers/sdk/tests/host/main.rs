@@ -7,6 +7,8 @@
 
 mod answers;
 mod app;
+#[cfg(feature = "telemetry")]
+mod collector;
 mod event_hub;
 mod process;
 mod recorded;
