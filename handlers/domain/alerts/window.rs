@@ -18,7 +18,7 @@ use crate::domain::identifier::DeliveryId;
 pub const LENGTH: Duration = Duration::seconds(180);
 
 /// The finest step of time that readings are told apart by, in nanoseconds: .NET's tick.
-const TICK: i128 = 100;
+const TICK: i64 = 100;
 
 /// Readings that one window keeps; two a second for its whole length. More are left out, so that one
 /// drone gone wild cannot fill the memory.
@@ -115,12 +115,14 @@ pub fn end_of(at: UtcDateTime) -> Option<UtcDateTime> {
 }
 
 fn place(at: UtcDateTime) -> Option<(Moment, u32)> {
-    let length = LENGTH.whole_nanoseconds();
-    let nanos = at.unix_timestamp_nanos();
-    let end = -(-nanos).div_euclid(length) * length;
-    let ticks = u32::try_from((end - nanos) / TICK).ok()?;
-    let end = UtcDateTime::from_unix_timestamp_nanos(end).ok()?;
-    Some((Moment::from(end), ticks))
+    let length = LENGTH.whole_seconds();
+    let (second, nanosecond) = (at.unix_timestamp(), i64::from(at.nanosecond()));
+    // The end is in the window, so a part of a second belongs to the next whole one.
+    let last = second + i64::from(nanosecond > 0);
+    let end = last + (-last).rem_euclid(length);
+    let ticks = ((end - second) * 1_000_000_000 - nanosecond) / TICK;
+    let end = UtcDateTime::from_unix_timestamp(end).ok()?;
+    Some((Moment::from(end), u32::try_from(ticks).ok()?))
 }
 
 fn average(readings: &[(u32, i32)]) -> f64 {
