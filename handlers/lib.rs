@@ -37,7 +37,7 @@
 //! | checkpoint | how far a consumer group has come in a partition; the host moves it after a call that succeeded |
 //! | dead letter | an event that can never be applied, put aside with the reason |
 //! | transient | an error that trying again may mend: it fails the call, and the host brings the batch again |
-//! | bucket | one of 128 groups of drones, the partition key of `drones`: drones of a bucket are written together |
+//! | bucket | one of 64 groups of drones, the partition key of `drones`: drones of a bucket are written together |
 //! | watermark | how far a partition's time has come: when its newest event was enqueued |
 //! | deadline | a time of the partition at which something happens without an event: a silence, a window's end, a reminder |
 //! | tick | an event that says nothing but that time passes, sent into a partition where a deadline waits and nothing else comes |
