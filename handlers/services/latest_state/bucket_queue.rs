@@ -6,20 +6,20 @@ use std::time::Duration;
 
 use opentelemetry::Context;
 use opentelemetry::trace::{FutureExt, TraceContextExt};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::batch::Batch;
 use super::ticket::Ticket;
 use super::{Writer, failure};
 use crate::domain::{Bucket, DroneState};
-use crate::stores::{OPERATION_TIMEOUT, StoreError};
+use crate::stores::{MOST_WRITES, OPERATION_TIMEOUT, StoreError};
 
-/// So many changes are worth a request of their own at once.
-const ENOUGH: usize = 32;
+/// Changes wait for others to travel with, which other calls may bring: each request costs the store and this process as much as
+/// a dozen drones in it. While they come closer together than this, there is something to wait for.
+const LULL: Duration = Duration::from_millis(20);
 
-/// How long fewer wait for others to travel with, which other calls may bring: little beside the seconds that the host
-/// has waited for a batch of events.
-const LINGER: Duration = Duration::from_millis(100);
+/// But no longer than this: little beside the seconds that the host has waited for a batch of events.
+const LONGEST: Duration = Duration::from_millis(100);
 
 /// The queue of a bucket.
 pub(super) struct BucketQueue {
@@ -120,6 +120,20 @@ impl BucketQueue {
         !queue.running
     }
 
+    /// Waits until a batch is full, or nothing more comes for a while.
+    async fn gather(&self) {
+        let began = Instant::now();
+        let mut waiting = 0;
+        while began.elapsed() < LONGEST {
+            let now = self.lock().changes.len();
+            if now >= MOST_WRITES || now == waiting {
+                return;
+            }
+            waiting = now;
+            sleep(LULL).await;
+        }
+    }
+
     /// The next changes, of as many drones as a batch takes, without those that nobody waits for; and whose trace they are part of.
     fn next(&self) -> (Batch, Context) {
         let mut batch = Batch::new(self.bucket);
@@ -161,9 +175,7 @@ impl Task {
     async fn until_empty(self) {
         let queue = self.queue();
         while !queue.is_done() {
-            if queue.lock().changes.len() < ENOUGH {
-                sleep(LINGER).await;
-            }
+            queue.gather().await;
             // The batch is made when its turn has come, and not before: meanwhile it grows.
             match self.writer.limit.turn(OPERATION_TIMEOUT).await {
                 Some(turn) => {
