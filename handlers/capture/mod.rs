@@ -8,11 +8,13 @@
 mod concatenate;
 mod properties;
 mod reader;
+mod received;
 mod schema;
 mod writer;
 
 use std::borrow::Cow;
 
+use azure_functions_sdk::Properties;
 use time::UtcDateTime;
 
 pub use concatenate::concatenate;
@@ -35,12 +37,37 @@ pub struct CapturedEvent<'a> {
     pub offset: &'a str,
     /// When the hub took it.
     pub enqueued_at: UtcDateTime,
-    /// The hub's properties, as the text of a JSON object.
-    pub system_properties: Cow<'a, str>,
-    /// The sender's properties, as the text of a JSON object.
-    pub properties: Cow<'a, str>,
+    /// The hub's properties.
+    pub system_properties: PropertyBag<'a>,
+    /// The sender's properties.
+    pub properties: PropertyBag<'a>,
     /// The body, byte for byte.
     pub body: &'a [u8],
+}
+
+/// The properties of an event that is to be written.
+#[derive(Debug, Clone)]
+pub enum PropertyBag<'a> {
+    /// The text of a JSON object.
+    Json(Cow<'a, str>),
+    /// As the host has sent them.
+    Received(&'a Properties),
+}
+
+impl PropertyBag<'_> {
+    /// The text of the JSON object.
+    pub fn as_json(&self) -> Cow<'_, str> {
+        match self {
+            Self::Json(text) => Cow::Borrowed(text),
+            Self::Received(properties) => properties.as_json(),
+        }
+    }
+}
+
+impl<'a, T: Into<Cow<'a, str>>> From<T> for PropertyBag<'a> {
+    fn from(json: T) -> Self {
+        Self::Json(json.into())
+    }
 }
 
 /// One event as it was read back.

@@ -9,26 +9,36 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+use super::received::LastBag;
 use super::schema::{DOUBLE, LONG, NULL, STRING};
 use super::writer::{append_bytes, append_long};
-use super::{ENQUEUED_TIME, UNREADABLE};
+use super::{ENQUEUED_TIME, PropertyBag, UNREADABLE};
 
-/// Appends the hub's properties with the enqueued time, in milliseconds since 1970, as one of them.
-pub(super) fn append_system(json: &str, enqueued_at: i64, out: &mut Vec<u8>) {
+/// Appends the hub's properties with the enqueued time, in milliseconds since 1970, as one of them. `last` are those of the
+/// event before.
+pub(super) fn append_system<'a>(
+    bag: &PropertyBag<'a>,
+    last: &mut LastBag<'a>,
+    enqueued_at: i64,
+    out: &mut Vec<u8>,
+) {
     let mut map = MapWriter::new(out, true);
-    map.read(json);
+    if !map.repeat(bag, last) {
+        map.read(&bag.as_json());
+    }
     map.long(ENQUEUED_TIME, enqueued_at);
     map.end();
 }
 
 /// Appends the sender's properties.
-pub(super) fn append(json: &str, out: &mut Vec<u8>) {
+pub(super) fn append(bag: &PropertyBag<'_>, out: &mut Vec<u8>) {
+    let json = bag.as_json();
     // Most senders set none.
     if json == "{}" {
         return out.push(0);
     }
     let mut map = MapWriter::new(out, false);
-    map.read(json);
+    map.read(&json);
     map.end();
 }
 
@@ -53,6 +63,19 @@ impl<'o> MapWriter<'o> {
             entries: 0,
             system,
         }
+    }
+
+    /// Takes what the host has sent as it stands, if it is plain enough; otherwise nothing is written.
+    fn repeat<'a>(&mut self, bag: &PropertyBag<'a>, last: &mut LastBag<'a>) -> bool {
+        let PropertyBag::Received(properties) = bag else {
+            return false;
+        };
+        let object = properties.as_escaped();
+        match object.and_then(|object| last.append(object, self.out)) {
+            Some(entries) => self.entries = entries,
+            None => self.out.truncate(self.start + 1),
+        }
+        self.entries > 0
     }
 
     /// Nothing about an event may keep it out of the archive: what is no JSON object is one text.

@@ -14,6 +14,7 @@ use std::fmt::Write as _;
 use flate2::{Compress, Compression, FlushCompress, Status};
 use time::UtcDateTime;
 
+use super::received::LastBag;
 use super::schema::SCHEMA;
 use super::{CaptureError, CapturedEvent, properties};
 
@@ -50,10 +51,12 @@ pub fn encode<'a>(
     let mut file = header(&marker);
     let mut writer = BLOCK_WRITER.take().unwrap_or_default();
     writer.clear();
+    let mut last = LastBag::default();
     for event in events {
-        writer.append(&event);
+        writer.append(&event, &mut last);
         if writer.block.len() >= BLOCK_SIZE {
             writer.end_block(&marker, &mut file)?;
+            last.forget();
         }
     }
     writer.end_block(&marker, &mut file)?;
@@ -117,7 +120,7 @@ impl BlockWriter {
         self.block.clear();
     }
 
-    fn append(&mut self, event: &CapturedEvent<'_>) {
+    fn append<'a>(&mut self, event: &CapturedEvent<'a>, last: &mut LastBag<'a>) {
         let at = event.enqueued_at;
         let second = at.unix_timestamp();
         if self.second != Some(second) {
@@ -129,7 +132,7 @@ impl BlockWriter {
         append_bytes(event.offset.as_bytes(), block);
         append_bytes(self.time.as_bytes(), block);
         let millis = second * 1000 + i64::from(at.millisecond());
-        properties::append_system(&event.system_properties, millis, block);
+        properties::append_system(&event.system_properties, last, millis, block);
         properties::append(&event.properties, block);
         append_long(BODY, block);
         append_bytes(event.body, block);

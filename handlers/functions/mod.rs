@@ -31,7 +31,9 @@ use time::UtcDateTime;
 use tower_http::compression::CompressionLayer;
 
 use self::list_drones::query::ListQuery;
-use crate::domain::{FIRST_ENQUEUED_AT, Intake, ReceivedEvent, WATERMARK_TICK, first_enqueued_at};
+use crate::domain::{
+    FIRST_ENQUEUED_AT, Intake, ReceivedEvent, TICK_BODY, WATERMARK_TICK, first_enqueued_at,
+};
 use crate::http::access::Authentication;
 use crate::services::alerting::Alerting;
 use crate::services::insights::Insights;
@@ -140,7 +142,9 @@ struct BatchSummary {
 impl From<EventHubBatch> for BatchSummary {
     fn from(batch: EventHubBatch) -> Self {
         let events = batch.events.iter();
-        let telemetry = events.filter(|event| !received(event).is_tick());
+        // Hardly an event has a tick's body, and of the others nothing more needs to be known.
+        let telemetry =
+            events.filter(|event| event.body != TICK_BODY || !received(event).is_tick());
         let enqueued: Vec<_> = telemetry.map(|event| event.enqueued_at).collect();
         Self {
             ticks: batch.events.len() - enqueued.len(),

@@ -12,7 +12,7 @@ use azure_functions_sdk::{CallError, Event, EventHubBatch, FunctionDefinition, O
 use tracing::info;
 
 use super::{AppState, BatchSummary, MOST_EVENTS, pieces};
-use crate::capture::{self, CapturedEvent};
+use crate::capture::{self, CapturedEvent, PropertyBag};
 use crate::domain::insights::hour::Hour;
 use crate::stores::BlobStore;
 use crate::telemetry::counts;
@@ -130,8 +130,8 @@ fn captured(event: &Event) -> CapturedEvent<'_> {
         sequence_number: event.sequence_number,
         offset: &event.offset,
         enqueued_at: event.enqueued_at,
-        system_properties: event.system_properties.as_json(),
-        properties: event.properties.as_json(),
+        system_properties: PropertyBag::Received(&event.system_properties),
+        properties: PropertyBag::Received(&event.properties),
         body: &event.body,
     }
 }
@@ -140,7 +140,10 @@ fn captured(event: &Event) -> CapturedEvent<'_> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use azure_functions_sdk::FunctionConfig;
     use bytes::Bytes;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
 
     use super::super::batches::batch;
     use super::*;
@@ -207,5 +210,87 @@ mod tests {
         let (summary, archived) = archive(&store, batch([])).await.unwrap();
         assert_eq!((summary.events(), archived.files), (0, 0));
         assert!(store.snapshot().is_empty());
+    }
+
+    /// A batch as the host sends it, of events with these properties of the hub's: the text of each object.
+    fn sent(bags: &[String]) -> EventHubBatch {
+        let column = |element: &dyn Fn(usize) -> Value| {
+            Value::from((0..bags.len()).map(element).collect::<Vec<_>>()).to_string()
+        };
+        let call = json!({
+            "Data": {"events": column(&|_| "e30=".into())},
+            "Metadata": {
+                "PartitionContext": json!({"EventHubName": "telemetry", "PartitionId": "3"}),
+                "SequenceNumberArray": column(&|number| number.into()),
+                "EnqueuedTimeUtcArray": column(&|_| "2024-05-01T12:00:00.123".into()),
+                "SystemPropertiesArray": format!("[{}]", bags.join(",")),
+            },
+        });
+        let function = FunctionConfig::parse(FUNCTION.name, FUNCTION.json).unwrap();
+        EventHubBatch::parse(&function, call.to_string().into_bytes()).unwrap()
+    }
+
+    /// What is archived, and what would be if each bag was read by itself by a general parser.
+    fn both(bags: &[String]) -> (Vec<u8>, Vec<u8>) {
+        let batch = sent(bags);
+        let plain = batch
+            .events
+            .iter()
+            .zip(bags)
+            .map(|(event, bag)| CapturedEvent {
+                system_properties: bag.into(),
+                ..captured(event)
+            });
+        let expected = capture::encode(plain).unwrap();
+        (
+            capture::encode(batch.events.iter().map(captured)).unwrap(),
+            expected,
+        )
+    }
+
+    #[test]
+    fn what_a_bag_has_in_common_with_the_one_before_changes_nothing() {
+        let iot_hub = |device: &str, number: i64, partition_key: Value| {
+            let method = r#"{"scope":"device","type":"sas"}"#;
+            json!({"content-type": "application/json", "iothub-connection-device-id": device,
+                "iothub-connection-auth-method": method, "SequenceNumber": number, "PartitionKey": partition_key})
+            .to_string()
+        };
+        let bags = [
+            iot_hub("a", 1, Value::Null),
+            iot_hub("b", 1, Value::Null),
+            iot_hub("b", 10, "b".into()),
+            iot_hub("b", 10, "b".into()),
+            iot_hub("b", -10, Value::Null),
+            r#"{"content-type":"application/json"}"#.to_owned(),
+            r#"{"content-type":"application/json","x-opt-enqueued-time":7,"x":[1]}"#.to_owned(),
+            iot_hub("c\\d\"", i64::MIN, Value::Null),
+            iot_hub("c", 0, "caf\u{e9}\n".into()),
+            r#"{"a":-0,"b":1.5,"c":true,"d":{"e":null},"f":12345678901234567890}"#.to_owned(),
+            r#"{"a":"\u0061\/","b":null,"a":1}"#.to_owned(),
+            r#"{ "a" : 1 }"#.to_owned(),
+        ];
+        for first in 0..bags.len() {
+            let (archived, expected) = both(&bags[first..]);
+            assert_eq!(archived, expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bags_are_archived_as_what_they_say(
+            bags in prop::collection::vec(prop::collection::vec(("[ab\"]{0,2}", prop_oneof![
+                "[ab\"\\\\\u{e9}\n,}:]{0,4}".prop_map(Value::from), any::<i64>().prop_map(Value::from), (-20..20_i64).prop_map(Value::from),
+                any::<f64>().prop_map(Value::from), Just(Value::Null), Just(json!([true, {"a": "}"}])),
+            ]), 0..4), 1..8),
+        ) {
+            let object = |pairs: &Vec<(String, Value)>| {
+                let pairs = pairs.iter().map(|(name, value)| format!("{}:{value}", Value::from(name.as_str())));
+                format!("{{{}}}", pairs.collect::<Vec<_>>().join(","))
+            };
+            let bags: Vec<String> = bags.iter().map(object).collect();
+            let (archived, expected) = both(&bags);
+            prop_assert_eq!(archived, expected, "{:?}", bags);
+        }
     }
 }

@@ -42,6 +42,10 @@ impl Properties {
 
     /// The value of a property that is a string; names are case-sensitive.
     pub fn get_str(&self, name: &str) -> Option<Cow<'_, str>> {
+        // Many senders set none, and this is asked of each event.
+        if self.text.len() <= "{}".len() {
+            return None;
+        }
         if self.escaped
             && let Some(found) = find_escaped(&self.text, name)
         {
@@ -66,6 +70,12 @@ impl Properties {
             || inner
                 .strip_prefix(b"{")
                 .is_some_and(|rest| rest.trim_ascii() == b"}")
+    }
+
+    /// What the host has sent, where that was the content of a JSON string: the text of the object with its quotes and
+    /// backslashes escaped. For whoever can do without [`as_json`](Self::as_json), which makes a text of its own of it.
+    pub fn as_escaped(&self) -> Option<&[u8]> {
+        self.escaped.then_some(&self.text)
     }
 
     /// The text of the JSON object; `{}` for no properties.
