@@ -12,6 +12,7 @@ use http_body_util::BodyExt;
 use tracing::Span;
 
 use crate::budget::{Admission, ByteBudget};
+use crate::buffer::Buffer;
 use crate::error::CallError;
 use crate::function_json::FunctionConfig;
 use crate::telemetry::Call;
@@ -30,7 +31,7 @@ pub(crate) struct CallContext {
 
 /// The whole body of a call, in one piece, and its share of what may be held.
 pub(crate) struct CallBody {
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) bytes: Buffer,
     /// Given back with the bytes.
     _admission: Admission,
 }
@@ -39,13 +40,14 @@ impl CallBody {
     /// A body that did not come with a call.
     pub(crate) fn unaccounted(bytes: Vec<u8>) -> Self {
         Self {
-            bytes,
+            bytes: Buffer(bytes),
             _admission: Admission::default(),
         }
     }
 
     /// The same share for what the body was turned into.
     pub(crate) fn replaced(self, bytes: Vec<u8>) -> Self {
+        let bytes = Buffer(bytes);
         Self { bytes, ..self }
     }
 
@@ -120,7 +122,7 @@ async fn collect(
 ) -> Result<CallBody, CallError> {
     let mut admission = budget.admit(announced.unwrap_or(0)).await;
     // Memory that nothing is written to costs nothing, so an announcement that is not kept does no harm.
-    let mut bytes = Vec::with_capacity(announced.unwrap_or(FIRST_CAPACITY.min(limit)));
+    let mut bytes = Buffer::with_capacity(announced.unwrap_or(FIRST_CAPACITY.min(limit)));
     let mut admitted = bytes.capacity();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(CallError::from_error)?;
@@ -140,7 +142,8 @@ async fn collect(
             // are there, and not every allocator moves pages instead of bytes.
             let room = if length > LARGE { ROOM } else { admitted };
             let capacity = length.max(room).min(limit);
-            bytes.reserve_exact(capacity - bytes.len());
+            let more = capacity - bytes.len();
+            bytes.reserve_exact(more);
         }
         bytes.extend_from_slice(chunk);
     }

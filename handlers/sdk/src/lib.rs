@@ -134,6 +134,7 @@ mod app;
 mod blob;
 mod body;
 mod budget;
+mod buffer;
 mod call;
 mod call_log;
 #[cfg(feature = "connection")]
