@@ -228,7 +228,7 @@ mod batches {
         let event = |(sequence_number, body)| Event {
             body,
             sequence_number,
-            offset: Box::default(),
+            offset: Default::default(),
             enqueued_at: utc_datetime!(2024-05-01 12:00:00),
             partition_key: None,
             properties: Properties::default(),

@@ -1,6 +1,6 @@
 //! What bodies are read into.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, RangeInclusive};
 use std::sync::{Mutex, PoisonError};
 
 /// Buffers that are done with. The next body finds its memory here, often still in a processor's cache, and no allocator
@@ -11,7 +11,7 @@ static DONE: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 const MOST: usize = 8;
 
 /// Smaller ones are an allocator's everyday work, and what larger ones would hold is too much.
-const KEPT: std::ops::RangeInclusive<usize> = 32 * 1024..=1024 * 1024;
+const KEPT: RangeInclusive<usize> = 32 * 1024..=1024 * 1024;
 
 /// A vector of bytes whose memory is used again.
 pub(crate) struct Buffer(pub(crate) Vec<u8>);
@@ -22,15 +22,16 @@ impl Buffer {
         if !KEPT.contains(&bytes) {
             return Self(Vec::with_capacity(bytes));
         }
+        let done = Self::done(bytes);
+        // Of a few sizes, so that it fits others.
+        Self(done.unwrap_or_else(|| Vec::with_capacity(bytes.next_multiple_of(128 * 1024))))
+    }
+
+    fn done(bytes: usize) -> Option<Vec<u8>> {
         let mut done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let last = done
-            .iter()
-            .rposition(|buffer| buffer.capacity() >= bytes);
-        match last {
-            Some(last) => Self(done.remove(last)),
-            // Of a few sizes, so that it fits others.
-            None => Self(Vec::with_capacity(bytes.next_multiple_of(128 * 1024))),
-        }
+        // The last is the warmest.
+        let last = done.iter().rposition(|buffer| buffer.capacity() >= bytes)?;
+        Some(done.remove(last))
     }
 }
 
@@ -60,5 +61,24 @@ impl Deref for Buffer {
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut Vec<u8> {
         &mut self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_is_empty_and_large_enough_whatever_was_there_before() {
+        for bytes in [0, 100, 40_000, 1024 * 1024, 130_000, 2_000_000, 200_000] {
+            for _ in 0..2 * MOST {
+                let mut buffer = Buffer::with_capacity(bytes);
+                assert!(buffer.is_empty() && buffer.capacity() >= bytes);
+                buffer.extend(std::iter::repeat_n(7, bytes));
+            }
+        }
+        let done = DONE.lock().unwrap_or_else(PoisonError::into_inner);
+        assert!(done.len() <= MOST);
+        assert!(done.iter().all(|buffer| KEPT.contains(&buffer.capacity())));
     }
 }

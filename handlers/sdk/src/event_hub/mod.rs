@@ -14,6 +14,7 @@ use std::fmt;
 
 use axum::extract::{FromRequest, Request};
 use bytes::Bytes;
+use compact_str::CompactString;
 use time::UtcDateTime;
 
 use crate::body::{self, CallBody};
@@ -77,11 +78,11 @@ pub struct Event {
     /// Its number in the partition.
     pub sequence_number: i64,
     /// Its offset in the partition; empty where the host sent none.
-    pub offset: Box<str>,
+    pub offset: CompactString,
     /// When the hub took it.
     pub enqueued_at: UtcDateTime,
     /// The partition key that its sender gave.
-    pub partition_key: Option<Box<str>>,
+    pub partition_key: Option<CompactString>,
     /// What its sender set.
     pub properties: Properties,
     /// What the hub set: `iothub-*` and `x-opt-*` annotations, and the AMQP properties in use.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use compact_str::CompactString;
 use serde_json::value::RawValue;
 use time::UtcDateTime;
 
@@ -102,14 +103,14 @@ impl Rows<'_> {
     }
 
     /// `OffsetStringArray` is the newer one, and holds offsets that are no numbers.
-    fn offsets(&self) -> Result<Vec<Box<str>>, EnvelopeError> {
+    fn offsets(&self) -> Result<Vec<CompactString>, EnvelopeError> {
         let quick = |array: &[u8]| {
             let texts: Vec<Text<'_>> = serde_json::from_slice(array).ok()?;
             Some(texts.into_iter().map(|Text(text)| text.into()).collect())
         };
         for column in [Column::OffsetString, Column::Offset] {
             let offsets = self.optional_column(column, quick, |element| match element.get() {
-                "null" => Some(Box::default()),
+                "null" => Some(CompactString::default()),
                 _ => Some(scalar(element).into()),
             })?;
             if !offsets.is_empty() {
@@ -119,7 +120,7 @@ impl Rows<'_> {
         Ok(Vec::new())
     }
 
-    fn partition_keys(&self) -> Result<Vec<Option<Box<str>>>, EnvelopeError> {
+    fn partition_keys(&self) -> Result<Vec<Option<CompactString>>, EnvelopeError> {
         let quick = |array: &[u8]| {
             let keys: Vec<Option<Text<'_>>> = serde_json::from_slice(array).ok()?;
             let owned = |key: Option<Text<'_>>| key.map(|Text(text)| text.into());
