@@ -27,12 +27,26 @@ use drone_delivery::stores::queue::StorageQueue;
 use drone_delivery::stores::{AlertStore, BlobStore, DroneStore, FileStore};
 use drone_delivery::telemetry::identity;
 use drone_delivery::webhook::Webhook;
+use tokio::runtime::Handle;
 use tracing::{error, info, warn};
 
 /// The static build's: musl's own allocator is slow with threads.
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// A runtime of one thread, for what is written to Cosmos DB. Each item of a batch is some hundred small allocations in the SDK,
+/// which are given back where they were made then.
+fn writing() -> std::io::Result<Handle> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let handle = runtime.handle().clone();
+    std::thread::Builder::new()
+        .name("cosmos-writer".to_owned())
+        .spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+    Ok(handle)
+}
 
 /// The Azure crates log each request at debug and their retries at info.
 const LOG_FILTER: &str = "info,azure_core=warn,azure_data_cosmos=warn,azure_data_cosmos_driver=warn,typespec_client_core=warn";
@@ -111,7 +125,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     };
     let state = AppState {
         notifier,
-        drones: Arc::new(LatestState::new(Arc::clone(&drones))),
+        drones: Arc::new(LatestState::new(Arc::clone(&drones)).writing_in(writing()?)),
         fleet,
         batch_wait: host.max_wait_time,
         intake: settings.intake,

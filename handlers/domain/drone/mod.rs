@@ -97,6 +97,13 @@ impl DroneState {
         seen || flight || operating
     }
 
+    /// Whether [merging](Self::merge) `other`, which is of the same drone, would change nothing.
+    pub fn includes(&self, other: &Self) -> bool {
+        other.last_seen_at <= self.last_seen_at
+            && !is_greater(other.flight.as_ref(), self.flight.as_ref())
+            && !is_greater(other.operating.as_ref(), self.operating.as_ref())
+    }
+
     /// The delivery of the newest section, the flight's where both are equally new; `None` where there is
     /// no section.
     pub fn delivery_id(&self) -> Option<&DeliveryId> {
@@ -164,13 +171,17 @@ impl TotalOrder for Operating {
 
 /// Returns whether `theirs` took the place of `mine`.
 fn keep_greater<T: TotalOrder>(mine: &mut Option<Stamped<T>>, theirs: Option<Stamped<T>>) -> bool {
-    let newer = match (&*mine, &theirs) {
-        (_, None) => false,
-        (None, Some(_)) => true,
-        (Some(mine), Some(theirs)) => theirs.total_order(mine).is_gt(),
-    };
+    let newer = is_greater(theirs.as_ref(), mine.as_ref());
     if newer {
         *mine = theirs;
     }
     newer
+}
+
+fn is_greater<T: TotalOrder>(theirs: Option<&Stamped<T>>, mine: Option<&Stamped<T>>) -> bool {
+    match (mine, theirs) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(mine), Some(theirs)) => theirs.total_order(mine).is_gt(),
+    }
 }

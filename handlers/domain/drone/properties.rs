@@ -92,7 +92,9 @@ proptest! {
     #[test]
     fn merge_says_whether_anything_changed(a in state(), b in state()) {
         let mut after = a.clone();
+        let included = after.includes(&b);
         let changed = after.merge(b);
+        prop_assert_eq!(changed, !included);
         prop_assert_eq!(changed, !same(&a, &after));
     }
 

@@ -16,7 +16,7 @@ use crate::stores::{MOST_WRITES, OPERATION_TIMEOUT, StoreError};
 
 /// Changes wait for others to travel with, which other calls may bring: each request costs the store and this process as much as
 /// a dozen drones in it. While they come closer together than this, there is something to wait for.
-const LULL: Duration = Duration::from_millis(20);
+const LULL: Duration = Duration::from_millis(10);
 
 /// But no longer than this: little beside the seconds that the host has waited for a batch of events.
 const LONGEST: Duration = Duration::from_millis(100);
@@ -109,7 +109,10 @@ impl BucketQueue {
                 writer: Arc::clone(writer),
                 bucket: self.bucket,
             };
-            tokio::spawn(task.until_empty());
+            _ = match &writer.runtime {
+                Some(runtime) => runtime.spawn(task.until_empty()),
+                None => tokio::spawn(task.until_empty()),
+            };
         }
     }
 

@@ -28,6 +28,7 @@ mod tests;
 use std::sync::Arc;
 
 use quick_cache::sync::Cache;
+use tokio::runtime::Handle;
 
 use self::bucket_queue::{BucketQueue, Change};
 use self::limit::Limit;
@@ -59,6 +60,8 @@ struct Writer {
     cache: Cache<DeviceId, Arc<KnownDrone>>,
     limit: Limit,
     queues: Vec<BucketQueue>,
+    /// Where batches are made and sent; `None` for where the calls are.
+    runtime: Option<Handle>,
 }
 
 /// A drone as it was last read or written.
@@ -75,9 +78,24 @@ impl LatestState {
             cache: Cache::new(CACHED_DRONES),
             limit: Limit::default(),
             queues: Bucket::all().map(BucketQueue::new).collect(),
+            runtime: None,
         };
         Self {
             writer: Arc::new(writer),
+        }
+    }
+
+    /// Has the batches made and sent in this runtime, and not in that of the calls. To be said before the first call.
+    #[must_use]
+    pub fn writing_in(self, runtime: Handle) -> Self {
+        match Arc::try_unwrap(self.writer) {
+            Ok(writer) => Self {
+                writer: Arc::new(Writer {
+                    runtime: Some(runtime),
+                    ..writer
+                }),
+            },
+            Err(writer) => Self { writer },
         }
     }
 
@@ -97,7 +115,7 @@ impl LatestState {
         for change in changes {
             // An older state than the store's is enough to know that nothing would change.
             let known = self.writer.cache.get(&change.device_id);
-            if known.is_some_and(|known| !known.state.clone().merge(change.clone())) {
+            if known.is_some_and(|known| known.state.includes(&change)) {
                 unchanged += 1;
             } else {
                 by_bucket.push((Bucket::of(&change.device_id), change));

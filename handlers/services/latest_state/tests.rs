@@ -108,6 +108,26 @@ fn started(store: Scripted) -> (Arc<Scripted>, LatestState) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_change_waits_while_others_come_but_not_for_long() {
+    let (store, states) = started(Scripted::default());
+    let began = Instant::now();
+    let mut drones = together(41).into_iter();
+    assert_eq!(states.apply(drones.next()).await.unwrap(), written(1, 0));
+    assert!(began.elapsed() < Duration::from_millis(20), "alone");
+    let calls = drones.zip(0..).map(async |(drone, number)| {
+        sleep(Duration::from_millis(5 * number)).await;
+        states.apply([drone]).await
+    });
+    for applied in join_all(calls).await {
+        assert_eq!(applied.unwrap(), written(1, 0));
+    }
+    let sizes = store.sizes.lock().unwrap().clone();
+    assert_eq!(sizes.iter().sum::<usize>(), 41);
+    assert_eq!(sizes.len(), 3, "{sizes:?}");
+    assert!(began.elapsed() < Duration::from_millis(250));
+}
+
+#[tokio::test(start_paused = true)]
 async fn drones_of_a_bucket_travel_together_at_most_a_hundred_at_a_time() {
     let (store, states) = started(Scripted::default());
     let drones = together(250);
