@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::error::Error;
+use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -51,9 +52,25 @@ fn writing() -> std::io::Result<Handle> {
 /// The Azure crates log each request at debug and their retries at info.
 const LOG_FILTER: &str = "info,azure_core=warn,azure_data_cosmos=warn,azure_data_cosmos_driver=warn,typespec_client_core=warn";
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     observability::init(LOG_FILTER);
+    // One processor is for the thread that writes, where there are several: as many threads as processors are done with the
+    // same work in less time and memory than one more.
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(processors.saturating_sub(1).max(1))
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(start()),
+        Err(error) => {
+            error!(%error, "the handler has no threads");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start() -> ExitCode {
     let telemetry = telemetry::start(
         env!("CARGO_PKG_NAME"),
         env!("CARGO_PKG_VERSION"),
@@ -109,7 +126,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let watermarks = Watermarks::new(settings.hub_name, Arc::clone(&snapshots) as _, ticks);
 
     // The first connection takes longer than the start may; it is made while the host gets ready.
-    tokio::spawn(async move {
+    let writing = writing()?;
+    writing.spawn(async move {
         if let Err(error) = cosmos.connect().await {
             warn!(%error, "Cosmos DB is not within reach yet");
         }
@@ -125,7 +143,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     };
     let state = AppState {
         notifier,
-        drones: Arc::new(LatestState::new(Arc::clone(&drones)).writing_in(writing()?)),
+        drones: Arc::new(LatestState::new(Arc::clone(&drones)).writing_in(writing)),
         fleet,
         batch_wait: host.max_wait_time,
         intake: settings.intake,

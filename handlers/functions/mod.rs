@@ -100,13 +100,18 @@ impl FromRef<AppState> for Authentication {
 /// the processors of an instance work on. A call lets go of its body before it waits for a store.
 const BODIES: usize = 8 * 1024 * 1024;
 
+/// Calls of a function at a time, where it says nothing else: of ArchiveTelemetry and RaiseAlerts more than processors work on
+/// while others wait for their blob. Each holds what it has made of its batch.
+const AT_ONCE: usize = 4;
+
 /// The most events of a batch, for each function that gets any: five times what `infra/` asks for at most. With as many drones in it
-/// UpdateDroneState makes some 128 requests to Cosmos DB, up to 32 of them at a time: half a second of its minute at 100 ms each.
+/// UpdateDroneState makes some 64 requests to Cosmos DB, up to 8 of them at a time: a second of its minute at 100 ms each.
 const MOST_EVENTS: usize = 5_000;
 
 /// Binds every function of [`FUNCTIONS`](crate::FUNCTIONS) to its handler.
 pub fn app(state: AppState, host: HostConfig) -> FunctionApp<AppState> {
     FunctionApp::new(state, host)
+        .max_concurrent_calls(AT_ONCE)
         .max_body_bytes(BODIES)
         .function(update_drone_state::FUNCTION, update_drone_state::handle)
         .function(archive_telemetry::FUNCTION, archive_telemetry::handle)

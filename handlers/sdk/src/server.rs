@@ -18,7 +18,7 @@ use tracing::{debug, warn};
 
 /// How much of a request is read ahead, on each connection. Its head has to fit: Kestrel, which the host
 /// runs on, takes 8 KiB of request line and 32 KiB of headers at most, and forwards them.
-const READ_AHEAD: usize = 48 * 1024;
+const READ_AHEAD: usize = 41 * 1024;
 
 /// Before the next attempt where no connection can be accepted, most likely for want of file descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);

@@ -16,9 +16,9 @@ const FIRST: usize = 4;
 /// What is always allowed: something has to ask whether the store is back.
 const FEWEST: usize = 1;
 
-/// At 100 ms a batch this is 16,000 drones a second, far beyond what one instance is for; each batch under way
-/// holds about 300 KB.
-const MOST: usize = 16;
+/// At 100 ms a batch this is 8,000 drones a second, far beyond what one instance is for; each batch under way holds
+/// half a megabyte, most of it in the SDK.
+const MOST: usize = 8;
 
 /// A limit of batches under way that follows the answers.
 pub(super) struct Limit {
