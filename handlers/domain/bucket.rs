@@ -20,7 +20,7 @@ impl Bucket {
     /// How many buckets there are. It never changes: a stored drone would not be found any more.
     ///
     /// Of 10,000 drones each has 156: whatever the partitions are, what a round of calls changes in a bucket nearly fills
-    /// a transactional batch of at most 100 operations. With 128 buckets there were three times as many requests, measured at
+    /// a transactional batch of at most 100 operations. With 128 buckets there were nearly twice as many requests, measured at
     /// 32 partitions. And it is far below the 20 GB that Cosmos DB keeps under one partition key.
     pub const COUNT: u8 = 64;
 
