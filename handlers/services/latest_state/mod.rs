@@ -85,18 +85,14 @@ impl LatestState {
         }
     }
 
-    /// Has the batches made and sent in this runtime, and not in that of the calls. To be said before the first call.
+    /// Has the batches made and sent in this runtime, and not in that of the calls.
     #[must_use]
-    pub fn writing_in(self, runtime: Handle) -> Self {
-        match Arc::try_unwrap(self.writer) {
-            Ok(writer) => Self {
-                writer: Arc::new(Writer {
-                    runtime: Some(runtime),
-                    ..writer
-                }),
-            },
-            Err(writer) => Self { writer },
+    pub fn writing_in(mut self, runtime: Handle) -> Self {
+        // Before the first call nobody else has it.
+        if let Some(writer) = Arc::get_mut(&mut self.writer) {
+            writer.runtime = Some(runtime);
         }
+        self
     }
 
     /// Merges changes into the store, at most one for each drone, and returns when all are stored.
