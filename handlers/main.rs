@@ -64,7 +64,7 @@ fn main() -> ExitCode {
     match runtime {
         Ok(runtime) => runtime.block_on(start()),
         Err(error) => {
-            error!(%error, "the handler has no threads");
+            error!(%error, "the handler cannot start");
             ExitCode::FAILURE
         }
     }
